@@ -1,0 +1,99 @@
+"""Names of Python distributions and requirements on them."""
+
+from __future__ import annotations
+
+import keyword
+import re
+import sys
+from typing import Any
+
+from jinja2 import Environment
+from jinja2.ext import Extension
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+
+DEFAULT_PIN = "==0.*"
+"""What a bare name is pinned to: any release before 1.0, none from 1.0 on."""
+
+
+def module_name(name: str) -> str:
+    """Return the name a distribution is imported by: `My-App` gives `my_app`."""
+    return canonicalize_name(name).replace("-", "_")
+
+
+def distribution_name_error(name: str) -> str:
+    """Return why a text cannot name our distribution, or an empty string (PEP 508 names).
+
+    The name is also refused when its module could not be imported.
+    """
+    if not _NAME.fullmatch(name):
+        return (
+            f"{name!r} is not a package name: type letters, digits, '.', '-' or '_',"
+            " with a letter or digit at both ends."
+        )
+    module = module_name(name)
+    if not module.isidentifier() or keyword.iskeyword(module):
+        return f"{name!r} would be imported as {module!r}, which Python refuses: start with a letter."
+    if module in sys.stdlib_module_names:
+        return f"{module!r} is a module of Python's standard library: choose another name."
+    return ""
+
+
+def requirements_error(requirements: Any, own_name: str) -> str:
+    """Return why a list of requirements cannot be used, or an empty string.
+
+    Args:
+        requirements: what was typed; right is a list of PEP 508 texts without a URL.
+        own_name: the distribution that will have these requirements; it cannot be one of them.
+    """
+    if not isinstance(requirements, list) or not requirements:
+        return "Type a YAML list of at least one package, such as [my-private-lib, other-lib==2.*]."
+    seen = set()
+    for text in requirements:
+        if not isinstance(text, str):
+            return f"{text!r} is not a package name: type a name or a pin such as other-lib==2.*."
+        if "\n" in text:
+            return f"{text!r} has more than one line: type one requirement for each item."
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement:
+            return f"pip cannot read {text!r}: type a name or a pin such as other-lib==2.*."
+        if requirement.url:
+            return f"{text!r} names a URL: publish the package to the index and type its name."
+        name = canonicalize_name(requirement.name)
+        if name == canonicalize_name(own_name):
+            return f"{requirement.name!r} is this app itself: leave it out."
+        if name in seen:
+            return f"{requirement.name!r} is listed twice: keep one of them."
+        seen.add(name)
+    return ""
+
+
+def pinned(requirement: str) -> str:
+    """Return a requirement with a version: a bare name gets `==0.*`, any other pin is kept."""
+    parsed = Requirement(requirement)
+    if not parsed.specifier:
+        parsed.specifier = Requirement(f"x{DEFAULT_PIN}").specifier
+    return str(parsed)
+
+
+def required_name(requirement: str) -> str:
+    """Return the normalized name (PEP 503) of the distribution a requirement asks for."""
+    return canonicalize_name(Requirement(requirement).name)
+
+
+class DistributionExtension(Extension):
+    """Registers the filters of this module by their names."""
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        for function in (
+            distribution_name_error,
+            module_name,
+            pinned,
+            required_name,
+            requirements_error,
+        ):
+            environment.filters[function.__name__] = function

@@ -1,0 +1,64 @@
+"""URLs of a package index, from what a person types to what pip is given."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote, urlsplit
+
+from jinja2 import Environment
+from jinja2.ext import Extension
+
+_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
+
+
+def base_url(typed: str) -> str:
+    """Return the base URL of an index, without a slash at its end.
+
+    A bare DNS name becomes an https URL. A URL keeps its scheme, port and path, less a last
+    `/simple`, which the tools of the generated repository add where they need it.
+    """
+    url = typed if "://" in typed else f"https://{typed}"
+    return url.rstrip("/").removesuffix("/simple").rstrip("/")
+
+
+def base_url_error(typed: str) -> str:
+    """Return why a text names no index and what to type instead, or an empty string.
+
+    Only what stands beside the host is judged; see `index_host` and `hostname_error` for the host.
+    """
+    if "@" in typed:
+        return "Leave user and password out of the URL: they are asked for separately."
+    try:
+        parts = urlsplit(base_url(typed))
+        port = parts.port
+    except ValueError:
+        return f"{typed!r} has a port that is no number from 1 to 65535: correct it or leave it out."
+    if parts.scheme not in ("http", "https"):
+        return f"{typed!r} is neither http:// nor https://: type the index's DNS name or base URL."
+    if port == 0:
+        return f"{typed!r} has port 0: type a number from 1 to 65535 or leave the port out."
+    if "://" not in typed and (port or parts.path):
+        return f"{typed!r} has a port or a path: type a full URL that starts with http:// or https://."
+    if parts.query or parts.fragment or not _PATH.fullmatch(parts.path):
+        return f"{typed!r} is not a base URL: type scheme, host, port and path, nothing after that."
+    return ""
+
+
+def index_host(typed: str) -> str:
+    """Return the host of what a person typed for an index: a DNS name or a base URL."""
+    return re.sub(r":\d*$", "", base_url(typed).split("://", 1)[1].split("/", 1)[0])
+
+
+def with_credentials(base: str, user: str, password: str) -> str:
+    """Return a base URL that carries user and password, each percent-encoded (RFC 3986)."""
+    scheme, rest = base.split("://", 1)
+    return f"{scheme}://{quote(user, safe='')}:{quote(password, safe='')}@{rest}"
+
+
+class IndexUrlExtension(Extension):
+    """Registers the filters of this module by their names."""
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        for function in (base_url, base_url_error, index_host, with_credentials):
+            environment.filters[function.__name__] = function
