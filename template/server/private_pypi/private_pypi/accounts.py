@@ -1,0 +1,249 @@
+"""The accounts of the index: htpasswd files, one for each role.
+
+The files are the interface: `make pypi-user-*` edits them and so may a person. Only bcrypt hashes
+are accepted, since the gateway verifies nothing else.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import secrets
+import string
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from passlib.hash import bcrypt
+
+FILES = {"publisher": ".htpasswd", "reader": ".htpasswd-readers"}
+"""Role to file: a publisher may publish and install, a reader may install."""
+
+COST = 12
+SHORTEST, LONGEST = 12, 72
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
+_BCRYPT = re.compile(r"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}")
+_SCHEMES = {
+    "$2": "bcrypt",
+    "{SHA}": "SHA-1",
+    "{SSHA}": "SHA-1",
+    "$apr1$": "MD5",
+    "$1$": "MD5",
+    "$5$": "SHA-256",
+    "$6$": "SHA-512",
+}
+
+
+class AccountError(Exception):
+    """An account cannot be made, changed or removed; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """One line of an htpasswd file."""
+
+    name: str
+    role: str
+    hash: str
+    line: int
+
+    @property
+    def file(self) -> str:
+        """The file's name as its owner knows it."""
+        return f"pypi_auth/{FILES[self.role]}"
+
+    @property
+    def scheme(self) -> str:
+        """The hash scheme by its common name; what has no known mark counts as plaintext."""
+        for mark, scheme in _SCHEMES.items():
+            if self.hash.startswith(mark):
+                return scheme
+        return "plaintext"
+
+    @property
+    def complaint(self) -> str:
+        """Why this account is not let in and the command that fixes it; empty if it is."""
+        where = f"{self.file} line {self.line}"
+        if not _NAME.fullmatch(self.name):
+            return f"{where}: that user name cannot be used; delete the line"
+        fix = f"run make pypi-user-passwd USER={self.name}"
+        if self.scheme == "plaintext":
+            return f"{where}: {self.name} has a plaintext password, which the gateway refuses; {fix}"
+        if self.scheme != "bcrypt":
+            return f"{where}: {self.name} has a {self.scheme} hash, which the gateway refuses; {fix}"
+        if not _BCRYPT.fullmatch(self.hash):
+            return f"{where}: the bcrypt hash of {self.name} is damaged; {fix}"
+        return ""
+
+
+def read(folder: Path) -> tuple[list[Account], list[str]]:
+    """Return the accounts that are let in and a complaint for each line that is not.
+
+    A name counts once, where it stands first; publishers are read before readers. Missing files
+    are empty ones.
+    """
+    accounts: dict[str, Account] = {}
+    complaints = []
+    for role in FILES:
+        for number, line in enumerate(_lines(folder, role), start=1):
+            if not line.strip() or line.startswith("#"):
+                continue
+            name, colon, digest = line.strip().partition(":")
+            account = Account(name, role, digest, number)
+            where = f"{account.file} line {number}"
+            # The line is not repeated: what has no colon may be a password.
+            if not colon:
+                complaints.append(f"{where}: not a line user:hash; delete it")
+            elif account.complaint:
+                complaints.append(account.complaint)
+            elif name in accounts:
+                first = accounts[name]
+                complaints.append(
+                    f"{where}: {name} is already in {first.file} line {first.line};"
+                    " delete one of the two lines"
+                )
+            else:
+                accounts[name] = account
+    return list(accounts.values()), complaints
+
+
+def fingerprint(folder: Path) -> tuple[object, ...]:
+    """Return a value that differs after either file was written, replaced or deleted."""
+    marks: list[object] = []
+    for file in FILES.values():
+        try:
+            stat = (folder / file).stat()
+            marks.append((stat.st_mtime_ns, stat.st_size, stat.st_ino))
+        except OSError:
+            marks.append(None)
+    return tuple(marks)
+
+
+def new_password() -> str:
+    """Return a random password of 32 ASCII letters and digits, 190 bits."""
+    return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(32))
+
+
+def check_password(password: str) -> None:
+    """Refuse a password that some client, shell or .env file could not carry.
+
+    Raises:
+        AccountError: saying what to use instead; the message repeats no part of the password.
+    """
+    if any(character in password for character in "'\\ "):
+        raise AccountError("leave single quotes, backslashes and spaces out of the password")
+    if not all("!" <= character <= "~" for character in password):
+        raise AccountError("use printable ASCII characters only in the password")
+    if not SHORTEST <= len(password) <= LONGEST:
+        raise AccountError(f"use a password of {SHORTEST} to {LONGEST} characters")
+
+
+def add(folder: Path, name: str, role: str, password: str) -> None:
+    """Add an account.
+
+    Raises:
+        AccountError: if the name, role or password cannot be used or the name is taken.
+    """
+    if role not in FILES:
+        raise AccountError(f"role {role!r} does not exist: use {' or '.join(FILES)}")
+    if not _NAME.fullmatch(name):
+        raise AccountError(
+            f"{name!r} cannot be a user name: use 1 to 64 letters, digits or any of . _ @ + -,"
+            " starting with a letter or digit"
+        )
+    check_password(password)
+    with _locked(folder):
+        for other in FILES:
+            if name in map(_name, _lines(folder, other)):
+                raise AccountError(
+                    f"{name} already exists as {other}: run make pypi-user-passwd USER={name}"
+                    f" for a new password, or make pypi-user-remove USER={name} first"
+                )
+        _write(folder, role, [*_lines(folder, role), _line(name, password)])
+
+
+def change_password(folder: Path, name: str, password: str) -> None:
+    """Give an account a new password, whatever hash its line has now.
+
+    Raises:
+        AccountError: if there is no such account or the password cannot be used.
+    """
+    check_password(password)
+    with _locked(folder):
+        role = _role_of(folder, name)
+        lines = _lines(folder, role)
+        _write(folder, role, [_line(name, password) if _name(x) == name else x for x in lines])
+
+
+def remove(folder: Path, name: str) -> None:
+    """Remove an account.
+
+    Raises:
+        AccountError: if there is no such account.
+    """
+    with _locked(folder):
+        role = _role_of(folder, name)
+        _write(folder, role, [line for line in _lines(folder, role) if _name(line) != name])
+
+
+def listed(folder: Path) -> list[Account]:
+    """Return every account by file and line, also those that are not let in."""
+    return [
+        Account(_name(line), role, line.strip().partition(":")[2], number)
+        for role in FILES
+        for number, line in enumerate(_lines(folder, role), start=1)
+        if _name(line)
+    ]
+
+
+def _name(line: str) -> str:
+    name, colon, _ = line.strip().partition(":")
+    return name if colon and not line.startswith("#") else ""
+
+
+def _line(name: str, password: str) -> str:
+    return f"{name}:{bcrypt.using(rounds=COST, ident='2y').hash(password)}"
+
+
+def _role_of(folder: Path, name: str) -> str:
+    for role in FILES:
+        if name and name in map(_name, _lines(folder, role)):
+            return role
+    raise AccountError(f"{name!r} has no account: make pypi-user-list shows all")
+
+
+def _lines(folder: Path, role: str) -> list[str]:
+    try:
+        return (folder / FILES[role]).read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return []
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep a second command from editing at the same time and losing this one's change."""
+    with open(folder / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _write(folder: Path, role: str, lines: list[str]) -> None:
+    write_atomically(folder / FILES[role], "".join(f"{line}\n" for line in lines))
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file that only its owner reads; a crash leaves the old one or the new one."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise

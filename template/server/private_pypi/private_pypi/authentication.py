@@ -1,0 +1,73 @@
+"""Who is asking, and may they do that?"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import secrets
+import threading
+from pathlib import Path
+
+from passlib.hash import bcrypt
+
+from . import accounts
+
+# A hash nobody's password has: an unknown name costs the same time as a known one.
+_NOBODY = bcrypt.using(rounds=accounts.COST, ident="2y").hash(secrets.token_hex(16))
+
+
+class Authenticator:
+    """Verifies passwords against the htpasswd files, which it reads again when they change.
+
+    bcrypt is slow on purpose. A password that was right once is remembered, as a keyed digest in
+    memory, until its account's line changes, so that a client pays for it once.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._fingerprint: object = None
+        self._accounts: dict[str, accounts.Account] = {}
+        self._key = secrets.token_bytes(32)
+        self._verified: dict[str, tuple[str, bytes]] = {}
+
+    def authenticate(self, header: str) -> accounts.Account | None:
+        """Return the account of an `Authorization` header (RFC 7617), or None if it is not right."""
+        name, password = credentials(header)
+        if not name:
+            return None
+        account = self._current().get(name)
+        digest = hmac.digest(self._key, password, "sha256")
+        if account:
+            line, remembered = self._verified.get(name, ("", b""))
+            if line == account.hash and hmac.compare_digest(digest, remembered):
+                return account
+        # bcrypt takes no NUL, and reads 72 bytes at most.
+        fit = b"\0" not in password and len(password) <= accounts.LONGEST
+        right = bcrypt.verify(password if fit else b"", account.hash if account else _NOBODY)
+        if not (account and fit and right):
+            return None
+        self._verified[name] = (account.hash, digest)
+        return account
+
+    def _current(self) -> dict[str, accounts.Account]:
+        with self._lock:
+            now = accounts.fingerprint(self._folder)
+            if now != self._fingerprint:
+                known, _ = accounts.read(self._folder)
+                self._accounts = {account.name: account for account in known}
+                self._fingerprint = now
+            return self._accounts
+
+
+def credentials(header: str) -> tuple[str, bytes]:
+    """Return user name and password of an `Authorization` header, both empty if it has none."""
+    scheme, _, encoded = header.partition(" ")
+    if scheme.lower() != "basic":
+        return "", b""
+    try:
+        name, _, password = base64.b64decode(encoded, validate=True).partition(b":")
+        return name.decode("utf-8"), password
+    except (binascii.Error, UnicodeDecodeError):
+        return "", b""

@@ -1,0 +1,33 @@
+"""How gunicorn runs the index; `python -m private_pypi serve` starts it with this file."""
+
+import threading
+
+from private_pypi import gateway
+from private_pypi.settings import Settings
+
+settings = Settings.from_environment()
+
+bind = f"{settings.host}:{settings.port}"
+wsgi_app = "private_pypi.app:create_app()"
+# One process knows which passwords were verified; its threads wait for disks and clients.
+workers = 1
+worker_class = "gthread"
+threads = 16
+# A slow upload of a large wheel may take as long as it takes.
+timeout = 0
+graceful_timeout = 30
+# The heartbeat file must not live on a disk, and /tmp may be read-only.
+worker_tmp_dir = "/dev/shm"
+control_socket_disable = True
+# Only the gateway reaches this port, or a client on the same machine.
+forwarded_allow_ips = "*"
+accesslog = "-"
+access_log_format = '%({x-forwarded-for}i)s %(u)s "%(r)s" %(s)s %(b)s %(M)sms'
+
+
+def post_worker_init(worker):
+    """Keep the gateway's accounts current for as long as this process lives."""
+    if settings.gateway:
+        threading.Thread(
+            target=gateway.follow, args=(settings.auth, settings.gateway), daemon=True
+        ).start()

@@ -1,0 +1,67 @@
+"""What the environment tells the index about where and how it runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+MEBIBYTE = 2**20
+
+
+class SettingError(Exception):
+    """A setting has a value the index cannot work with; the message names both and the remedy."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where the index finds its folders and how it answers.
+
+    Attributes:
+        data: folder of the distributions, the only state that must never be lost.
+        auth: folder of `.htpasswd` and `.htpasswd-readers`.
+        gateway: folder from which the gateway reads its accounts; None without a gateway.
+        host, port: address to listen on.
+        redirect: whether unknown projects are redirected to the public index or get 404.
+        public_index: URL of that index's simple pages; None for pypiserver's own default.
+        max_upload: bytes a distribution may have.
+    """
+
+    data: Path
+    auth: Path
+    gateway: Path | None
+    host: str
+    port: int
+    redirect: bool
+    public_index: str | None
+    max_upload: int
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
+        """Read the `PYPI_*` variables that docker-compose.pypi.yml and the Makefile set.
+
+        Raises:
+            SettingError: if a value is not one of those its variable can have.
+        """
+        unknown = environ.get("PYPI_UNKNOWN_PACKAGES", "redirect")
+        if unknown not in ("redirect", "refuse"):
+            raise SettingError(f"PYPI_UNKNOWN_PACKAGES is {unknown!r}: set redirect or refuse")
+        gateway = environ.get("PYPI_GATEWAY")
+        return cls(
+            data=Path(environ.get("PYPI_DATA", "pypi_data")),
+            auth=Path(environ.get("PYPI_AUTH", "pypi_auth")),
+            gateway=Path(gateway) if gateway else None,
+            host=environ.get("PYPI_HOST", "127.0.0.1"),
+            port=_number(environ, "PYPI_PORT", "8080", most=65535),
+            redirect=unknown == "redirect",
+            public_index=environ.get("PYPI_PUBLIC_INDEX") or None,
+            max_upload=_number(environ, "PYPI_MAX_UPLOAD_MB", "512", most=102400) * MEBIBYTE,
+        )
+
+
+def _number(environ: Mapping[str, str], name: str, default: str, *, most: int) -> int:
+    text = environ.get(name, default)
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= most):
+        raise SettingError(f"{name} is {text!r}: set a whole number from 1 to {most}")
+    return int(text)

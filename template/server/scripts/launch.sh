@@ -1,0 +1,77 @@
+#!/bin/sh
+# Prepares this host for the index and starts it. The Makefile calls it:
+#
+#   launch.sh prepare   check Docker, create what a fresh clone lacks
+#   launch.sh start     prepare, build, check the accounts, start, wait until healthy
+set -eu
+
+COMPOSE_FILE=docker-compose.pypi.yml
+COMPOSE_OLDEST=2.20
+
+fail() {
+	printf 'error: %s\n' "$*" >&2
+	exit 1
+}
+
+compose() {
+	docker compose --file "$COMPOSE_FILE" --env-file .pypi.env "$@"
+}
+
+require_docker() {
+	command -v docker >/dev/null ||
+		fail "docker is not installed: install Docker Engine, or run make pypi-local without it"
+	docker info >/dev/null 2>&1 ||
+		fail "the Docker engine does not answer: start it, or let $(id -un) use it (group docker)"
+	version=$(docker compose version --short 2>/dev/null) ||
+		fail "Docker has no compose plugin: install docker-compose-plugin $COMPOSE_OLDEST or newer"
+	version=${version#v}
+	lowest=$(printf '%s\n%s\n' "$COMPOSE_OLDEST" "$version" | sort -t . -k 1,1n -k 2,2n | head -n 1)
+	[ "$lowest" = "$COMPOSE_OLDEST" ] ||
+		fail "Docker Compose is $version: install $COMPOSE_OLDEST or newer"
+}
+
+# The containers run as the owner of pypi_data. When that is root, they get a user of their own.
+prepare_folders() {
+	mkdir -p pypi_data/.uploads pypi_auth gateway/accounts gateway_data
+	if [ "$(id -u)" = 0 ]; then
+		for folder in pypi_data pypi_data/.uploads pypi_auth gateway/accounts gateway_data; do
+			chown -R "$PYPI_UID:$PYPI_GID" "$folder"
+		done
+	fi
+	chmod 700 pypi_auth gateway/accounts gateway_data
+}
+
+prepare() {
+	require_docker
+	[ -e .pypi.env ] || (umask 077 && cp .pypi.env.example .pypi.env)
+	prepare_folders
+}
+
+start() {
+	prepare
+	compose build --quiet private_pypi
+	compose run --rm --no-deps --no-TTY private_pypi check || exit 1
+	messages=$(mktemp)
+	trap 'rm -f "$messages"' EXIT
+	if ! compose up --detach --wait --wait-timeout 120 --remove-orphans 2>"$messages"; then
+		cat "$messages" >&2
+		explain "$messages"
+	fi
+}
+
+explain() {
+	if grep -qE 'port is already allocated|address already in use' "$1"; then
+		fail "a port is taken, see above: stop what uses it, or change the port in .pypi.env"
+	elif grep -qE 'network .* not found|could not be found' "$1"; then
+		fail "a network is missing, see above: start Traefik first, or create it with docker network create"
+	fi
+	compose ps --all >&2
+	compose logs --tail 20 >&2
+	fail "the index did not become healthy: its last log lines are above"
+}
+
+case ${1-} in
+prepare) prepare ;;
+start) start ;;
+*) fail "usage: launch.sh prepare|start" ;;
+esac
