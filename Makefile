@@ -1,0 +1,49 @@
+# The commands of the template repository: `make` lists them.
+
+PYTHON ?= python3
+PYTEST_ARGUMENTS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format docs requirements clean
+
+help:
+	@if [ -t 1 ]; then bold=$$(printf '\033[1m') cyan=$$(printf '\033[36m') plain=$$(printf '\033[0m'); fi; \
+	awk -v bold="$$bold" -v cyan="$$cyan" -v plain="$$plain" -F ':.*## ' ' \
+		/^##@ / { printf "\n%s%s%s\n", bold, substr($$0, 5), plain } \
+		/^[a-z-]+:.*## / { printf "  %s%-14s%s %s\n", cyan, $$1, plain, $$2 }' Makefile
+
+##@ Try it
+
+demo: .venv/demo ## Render both templates, publish a package, install it; no Docker
+	@.venv/bin/python demo/demo.py
+
+##@ Work on it
+
+test: .venv/test ## Run every test this machine can run
+	@.venv/bin/pytest --numprocesses 2 --dist loadgroup $(PYTEST_ARGUMENTS)
+
+lint: .venv/test ## Check style, types, YAML, shell and workflows
+	@sh scripts/lint.sh
+
+format: .venv/test ## Format the Python code
+	@.venv/bin/ruff check --quiet --fix . && .venv/bin/ruff format --quiet .
+
+docs: .venv/demo ## Write docs/questions.md anew from copier.yml
+	@.venv/bin/python docs/questions.py > docs/questions.md
+
+requirements: .venv/test ## Pin every Python requirement anew, with hashes
+	@sh scripts/requirements.sh
+
+clean: ## Delete what make made
+	rm -rf .venv build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+.venv/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo 'error: $(PYTHON) is older than Python 3.10: say which to use with PYTHON=' >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || \
+		{ echo 'error: $(PYTHON) has no venv module: install python3-venv' >&2; exit 1; }
+
+.venv/%: requirements/%.txt | .venv/bin/pip
+	@echo 'Installing requirements/$*.txt into .venv'
+	@.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@touch $@

@@ -1,0 +1,15 @@
+#!/bin/sh
+# Checks style, types, YAML, shell and workflows: run by `make lint`. The rendered files are
+# checked by the tests, for every answer.
+set -eu
+PATH="$PWD/.venv/bin:$PATH"
+
+ruff check --quiet .
+ruff format --check --quiet .
+mypy --no-error-summary extensions demo docs tests template/server/private_pypi/private_pypi
+yamllint --strict copier.yml examples .github .yamllint.yml
+git ls-files -z '*.sh' '.ci/*' | xargs -0 shellcheck
+zizmor --quiet --offline --no-progress .github
+check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+.venv/bin/python docs/questions.py | diff -u docs/questions.md - ||
+	{ echo 'error: docs/questions.md is not what copier.yml says: run make docs' >&2; exit 1; }

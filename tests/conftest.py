@@ -1,0 +1,114 @@
+"""Fixtures every test may use: the template as it stands, and repositories rendered from it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pytest_copie.plugin import Copie
+
+ROOT = Path(__file__).parent.parent
+QUESTIONNAIRE: dict[str, Any] = yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))
+QUESTIONS = {name: details for name, details in QUESTIONNAIRE.items() if not name.startswith("_")}
+
+PASSWORD = """p@:/#?%$&!";`x`$HOME%41"""
+"""One that breaks whatever quotes, expands or encodes it wrongly."""
+
+Answers = dict[str, Any]
+Render = Callable[[Answers], Path]
+
+
+def check_names(answers: Answers) -> None:
+    """Refuse answers to questions nobody asks, which Copier and pytest-copie ignore in silence."""
+    unknown = answers.keys() - QUESTIONS.keys()
+    assert not unknown, f"copier.yml has no question {', '.join(sorted(unknown))}"
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """Run git in a folder and return what it printed."""
+    done = subprocess.run(
+        ["git", *arguments], cwd=folder, check=True, capture_output=True, text=True
+    )
+    return done.stdout
+
+
+def commit(folder: Path, message: str = "Change") -> None:
+    """Commit everything in a folder, which becomes a repository if it is none."""
+    if not (folder / ".git").exists():
+        git(folder, "init", "--quiet", "--initial-branch=main")
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--allow-empty", "--message", message)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the settings of whoever runs the tests out of Copier, git, pip, uv and Poetry."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "settings.yml").write_text("{}\n")
+    (home / "gitconfig").write_text("[user]\nname = Test\nemail = test@example.com\n")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in os.environ:
+            if name.startswith(("PIP_", "UV_", "POETRY_", "TWINE_", "COPIER_", "COMPOSE_")):
+                if name not in ("PIP_CERT", "COMPOSE_PARALLEL_LIMIT"):
+                    patch.delenv(name)
+        patch.setenv("COPIER_SETTINGS_PATH", str(home / "settings.yml"))
+        patch.setenv("GIT_CONFIG_GLOBAL", str(home / "gitconfig"))
+        patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+        patch.setenv("PIP_CONFIG_FILE", os.devnull)
+        patch.setenv("PIP_DISABLE_PIP_VERSION_CHECK", "1")
+        patch.setenv("NETRC", os.devnull)
+        patch.setenv("POETRY_CONFIG_DIR", str(home / "poetry"))
+        patch.setenv("POETRY_KEYRING_ENABLED", "false")
+        yield
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the working tree's template, outside git, so that rendering is fast."""
+    folder = tmp_path_factory.mktemp("template")
+    listed = git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    for name in filter(None, listed.split("\0")):
+        if name.split("/")[0] in ("copier.yml", "template", "extensions") and (
+            (ROOT / name).is_symlink() or (ROOT / name).exists()
+        ):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def render(template: Path, copie_session: Copie) -> Render:
+    """Render answers into a repository, once for each set; the result must not be changed."""
+    rendered: dict[str, Path] = {}
+
+    def render_once(answers: Answers) -> Path:
+        check_names(answers)
+        key = json.dumps(answers, sort_keys=True)
+        if key not in rendered:
+            result = copie_session.copy(extra_answers=answers, template_dir=template)
+            assert result.exception is None, result.exception
+            assert result.project_dir is not None
+            rendered[key] = result.project_dir
+        return rendered[key]
+
+    return render_once
+
+
+@pytest.fixture
+def repository(render: Render, tmp_path: Path) -> Render:
+    """Render answers into a git repository of the test's own, which it may change."""
+
+    def render_own(answers: Answers) -> Path:
+        folder = tmp_path / answers["template"]
+        shutil.copytree(render(answers), folder, symlinks=True)
+        commit(folder, "Render")
+        return folder
+
+    return render_own
