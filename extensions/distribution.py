@@ -35,7 +35,7 @@ def distribution_name_error(name: str) -> str:
         )
     module = module_name(name)
     if not module.isidentifier() or keyword.iskeyword(module):
-        return f"{name!r} would be imported as {module!r}, which Python refuses: start with a letter."
+        return f"{name!r} would be imported as {module!r}, no name to Python: start with a letter."
     if module in sys.stdlib_module_names:
         return f"{module!r} is a module of Python's standard library: choose another name."
     return ""

@@ -24,7 +24,9 @@ def hostname_error(host: str) -> str:
     if host != host.strip() or " " in host:
         return f"{host!r} has a space in it: {example}."
     if "://" in host:
-        return f"{host!r} starts with a scheme: type the host name alone, without http:// or https://."
+        return (
+            f"{host!r} starts with a scheme: type the host name alone, without http:// or https://."
+        )
     if "@" in host:
         return "Leave user and password out: type the host name alone."
     if "/" in host:

@@ -32,13 +32,15 @@ def base_url_error(typed: str) -> str:
         parts = urlsplit(base_url(typed))
         port = parts.port
     except ValueError:
-        return f"{typed!r} has a port that is no number from 1 to 65535: correct it or leave it out."
+        return f"{typed!r} has a port that is not 1 to 65535: correct it or leave it out."
     if parts.scheme not in ("http", "https"):
         return f"{typed!r} is neither http:// nor https://: type the index's DNS name or base URL."
     if port == 0:
         return f"{typed!r} has port 0: type a number from 1 to 65535 or leave the port out."
     if "://" not in typed and (port or parts.path):
-        return f"{typed!r} has a port or a path: type a full URL that starts with http:// or https://."
+        return (
+            f"{typed!r} has a port or a path: type a full URL that starts with http:// or https://."
+        )
     if parts.query or parts.fragment or not _PATH.fullmatch(parts.path):
         return f"{typed!r} is not a base URL: type scheme, host, port and path, nothing after that."
     return ""

@@ -21,7 +21,7 @@ def password_error(password: str) -> str:
         if character in password:
             return f"The password holds {name}, which .env files cannot keep: leave it out."
     if not all("!" <= character <= "~" for character in password):
-        return "Type printable ASCII characters only: letters, digits and punctuation."
+        return f"Type {SHORTEST} to {LONGEST} printable ASCII characters, without ', \\ and spaces."
     if not SHORTEST <= len(password) <= LONGEST:
         return f"Type {SHORTEST} to {LONGEST} characters; this password has {len(password)}."
     return ""

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,37 @@ def commit(folder: Path, message: str = "Change") -> None:
         git(folder, "init", "--quiet", "--initial-branch=main")
     git(folder, "add", "--all")
     git(folder, "commit", "--quiet", "--allow-empty", "--message", message)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests that use Docker in one process, and skip them where it does not work."""
+    if not any(item.get_closest_marker("docker") for item in items):
+        return
+    lacking = "" if os.environ.get("CI") else lacks_docker()
+    for item in items:
+        if item.get_closest_marker("docker"):
+            item.add_marker(pytest.mark.xdist_group("docker"))
+            if lacking:
+                item.add_marker(pytest.mark.skip(reason=lacking))
+
+
+def lacks_docker() -> str:
+    """Return what this machine lacks to run containers, or an empty string."""
+    for command in (["info"], ["compose", "version"], ["buildx", "version"]):
+        try:
+            subprocess.run(["docker", *command], check=True, capture_output=True, timeout=30)
+        except (OSError, subprocess.SubprocessError):
+            return f"`docker {' '.join(command)}` does not work on this machine"
+    return ""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let nothing be skipped on CI: there, a test that does not run has failed."""
+    report = yield
+    if report.skipped and os.environ.get("CI"):
+        report.outcome = "failed"
+    return report
 
 
 @pytest.fixture(scope="session", autouse=True)

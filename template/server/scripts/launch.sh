@@ -38,7 +38,8 @@ prepare_folders() {
 			chown -R "$PYPI_UID:$PYPI_GID" "$folder"
 		done
 	fi
-	chmod 700 pypi_auth gateway/accounts gateway_data
+	# Already done if the folders belong to somebody else.
+	chmod 700 pypi_auth gateway/accounts gateway_data 2>/dev/null || :
 }
 
 prepare() {
@@ -49,8 +50,8 @@ prepare() {
 
 start() {
 	prepare
-	compose build --quiet private_pypi
-	compose run --rm --no-deps --no-TTY private_pypi check || exit 1
+	compose --progress quiet build --quiet private_pypi
+	compose --progress quiet run --rm --no-deps --no-TTY private_pypi check || exit 1
 	messages=$(mktemp)
 	trap 'rm -f "$messages"' EXIT
 	if ! compose up --detach --wait --wait-timeout 120 --remove-orphans 2>"$messages"; then

@@ -9,6 +9,7 @@ import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 from . import accounts, gateway
 from .accounts import AccountError
@@ -146,7 +147,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add(commands: argparse._SubParsersAction, name: str, action: object) -> argparse.ArgumentParser:
+def _add(commands: Any, name: str, action: object) -> argparse.ArgumentParser:
     subparser: argparse.ArgumentParser = commands.add_parser(name, help=action.__doc__)
     subparser.set_defaults(run=action)
     return subparser

@@ -72,9 +72,13 @@ class Account:
             return f"{where}: that user name cannot be used; delete the line"
         fix = f"run make pypi-user-passwd USER={self.name}"
         if self.scheme == "plaintext":
-            return f"{where}: {self.name} has a plaintext password, which the gateway refuses; {fix}"
+            return (
+                f"{where}: {self.name} has a plaintext password, which the gateway refuses; {fix}"
+            )
         if self.scheme != "bcrypt":
-            return f"{where}: {self.name} has a {self.scheme} hash, which the gateway refuses; {fix}"
+            return (
+                f"{where}: {self.name} has a {self.scheme} hash, which the gateway refuses; {fix}"
+            )
         if not _BCRYPT.fullmatch(self.hash):
             return f"{where}: the bcrypt hash of {self.name} is damaged; {fix}"
         return ""
@@ -226,7 +230,7 @@ def _lines(folder: Path, role: str) -> list[str]:
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Keep a second command from editing at the same time and losing this one's change."""
-    with open(folder / ".lock", "w") as lock:
+    with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -243,7 +247,7 @@ def write_atomically(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        Path(temporary).replace(path)
     except BaseException:
-        os.unlink(temporary)
+        Path(temporary).unlink()
         raise

@@ -33,7 +33,7 @@ class Authenticator:
         self._verified: dict[str, tuple[str, bytes]] = {}
 
     def authenticate(self, header: str) -> accounts.Account | None:
-        """Return the account of an `Authorization` header (RFC 7617), or None if it is not right."""
+        """Return the account of an `Authorization` header (RFC 7617), None if it is not right."""
         name, password = credentials(header)
         if not name:
             return None

@@ -25,7 +25,7 @@ accesslog = "-"
 access_log_format = '%({x-forwarded-for}i)s %(u)s "%(r)s" %(s)s %(b)s %(M)sms'
 
 
-def post_worker_init(worker):
+def post_worker_init(_worker: object) -> None:
     """Keep the gateway's accounts current for as long as this process lives."""
     if settings.gateway:
         threading.Thread(
