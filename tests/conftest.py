@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,10 @@ def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
         for name in list(os.environ):
             if name.startswith(FOREIGN) and name != "PIP_CERT":
                 patch.delenv(name)
+        # The programs that the requirements brought, such as Poetry.
+        patch.setenv(
+            "PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        )
         patch.setenv("COPIER_SETTINGS_PATH", str(home / "settings.yml"))
         patch.setenv("GIT_CONFIG_GLOBAL", str(home / "gitconfig"))
         patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
@@ -128,7 +133,7 @@ def render(template: Path, copie_session: Copie) -> Render:
             result = copie_session.copy(extra_answers=answers, template_dir=template)
             assert result.exception is None, result.exception
             assert result.project_dir is not None
-            rendered[key] = result.project_dir
+            rendered[key] = Path(result.project_dir)
         return rendered[key]
 
     return render_once
@@ -139,7 +144,7 @@ def repository(render: Render, tmp_path: Path) -> Render:
     """Render answers into a git repository of the test's own, which it may change."""
 
     def render_own(answers: Answers) -> Path:
-        folder = tmp_path / answers["template"]
+        folder = tmp_path / str(answers["template"])
         shutil.copytree(render(answers), folder, symlinks=True)
         commit(folder, "Render")
         return folder

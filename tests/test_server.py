@@ -1,0 +1,224 @@
+"""The rendered server, parsed."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import QUESTIONS, Render
+from packaging.requirements import Requirement
+
+MODES = list(QUESTIONS["https"]["choices"].values())
+PUBLIC_PORTS = ["80:80", "443:443", "443:443/udp"]
+
+
+def compose(folder: Path) -> dict[str, Any]:
+    """Return the compose file as YAML has it, merges done and variables left as they are."""
+    parsed = yaml.safe_load((folder / "docker-compose.pypi.yml").read_text())
+    assert isinstance(parsed, dict)
+    return parsed
+
+
+def adapted(folder: Path) -> dict[str, Any]:
+    """Return the configuration that Caddy makes of the Caddyfile."""
+    command = ["caddy", "adapt", "--config", "gateway/Caddyfile", "--adapter", "caddyfile"]
+    done = subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    parsed = json.loads(done.stdout)
+    assert isinstance(parsed, dict)
+    return parsed
+
+
+def run(*command: str, cwd: Path) -> None:
+    """Run a checker; what it finds is the failure's message."""
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_service_is_confined(render: Render, mode: str) -> None:
+    services = compose(render({"template": "server", "https": mode}))["services"]
+    assert set(services) == {"gateway", "private_pypi", "accounts"}
+    for name, service in services.items():
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        assert service.get("cap_add", []) == (["NET_BIND_SERVICE"] if name == "gateway" else [])
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert service["mem_limit"]
+        assert service["pids_limit"]
+        assert service["user"] == "${PYPI_UID:-1000}:${PYPI_GID:-1000}"
+        assert "env_file" not in service
+    assert services["accounts"]["profiles"] == ["accounts"]
+    for name in ("gateway", "private_pypi"):
+        assert services[name]["restart"] == "unless-stopped"
+        assert services[name]["healthcheck"]["test"][0] == "CMD"
+        assert services[name]["logging"]["options"]["max-size"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_only_the_gateway_is_reached_from_outside(render: Render, mode: str) -> None:
+    model = compose(render({"template": "server", "https": mode}))
+    published = {"none": ["127.0.0.1:${http_port:-8080}:80"], "traefik": []}
+    services = model["services"]
+    assert services["gateway"].get("ports", []) == published.get(mode, PUBLIC_PORTS)
+    assert "ports" not in services["private_pypi"]
+    assert services["private_pypi"]["networks"] == ["inside"]
+    assert services["accounts"]["network_mode"] == "none"
+    assert model["networks"]["inside"] == {"internal": True}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_nobody_but_the_account_commands_may_write_accounts(render: Render, mode: str) -> None:
+    services = compose(render({"template": "server", "https": mode}))["services"]
+    mounts = {
+        name: [volume for volume in service["volumes"] if volume.startswith("./pypi_auth:")]
+        for name, service in services.items()
+    }
+    assert mounts == {
+        "gateway": [],
+        "private_pypi": ["./pypi_auth:/pypi/auth:ro"],
+        "accounts": ["./pypi_auth:/pypi/auth"],
+    }
+    assert "./pypi_data:/srv/packages:ro" in services["gateway"]["volumes"]
+    # A new password is printed to the terminal: no log driver may keep it.
+    assert services["accounts"]["logging"] == {"driver": "none"}
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("mode", MODES)
+def test_compose_accepts_the_file_and_knows_two_services(render: Render, mode: str) -> None:
+    folder = render({"template": "server", "https": mode, "pypi_url": "pypi.acme.test"})
+    command = ["docker", "compose", "--file", "docker-compose.pypi.yml"]
+    command += ["--env-file", ".pypi.env", "config", "--format", "json"]
+    done = subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    assert done.stderr == b""
+    model = json.loads(done.stdout)
+    assert set(model["services"]) == {"gateway", "private_pypi"}
+    if mode != "none":
+        assert model["services"]["gateway"]["environment"] == {"pypi_url": "pypi.acme.test"}
+
+
+def test_traefik_finds_what_it_expects(render: Render) -> None:
+    answers = {
+        "template": "server",
+        "project_name": "acme-pypi",
+        "https": "traefik",
+        "pypi_url": "pypi.acme.test",
+        "traefik_network": "edge",
+        "traefik_certresolver": "acme",
+    }
+    model = compose(render(answers))
+    gateway = model["services"]["gateway"]
+    assert model["networks"]["edge"] == {"external": True}
+    assert gateway["networks"] == ["inside", "edge"]
+    rule = "Host(`${pypi_url:-pypi.acme.test}`)"
+    redirect = "acme-pypi-https-redirect"
+    assert gateway["labels"] == {
+        "traefik.enable": "true",
+        "traefik.docker.network": "edge",
+        "traefik.http.services.acme-pypi.loadbalancer.server.port": "80",
+        "traefik.http.routers.acme-pypi-http.entrypoints": "http",
+        "traefik.http.routers.acme-pypi-http.rule": rule,
+        "traefik.http.routers.acme-pypi-http.middlewares": redirect,
+        f"traefik.http.middlewares.{redirect}.redirectscheme.scheme": "https",
+        f"traefik.http.middlewares.{redirect}.redirectscheme.permanent": "true",
+        "traefik.http.routers.acme-pypi-https.entrypoints": "https",
+        "traefik.http.routers.acme-pypi-https.rule": rule,
+        "traefik.http.routers.acme-pypi-https.service": "acme-pypi",
+        "traefik.http.routers.acme-pypi-https.tls": "true",
+        "traefik.http.routers.acme-pypi-https.tls.certresolver": "acme",
+    }
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_caddy_serves_https_exactly_where_it_is_its_job(render: Render, mode: str) -> None:
+    config = adapted(render({"template": "server", "https": mode}))
+    assert config["admin"] == {"disabled": True, "config": {"persist": False}}
+    servers = config["apps"]["http"]["servers"].values()
+    listens = {address for server in servers for address in server["listen"]}
+    plain = mode in ("none", "traefik")
+    assert listens == {"127.0.0.1:2020", ":80" if plain else ":443"}
+    for server in servers:
+        if plain:
+            assert server["automatic_https"] == {"disable": True}
+
+
+def test_the_gateway_takes_the_mail_address_of_the_answers(render: Render) -> None:
+    folder = render({"template": "server", "letsencrypt_email": "ops@acme.test"})
+    policies = adapted(folder)["apps"]["tls"]["automation"]["policies"]
+    assert {issuer["email"] for policy in policies for issuer in policy["issuers"]} == {
+        "ops@acme.test"
+    }
+
+
+def test_every_request_passes_basic_auth_but_the_health_check(render: Render) -> None:
+    servers = adapted(render({"template": "server", "https": "none"}))["apps"]["http"]["servers"]
+    (site,) = (server for server in servers.values() if server["listen"] == [":80"])
+    health, rest = site["routes"]
+    assert health["match"] == [{"path": ["/health"]}]
+    assert "match" not in rest
+    first, second, *_ = (
+        handler["handler"] for route in rest["handle"][0]["routes"] for handler in route["handle"]
+    )
+    # The limit on the body answers nothing by itself.
+    assert (first, second) == ("request_body", "authentication")
+
+
+def test_images_and_requirements_are_pinned(render: Render) -> None:
+    folder = render({"template": "server"})
+    images = re.findall(r"^FROM (\S+)", (folder / "private_pypi/Dockerfile").read_text(), re.M)
+    images.append(compose(folder)["services"]["gateway"]["image"])
+    assert len(images) == 3
+    for image in images:
+        assert re.fullmatch(r"(python:3\.13\.\d+-slim-\w+|caddy:\d+\.\d+\.\d+-alpine)", image)
+    text = (folder / "private_pypi/requirements.txt").read_text().replace("\\\n", "")
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    pinned = {Requirement(line.split(" --hash")[0]).name for line in lines}
+    asked = (folder / "private_pypi/requirements.in").read_text().splitlines()
+    assert pinned > {Requirement(line).name for line in asked if not line.startswith("#")}
+    for line in lines:
+        assert "==" in line
+        assert "--hash=sha256:" in line
+
+
+def test_caddy_under_test_is_the_caddy_that_is_shipped(render: Render) -> None:
+    image = compose(render({"template": "server"}))["services"]["gateway"]["image"]
+    version = subprocess.run(["caddy", "version"], check=True, capture_output=True, text=True)
+    assert version.stdout.split()[0] == f"v{image.split(':')[1].removesuffix('-alpine')}"
+
+
+@pytest.mark.parametrize(("choice", "path"), [("github", ".github"), ("gitlab", ".gitlab-ci.yml")])
+def test_ci_is_rendered_where_it_was_asked_for(render: Render, choice: str, path: str) -> None:
+    for ci in QUESTIONS["ci"]["choices"].values():
+        folder = render({"template": "server", "ci": ci})
+        assert (folder / path).exists() is (ci == choice)
+
+
+def test_the_checkers_find_nothing(render: Render) -> None:
+    folder = render({"template": "server", "ci": "github"})
+    run("hadolint", "private_pypi/Dockerfile", cwd=folder)
+    run("shellcheck", "scripts/launch.sh", cwd=folder)
+    run("zizmor", "--offline", "--quiet", ".github", cwd=folder)
+    workflow = ".github/workflows/check.yml"
+    run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", workflow, cwd=folder)
+    run(
+        *("check-jsonschema", "--builtin-schema", "vendor.dependabot", ".github/dependabot.yml"),
+        cwd=folder,
+    )
+    gitlab = render({"template": "server", "ci": "gitlab"})
+    run("check-jsonschema", "--builtin-schema", "vendor.gitlab-ci", ".gitlab-ci.yml", cwd=gitlab)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_readme_names_only_targets_and_files_that_exist(render: Render, mode: str) -> None:
+    folder = render({"template": "server", "https": mode})
+    readme = (folder / "README.md").read_text()
+    makefile = (folder / "Makefile").read_text()
+    for target in set(re.findall(r"make ((?:pypi|template)-[a-z-]+)", readme)):
+        assert re.search(rf"^{target}:", makefile, re.M), target
+    for path in re.findall(r"^\| `([^`]+/|\.pypi\.env)` \|", readme, re.M):
+        assert (folder / path).exists(), path
