@@ -25,6 +25,7 @@ from urllib.parse import quote
 
 import copier
 from copier.errors import CopierError, DirtyLocalWarning
+from jinja2 import TemplateError
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "build" / "demo"
@@ -91,7 +92,7 @@ def render(template: str, folder: Path, answers: Mapping[str, str]) -> None:
         copier.run_copy(
             str(ROOT), folder, data, vcs_ref="HEAD", defaults=True, quiet=True, unsafe=True
         )
-    except (CopierError, ValueError, OSError, subprocess.SubprocessError) as error:
+    except (CopierError, TemplateError, ValueError, OSError) as error:
         raise DemoError(f"Copier refused: {error}. Is this checkout complete?") from error
 
 
