@@ -1,0 +1,120 @@
+"""Writes .pypi.env, the credentials for the private index, after a check against the server.
+
+Asks for user and password. Where nobody can be asked, INDEX_USER names the user and the password
+is read from standard input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import os
+import re
+import sys
+import tempfile
+from pathlib import Path
+from urllib.parse import quote
+
+from index import access_error
+
+PYPI_ENV = Path(__file__).resolve().parent.parent / ".pypi.env"
+
+SHORTEST, LONGEST = 12, 72
+"""Bytes of a password. bcrypt ignores everything after the 72nd."""
+
+_REFUSED = {"'": "a single quote", "\\": "a backslash", " ": "a space"}
+"""Characters that no quoting keeps literal in a file that both a shell and Compose read."""
+
+
+def user_error(user: str) -> str:
+    """Return why a text cannot be a user name and what to type instead, or an empty string."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}", user):
+        return (
+            "The user name needs 1 to 64 letters, digits or any of . _ @ + -,"
+            " starting with a letter or digit."
+        )
+    return ""
+
+
+def password_error(password: str) -> str:
+    """Return why a password cannot be used and what to type instead, or an empty string."""
+    for character, name in _REFUSED.items():
+        if character in password:
+            return f"The password holds {name}, which .env files cannot keep: leave it out."
+    if not all("!" <= character <= "~" for character in password):
+        return "Type printable ASCII characters only: letters, digits and punctuation."
+    if not SHORTEST <= len(password) <= LONGEST:
+        return f"Type {SHORTEST} to {LONGEST} characters; this password has {len(password)}."
+    return ""
+
+
+def pypi_env(name: str, base_url: str, user: str, password: str) -> str:
+    """Return the text of .pypi.env.
+
+    pip takes its credentials in the URL, percent-encoded; Poetry and uv take them as they are,
+    from variables named after the index.
+    """
+    scheme, rest = base_url.split("://", 1)
+    suffix = name.upper().replace("-", "_")
+    return (
+        f"PIP_EXTRA_INDEX_URL="
+        f"{scheme}://{quote(user, safe='')}:{quote(password, safe='')}@{rest}/simple/\n"
+        f"POETRY_HTTP_BASIC_{suffix}_USERNAME='{user}'\n"
+        f"POETRY_HTTP_BASIC_{suffix}_PASSWORD='{password}'\n"
+        f"UV_INDEX_{suffix}_USERNAME='{user}'\n"
+        f"UV_INDEX_{suffix}_PASSWORD='{password}'\n"
+    )
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file at once or not at all, at no time readable to anybody else."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
+    try:
+        with open(descriptor, "w", encoding="ascii", newline="\n") as file:
+            file.write(text)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def ask(base_url: str) -> tuple[str, str]:
+    """Return user and password, from the terminal or from INDEX_USER and standard input."""
+    user = os.environ.get("INDEX_USER", "")
+    if sys.stdin.isatty():
+        print(f"Your account on {base_url}", file=sys.stderr)
+        try:
+            return user or input("User: ").strip(), getpass.getpass("Password: ")
+        except EOFError:
+            sys.exit("\nNothing was written.")
+    if not user:
+        sys.exit("INDEX_USER is not set: it must name the user where nobody can be asked.")
+    return user, sys.stdin.readline().rstrip("\r\n")
+
+
+def main() -> None:
+    """Ask, check, write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", help="of the index in pyproject.toml, such as private")
+    parser.add_argument("url", help="its base URL, without /simple/")
+    parser.add_argument("--no-check", action="store_true", help="write without asking the server")
+    arguments = parser.parse_args()
+
+    user, password = ask(arguments.url)
+    refusal = user_error(user) or password_error(password)
+    if not (refusal or arguments.no_check):
+        refusal = access_error(arguments.url, user, password)
+    if refusal:
+        sys.exit(f"{refusal} Nothing was written.")
+    try:
+        write_private(PYPI_ENV, pypi_env(arguments.name, arguments.url, user, password))
+    except OSError as error:
+        sys.exit(f"{PYPI_ENV} cannot be written: {error.strerror}.")
+    print(f"Wrote {PYPI_ENV.name}: git and Docker ignore it, only you can read it.")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("\nNothing was written.")

@@ -1,0 +1,1 @@
+"""The app: `app.py` holds what it does."""

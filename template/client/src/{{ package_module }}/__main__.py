@@ -1,0 +1,7 @@
+"""Runs the app with `python -m`."""
+
+import sys
+
+from .app import main
+
+sys.exit(main())

@@ -1,0 +1,310 @@
+"""The rendered client, parsed, linted and run as far as that goes without a server."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli
+import yaml
+from conftest import PASSWORD, QUESTIONS, Render, git
+
+WAYS = list(itertools.product(("single", "extra"), ("arg", "secret")))
+ACCOUNT = {"index_user": "ci@acme", "index_password": PASSWORD}
+
+
+@pytest.fixture(params=WAYS, ids="-".join)
+def way(request: pytest.FixtureRequest) -> dict[str, str]:
+    """Answers for each way to use the index and to hand over credentials."""
+    strategy, credentials = request.param
+    return {
+        "template": "client",
+        "index_strategy": strategy,
+        "build_credentials": credentials,
+    }
+
+
+def run(*command: str, cwd: Path) -> str:
+    """Run a program that must succeed and return what it printed."""
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def stages(folder: Path) -> list[str]:
+    """Return the text of each stage of the Dockerfile."""
+    return re.split(r"^(?=FROM )", (folder / "Dockerfile").read_text(), flags=re.M)[1:]
+
+
+def project(folder: Path) -> dict[str, Any]:
+    """Return the parsed pyproject.toml."""
+    return tomli.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def test_credentials_are_known_to_the_build_stage_alone(
+    render: Render, way: dict[str, str]
+) -> None:
+    build, final = stages(render(way))
+    assert ("ARG PIP_EXTRA_INDEX_URL" in build) is (way["build_credentials"] == "arg")
+    assert ("type=secret,id=pypi_env,required=true" in build) is (
+        way["build_credentials"] == "secret"
+    )
+    for word in ("ARG", "INDEX", "secret", "pypi.env", "COPY . "):
+        assert word not in final
+    # BuildKit prints a RUN line with the values of the variables that it names.
+    assert not re.search(r"\$\{?PIP_", build)
+
+
+def test_the_app_does_not_run_as_root(render: Render, way: dict[str, str]) -> None:
+    final = stages(render(way))[-1]
+    assert re.findall(r"^USER (.+)$", final, re.M) == ["10001"]
+
+
+def test_compose_hands_credentials_to_the_build_and_not_to_the_container(
+    render: Render, way: dict[str, str]
+) -> None:
+    parsed = yaml.safe_load((render(way) / "docker-compose.yml").read_text())
+    app = parsed["services"]["app"]
+    assert "env_file" not in app
+    assert "environment" not in app
+    assert app["read_only"] is True
+    assert app["cap_drop"] == ["ALL"]
+    if way["build_credentials"] == "arg":
+        assert app["build"]["args"] == {"PIP_EXTRA_INDEX_URL": "${PIP_EXTRA_INDEX_URL:-}"}
+        assert "secrets" not in parsed
+    else:
+        assert app["build"]["secrets"] == ["pypi_env"]
+        assert parsed["secrets"] == {"pypi_env": {"file": "./.pypi.env"}}
+        assert "args" not in app["build"]
+
+
+def test_what_docker_must_not_see_is_ignored(render: Render) -> None:
+    ignored = (render({"template": "client"}) / ".dockerignore").read_text().split()
+    for name in (".pypi.env", ".env", ".git", ".venv"):
+        assert any(line.lstrip("*/").rstrip("*") == name for line in ignored), name
+
+
+def test_the_env_file_reads_the_same_in_a_shell_and_holds_one_account(render: Render) -> None:
+    folder = render({"template": "client", "index_name": "acme-py", **ACCOUNT})
+    assert (folder / ".env").is_symlink()
+    assert os.readlink(folder / ".env") == ".pypi.env"  # noqa: PTH115
+    assert (folder / ".pypi.env").stat().st_mode & 0o777 == 0o600
+    script = """. ./.pypi.env; printf '%s\\n' "$PIP_EXTRA_INDEX_URL" \
+        "$POETRY_HTTP_BASIC_ACME_PY_USERNAME" "$POETRY_HTTP_BASIC_ACME_PY_PASSWORD" \
+        "$UV_INDEX_ACME_PY_USERNAME" "$UV_INDEX_ACME_PY_PASSWORD" """
+    url, *accounts = run("sh", "-euc", script, cwd=folder).splitlines()
+    assert accounts == ["ci@acme", PASSWORD] * 2
+    encoded = "p%40%3A%2F%23%3F%25%24%26%21%22%3B%60x%60%24HOME%2541"
+    assert url == f"https://ci%40acme:{encoded}@pypi.example.com/simple/"
+
+
+def test_login_writes_what_the_template_renders(render: Render, tmp_path: Path) -> None:
+    answers = {"template": "client", "index_name": "acme-py", "pypi_url": "http://127.0.0.1:1/x"}
+    rendered = render({**answers, **ACCOUNT})
+    folder = tmp_path / "client"
+    shutil.copytree(render(answers), folder, symlinks=True)
+    assert not (folder / ".pypi.env").exists()
+    said = subprocess.run(
+        ["make", "login", "ARGS=--no-check"],
+        cwd=folder,
+        env={**os.environ, "INDEX_USER": ACCOUNT["index_user"]},
+        input=f"{PASSWORD}\n",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert PASSWORD not in said.stdout + said.stderr
+    assert (folder / ".pypi.env").read_bytes() == (rendered / ".pypi.env").read_bytes()
+    assert (folder / ".pypi.env").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("user", "password", "sentence"),
+    [
+        ("ci", "short", "Type 12 to 72 characters; this password has 5. Nothing was written."),
+        ("a:b", PASSWORD, "The user name needs 1 to 64 letters"),
+        ("ci", PASSWORD, "Nothing listens on 127.0.0.1:1: check the port"),
+    ],
+    ids=["password", "user", "server"],
+)
+def test_login_refuses_what_cannot_work_and_writes_nothing(
+    repository: Render, user: str, password: str, sentence: str
+) -> None:
+    folder = repository({"template": "client", "pypi_url": "http://127.0.0.1:1"})
+    done = subprocess.run(
+        ["make", "login"],
+        cwd=folder,
+        env={**os.environ, "INDEX_USER": user},
+        input=f"{password}\n",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert git(folder, "status", "--short", "--ignored") == ""
+
+
+def test_pins_are_the_same_wherever_they_stand(render: Render) -> None:
+    asked = ["my-private-lib", "other==2.*", "third[x]>=1,<3"]
+    folder = render({"template": "client", "private_packages": asked})
+    listed = (folder / "requirements.txt").read_text().splitlines()
+    pins = [line for line in listed if not line.startswith("#")]
+    assert pins == ["my-private-lib==0.*", "other==2.*", "third[x]<3,>=1"]
+    assert project(folder)["project"]["dependencies"] == pins
+
+
+def test_every_tool_knows_the_index_by_one_name(render: Render, way: dict[str, str]) -> None:
+    answers = {"index_name": "acme", "pypi_url": "https://pypi.acme.test:8443/team/simple/"}
+    folder = render({**way, **answers})
+    tool = project(folder)["tool"]
+    base = "https://pypi.acme.test:8443/team"
+    alone = way["index_strategy"] == "single"
+    assert tool["poetry"]["source"] == [
+        {
+            "name": "acme",
+            "url": f"{base}/simple/",
+            "priority": "primary" if alone else "supplemental",
+        }
+    ]
+    (index,) = tool["uv"]["index"]
+    assert (index["name"], index["url"], index["publish-url"]) == (
+        "acme",
+        f"{base}/simple/",
+        f"{base}/",
+    )
+    assert index.get("default", False) is alone
+    poetry = tomli.loads((folder / "poetry.toml").read_text())
+    assert poetry["repositories"]["acme"]["url"] == f"{base}/"
+
+
+def test_hostile_texts_arrive_in_the_metadata_as_they_are(render: Render) -> None:
+    texts = {
+        "description": """It's "quoted" \\ and {{ braced }} # $HOME ünïcode 🐍""",
+        "author_name": """Mr. O'Keefe "Q" \\""",
+        "author_email": "okeefe@example.com",
+    }
+    rendered = project(render({"template": "client", **texts}))["project"]
+    assert rendered["description"] == texts["description"]
+    assert rendered["authors"] == [{"name": texts["author_name"], "email": texts["author_email"]}]
+
+
+def test_an_author_nobody_named_is_not_made_up(render: Render) -> None:
+    assert "authors" not in project(render({"template": "client"}))["project"]
+
+
+def test_poetry_and_uv_build_what_is_rendered(repository: Render) -> None:
+    folder = repository({"template": "client", "package_name": "Acme.My-App", "author_name": "A"})
+    run("poetry", "check", "--strict", cwd=folder)
+    run("make", "package", cwd=folder)
+    assert {path.name for path in (folder / "dist").iterdir()} == {
+        "acme_my_app-0.1.0-py3-none-any.whl",
+        "acme_my_app-0.1.0.tar.gz",
+    }
+
+
+def test_the_apps_own_tests_pass(repository: Render) -> None:
+    folder = repository({"template": "client", "python_version": "3.11"})
+    command = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    assert "3 passed" in run(*command, cwd=folder)
+
+
+def test_the_checkers_find_nothing(render: Render, way: dict[str, str]) -> None:
+    folder = render({**way, "ci": "github"})
+    run("hadolint", "Dockerfile", cwd=folder)
+    run("zizmor", "--offline", "--quiet", ".github", cwd=folder)
+    check = ("check-jsonschema", "--builtin-schema")
+    workflow = ".github/workflows/ci.yml"
+    run(*check, "vendor.github-workflows", workflow, cwd=folder)
+    run(*check, "vendor.dependabot", ".github/dependabot.yml", cwd=folder)
+    gitlab = render({**way, "ci": "gitlab"})
+    run(*check, "vendor.gitlab-ci", "--data-transform", "gitlab-ci", ".gitlab-ci.yml", cwd=gitlab)
+
+
+@pytest.mark.parametrize(("choice", "path"), [("github", ".github"), ("gitlab", ".gitlab-ci.yml")])
+def test_ci_is_rendered_where_it_was_asked_for(render: Render, choice: str, path: str) -> None:
+    for ci in QUESTIONS["ci"]["choices"].values():
+        folder = render({"template": "client", "ci": ci})
+        assert (folder / path).exists() is (ci == choice)
+
+
+def test_ci_builds_without_the_credentials_it_publishes_with(render: Render) -> None:
+    workflow = (render({"template": "client"}) / ".github/workflows/ci.yml").read_text()
+    jobs = yaml.safe_load(workflow)["jobs"]
+    assert "secrets." not in str(jobs["package"])
+    assert "secrets.INDEX_PASSWORD" in str(jobs["publish"])
+    assert jobs["publish"]["needs"] == "package"
+    for action in re.findall(r"uses: (\S+)", workflow):
+        assert re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", action)
+
+
+def test_help_lists_every_documented_target_without_colour_in_a_pipe(render: Render) -> None:
+    said = run("make", cwd=render({"template": "client"}))
+    asked = {"help", "login", "install", "build", "run", "publish", "bump", "test"}
+    asked |= {"template-check", "template-update"}
+    assert asked <= set(re.findall(r"^  ([a-z-]+) ", said, re.M))
+    assert "\033" not in said
+
+
+@pytest.mark.parametrize("strategy", ["single", "extra"])
+def test_make_can_plan_every_target(render: Render, way: dict[str, str], strategy: str) -> None:
+    folder = render({**way, "index_strategy": strategy, **ACCOUNT})
+    makefile = (folder / "Makefile").read_text()
+    for target in re.findall(r"^([a-z-]+):.*## ", makefile, re.M):
+        run("make", "--dry-run", target, "PART=patch", cwd=folder)
+
+
+@pytest.mark.parametrize(
+    ("target", "lacking", "sentence"),
+    [
+        ("build", "docker", "Docker is not installed"),
+        ("publish", "poetry", "Poetry is not installed: run 'pipx install poetry'."),
+        ("template-check", "uvx", "Neither uv nor Copier is installed"),
+    ],
+)
+def test_make_says_which_program_is_missing(
+    repository: Render, tmp_path: Path, target: str, lacking: str, sentence: str
+) -> None:
+    folder = repository({"template": "client", **ACCOUNT})
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for program in ("sh", "make", "awk", "python3", "env"):
+        (programs / program).symlink_to(str(shutil.which(program)))
+    done = subprocess.run(
+        ["make", target],
+        cwd=folder,
+        env={**os.environ, "PATH": str(programs)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert sentence in done.stderr
+    assert lacking not in {path.name for path in programs.iterdir()}
+
+
+def test_install_and_publish_stop_without_credentials(repository: Render) -> None:
+    folder = repository({"template": "client"})
+    for target in ("install", "publish"):
+        done = subprocess.run(
+            ["make", target], cwd=folder, capture_output=True, text=True, check=False
+        )
+        assert done.returncode != 0
+        assert "No credentials for the private index: run `make login` first." in done.stderr
+    assert not (folder / ".venv").exists()
