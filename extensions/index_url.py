@@ -17,8 +17,8 @@ def base_url(typed: str) -> str:
     A bare DNS name becomes an https URL. A URL keeps its scheme, port and path, less a last
     `/simple`, which the tools of the generated repository add where they need it.
     """
-    url = typed if "://" in typed else f"https://{typed}"
-    return url.rstrip("/").removesuffix("/simple").rstrip("/")
+    scheme, rest = typed.split("://", 1) if "://" in typed else ("https", typed)
+    return f"{scheme.lower()}://{rest.rstrip('/').removesuffix('/simple').rstrip('/')}"
 
 
 def base_url_error(typed: str) -> str:
@@ -41,7 +41,9 @@ def base_url_error(typed: str) -> str:
         return (
             f"{typed!r} has a port or a path: type a full URL that starts with http:// or https://."
         )
-    if parts.query or parts.fragment or not _PATH.fullmatch(parts.path):
+    # urlsplit drops an empty query, an empty fragment and line ends.
+    whole = f"{parts.scheme}://{parts.netloc}{parts.path}"
+    if whole != base_url(typed) or not _PATH.fullmatch(parts.path):
         return f"{typed!r} is not a base URL: type scheme, host, port and path, nothing after that."
     return ""
 

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 import pytest
 from conftest import PASSWORD, ROOT, Render
+
 from e2e.in_docker import PROJECT, Server, docker, plain_server
 
 pytestmark = pytest.mark.docker

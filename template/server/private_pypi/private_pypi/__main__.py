@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import http.client
 import os
 import socket
 import sys
@@ -62,6 +63,8 @@ def health(settings: Settings, _: argparse.Namespace) -> None:
         opener.open(url, timeout=4).close()
     except urllib.error.HTTPError as error:
         raise SettingError(error.read().decode().strip()) from None
+    except http.client.HTTPException:
+        raise SettingError(f"what listens on port {settings.port} is not the index") from None
 
 
 def user_add(settings: Settings, options: argparse.Namespace) -> None:
@@ -93,7 +96,10 @@ def user_remove(settings: Settings, options: argparse.Namespace) -> None:
 def user_list(settings: Settings, _: argparse.Namespace) -> None:
     """Print name, role and hash scheme of every account."""
     rows = [("NAME", "ROLE", "HASH")]
-    rows += [(x.name, x.role, x.scheme) for x in accounts.listed(settings.auth)]
+    for account in accounts.listed(settings.auth):
+        # A line made by hand may hold anything, also what a terminal would act on.
+        name = account.name if account.name.isprintable() else ascii(account.name)
+        rows.append((name, account.role, account.scheme))
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     for name, role, scheme in rows:
         print(f"{name:{widths[0]}}  {role:{widths[1]}}  {scheme}")
@@ -104,7 +110,10 @@ def user_list(settings: Settings, _: argparse.Namespace) -> None:
 def _password(options: argparse.Namespace) -> str:
     if not options.password_stdin:
         return accounts.new_password()
-    return sys.stdin.readline().rstrip("\r\n")
+    try:
+        return sys.stdin.readline().rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise AccountError("use printable ASCII characters only in the password") from None
 
 
 def _show(password: str, options: argparse.Namespace) -> None:

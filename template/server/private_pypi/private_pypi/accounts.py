@@ -25,8 +25,9 @@ FILES = {"publisher": ".htpasswd", "reader": ".htpasswd-readers"}
 COST = 12
 SHORTEST, LONGEST = 12, 72
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
-_BCRYPT = re.compile(r"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}")
+# The gateway takes `import` at the start of a line for a directive of its own.
+_NAME = re.compile(r"(?!import$)[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
+_BCRYPT = re.compile(r"\$2[aby]\$(0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{53}")
 _SCHEMES = {
     "$2": "bcrypt",
     "{SHA}": "SHA-1",
@@ -102,14 +103,14 @@ def read(folder: Path) -> tuple[list[Account], list[str]]:
             # The line is not repeated: what has no colon may be a password.
             if not colon:
                 complaints.append(f"{where}: not a line user:hash; delete it")
-            elif account.complaint:
-                complaints.append(account.complaint)
             elif name in accounts:
                 first = accounts[name]
                 complaints.append(
                     f"{where}: {name} is already in {first.file} line {first.line};"
                     " delete one of the two lines"
                 )
+            elif account.complaint:
+                complaints.append(account.complaint)
             else:
                 accounts[name] = account
     return list(accounts.values()), complaints
@@ -157,7 +158,7 @@ def add(folder: Path, name: str, role: str, password: str) -> None:
     if not _NAME.fullmatch(name):
         raise AccountError(
             f"{name!r} cannot be a user name: use 1 to 64 letters, digits or any of . _ @ + -,"
-            " starting with a letter or digit"
+            " starting with a letter or digit, but not import"
         )
     check_password(password)
     with _locked(folder):
@@ -184,14 +185,18 @@ def change_password(folder: Path, name: str, password: str) -> None:
 
 
 def remove(folder: Path, name: str) -> None:
-    """Remove an account.
+    """Remove an account, wherever its name stands.
 
     Raises:
         AccountError: if there is no such account.
     """
     with _locked(folder):
-        role = _role_of(folder, name)
-        _write(folder, role, [line for line in _lines(folder, role) if _name(line) != name])
+        _role_of(folder, name)
+        for role in FILES:
+            lines = _lines(folder, role)
+            kept = [line for line in lines if _name(line) != name]
+            if kept != lines:
+                _write(folder, role, kept)
 
 
 def listed(folder: Path) -> list[Account]:
@@ -221,10 +226,13 @@ def _role_of(folder: Path, name: str) -> str:
 
 
 def _lines(folder: Path, role: str) -> list[str]:
+    # Lossless, whatever bytes a comment holds: what is not edited is written back as it was.
     try:
-        return (folder / FILES[role]).read_text(encoding="utf-8", errors="replace").splitlines()
+        content = (folder / FILES[role]).read_bytes()
     except FileNotFoundError:
         return []
+    text = content.decode("utf-8", "surrogateescape")
+    return text.removesuffix("\n").split("\n") if text else []
 
 
 @contextmanager
@@ -243,7 +251,7 @@ def write_atomically(path: Path, text: str) -> None:
     """Write a file that only its owner reads; a crash leaves the old one or the new one."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

@@ -83,14 +83,35 @@ def _pypiserver(settings: Settings) -> Any:
     )
     config.backend = BackendProxy(Storage(config, settings.max_upload))
     app = pypiserver.app_from_config(config)
-    app.add_hook("before_request", _refuse_other_actions)
+    app.add_hook("before_request", _refuse_all_but_uploads)
+    app.add_hook("after_request", _close_spooled_files)
     return app
 
 
-def _refuse_other_actions() -> None:
-    """Let an upload form publish and nothing else: an index that CI depends on only grows."""
-    if request.method == "POST" and request.forms.get(":action") in ("remove_pkg", "doc_upload"):
+def _refuse_all_but_uploads() -> None:
+    """Let a whole upload form publish and nothing else: an index that CI depends on only grows."""
+    if request.method != "POST":
+        return
+    if request.chunked:
+        # gunicorn has decoded the chunks, and bottle would decode them again.
+        raise HTTPError(411, "Send a Content-Length: this index takes no chunked uploads.")
+    if request.body.seek(0, os.SEEK_END) < request.content_length:
+        # A client that went away in the middle; its file would be cut short for good.
+        raise HTTPError(400, "The upload ended early: send it again.")
+    try:
+        action = request.forms.get(":action")
+    except ValueError as error:
+        raise HTTPError(400, f"This is not an upload form: {error}") from None
+    if action in ("remove_pkg", "doc_upload"):
         raise HTTPError(403, "This index takes file uploads only.")
+
+
+def _close_spooled_files() -> None:
+    """Free what an upload took on disk, which bottle keeps until its thread's next request."""
+    for upload in request.environ.get("bottle.request.files", {}).values():
+        upload.file.close()
+    if "bottle.request.body" in request.environ:
+        request.environ["bottle.request.body"].close()
 
 
 def _answer(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hmac
 import secrets
 import threading
@@ -69,5 +68,5 @@ def credentials(header: str) -> tuple[str, bytes]:
     try:
         name, _, password = base64.b64decode(encoded, validate=True).partition(b":")
         return name.decode("utf-8"), password
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # of base64 or of UTF-8
         return "", b""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,10 +50,10 @@ class Settings:
             raise SettingError(f"PYPI_UNKNOWN_PACKAGES is {unknown!r}: set redirect or refuse")
         gateway = environ.get("PYPI_GATEWAY")
         return cls(
-            data=Path(environ.get("PYPI_DATA", "pypi_data")),
-            auth=Path(environ.get("PYPI_AUTH", "pypi_auth")),
+            data=Path(environ.get("PYPI_DATA") or "pypi_data"),
+            auth=Path(environ.get("PYPI_AUTH") or "pypi_auth"),
             gateway=Path(gateway) if gateway else None,
-            host=environ.get("PYPI_HOST", "127.0.0.1"),
+            host=environ.get("PYPI_HOST") or "127.0.0.1",
             port=_number(environ, "PYPI_PORT", "8080", most=65535),
             redirect=unknown == "redirect",
             public_index=environ.get("PYPI_PUBLIC_INDEX") or None,
@@ -62,6 +63,6 @@ class Settings:
 
 def _number(environ: Mapping[str, str], name: str, default: str, *, most: int) -> int:
     text = environ.get(name, default)
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= most):
+    if not (re.fullmatch("[0-9]{1,6}", text) and 1 <= int(text) <= most):
         raise SettingError(f"{name} is {text!r}: set a whole number from 1 to {most}")
     return int(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,6 +13,7 @@ from pypiserver.backend import SimpleFileBackend
 from pypiserver.bottle_wrapper import HTTPError
 from pypiserver.config import RunConfig
 from pypiserver.core import PkgFile
+from pypiserver.pkg_helpers import normalize_pkgname
 
 UPLOADS = ".uploads"
 """Folder of unfinished uploads, in the data folder so that a link can finish them.
@@ -47,6 +49,18 @@ class Storage(SimpleFileBackend):
             except FileExistsError:
                 raise HTTPError(409, f"{filename} already exists: publish a new version") from None
         _sync(root)
+
+    def find_project_packages(self, project: str) -> Iterable[PkgFile]:
+        """Return a project's files, also those whose name pypiserver alone reads in part.
+
+        It takes lib-3d-tools-1.0.tar.gz for a version of lib, and would send who asks for
+        lib-3d-tools to the public index.
+        """
+        name = normalize_pkgname(project)
+        for package in self.get_all_packages():
+            before_version, _, _ = Path(package.relfn or "").name.rpartition("-")
+            if name in (package.pkgname_norm, normalize_pkgname(before_version)):
+                yield package
 
     def remove_package(self, pkg: PkgFile) -> None:
         """Refuse: what others install from must not vanish by a request."""
