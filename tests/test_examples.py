@@ -18,7 +18,9 @@ def test_an_example_renders_and_is_recorded_as_it_stands(
 ) -> None:
     answers = yaml.safe_load(example.read_text())
     check_names(answers)
-    copier.run_copy(str(template), tmp_path / "out", answers, defaults=True, unsafe=True, quiet=True)
+    copier.run_copy(
+        str(template), tmp_path / "out", answers, defaults=True, unsafe=True, quiet=True
+    )
     recorded = yaml.safe_load((tmp_path / "out/.copier-answers.yml").read_text())
     assert answers.items() <= recorded.items()
 

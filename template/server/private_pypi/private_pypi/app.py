@@ -58,9 +58,11 @@ class Gatekeeper:
         if path.startswith("/RPC2"):
             return _answer(start_response, "404 Not Found", "This index has no XML-RPC.")
         if method not in ("GET", "HEAD") and account.role != "publisher":
+            _read_to_end(environ)
             text = f"{account.name} may install, not publish."
             return _answer(start_response, "403 Forbidden", text)
         if int(environ.get("CONTENT_LENGTH") or 0) > self._settings.max_upload + FORM:
+            _read_to_end(environ)
             text = too_large(self._settings.max_upload)
             return _answer(start_response, "413 Content Too Large", text)
         return self._index(environ, start_response)
@@ -112,6 +114,12 @@ def _close_spooled_files() -> None:
         upload.file.close()
     if "bottle.request.body" in request.environ:
         request.environ["bottle.request.body"].close()
+
+
+def _read_to_end(environ: Environ) -> None:
+    """Read a refused upload and keep nothing of it: a client that still sends reads no answer."""
+    while environ["wsgi.input"].read(MEBIBYTE):
+        pass
 
 
 def _answer(
