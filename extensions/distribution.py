@@ -14,6 +14,9 @@ from packaging.utils import canonicalize_name
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 
+LONGEST = 64
+"""Characters of our own distribution's name: it names a folder and stands in lines of code."""
+
 DEFAULT_PIN = "==0.*"
 """What a bare name is pinned to: any release before 1.0, none from 1.0 on."""
 
@@ -33,6 +36,8 @@ def distribution_name_error(name: str) -> str:
             f"{name!r} is not a package name: type letters, digits, '.', '-' or '_',"
             " with a letter or digit at both ends."
         )
+    if len(name) > LONGEST:
+        return f"The package name has {len(name)} characters: type {LONGEST} at most."
     module = module_name(name)
     if not module.isidentifier() or keyword.iskeyword(module):
         return f"{name!r} would be imported as {module!r}, no name to Python: start with a letter."
@@ -45,7 +50,7 @@ def requirements_error(requirements: Any, own_name: str) -> str:
     """Return why a list of requirements cannot be used, or an empty string.
 
     Args:
-        requirements: what was typed; right is a list of PEP 508 texts without a URL.
+        requirements: what was typed; right is a list of PEP 508 texts without URL and marker.
         own_name: the distribution that will have these requirements; it cannot be one of them.
     """
     if not isinstance(requirements, list) or not requirements:
@@ -62,6 +67,8 @@ def requirements_error(requirements: Any, own_name: str) -> str:
             return f"pip cannot read {text!r}: type a name or a pin such as other-lib==2.*."
         if requirement.url:
             return f"{text!r} names a URL: publish the package to the index and type its name."
+        if requirement.marker:
+            return f"{text!r} holds on some machines only: leave out what follows the semicolon."
         name = canonicalize_name(requirement.name)
         if name == canonicalize_name(own_name):
             return f"{requirement.name!r} is this app itself: leave it out."

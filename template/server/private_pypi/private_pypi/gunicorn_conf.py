@@ -1,5 +1,6 @@
 """How gunicorn runs the index; `python -m private_pypi serve` starts it with this file."""
 
+import signal
 import threading
 
 from private_pypi import gateway
@@ -27,6 +28,9 @@ access_log_format = '%({x-forwarded-for}i)s %(u)s "%(r)s" %(s)s %(b)s %(M)sms'
 
 def post_worker_init(_worker: object) -> None:
     """Keep the gateway's accounts current for as long as this process lives."""
+    # Ctrl-C reaches this process too, and then gunicorn's own signal to stop. Two at once can
+    # deadlock it, for graceful_timeout seconds.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     if settings.gateway:
         threading.Thread(
             target=gateway.follow, args=(settings.auth, settings.gateway), daemon=True

@@ -1,0 +1,88 @@
+"""Fixtures of the tests without Docker: a private server, a public index, a library, a user."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from conftest import PASSWORD, Render
+
+from e2e import public_index, wheel
+from e2e.public_index import PublicIndex
+from e2e.server import Server
+from e2e.user import User
+
+Library = Callable[..., Path]
+
+
+@pytest.fixture
+def user(tmp_path: Path) -> User:
+    """Somebody with an empty home folder."""
+    home = tmp_path / "home"
+    home.mkdir()
+    return User(home)
+
+
+@pytest.fixture(scope="session")
+def rendered(render: Render) -> Path:
+    """A rendered server repository, which must not be changed."""
+    return render({"template": "server", "https": "none"})
+
+
+@pytest.fixture(scope="session")
+def public(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PublicIndex]:
+    """A public index where a stranger has taken the name of the private library."""
+    folder = tmp_path_factory.mktemp("public")
+    for version in ("0.9.9", "99.0.0"):
+        wheel.build(folder, "my-private-lib", version, origin="a stranger")
+    wheel.build(folder, "public-lib", "1.2.3", origin="the public index")
+    with public_index.running(folder) as index:
+        yield index
+
+
+@pytest.fixture(scope="session")
+def server(
+    rendered: Path, public: PublicIndex, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """A running server that sends unknown names on to the public index.
+
+    It holds my-private-lib 0.1.0 and 0.2.0, which need public-lib; alice may publish, bob may
+    install, both with the password that breaks whatever quotes it wrongly.
+    """
+    server = Server(rendered, tmp_path_factory.mktemp("server") / "s", PYPI_PUBLIC_INDEX=public.url)
+    server.user("add", "alice", "--role", "publisher", password=PASSWORD)
+    server.user("add", "bob", "--role", "reader", password=PASSWORD)
+    for version in ("0.1.0", "0.2.0"):
+        wheel.build(server.data, "my-private-lib", version, "public-lib>=1", origin="us")
+    with server:
+        yield server
+    assert PASSWORD not in server.log.read_text()
+    assert "Traceback" not in server.log.read_text()
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Library:
+    """Make a project, built with Poetry, and return its folder, which must not be changed."""
+    made: dict[tuple[str, str, int], Path] = {}
+
+    def make(name: str, version: str = "0.1.0", *, megabytes: int = 0) -> Path:
+        if (name, version, megabytes) not in made:
+            folder = tmp_path_factory.mktemp(name)
+            module = name.replace("-", "_")
+            (folder / "pyproject.toml").write_text(
+                f'[project]\nname = "{name}"\nversion = "{version}"\ndescription = "Ours"\n'
+                'requires-python = ">=3.9"\n\n[build-system]\nrequires = ["poetry-core>=2"]\n'
+                'build-backend = "poetry.core.masonry.api"\n'
+            )
+            (folder / "src" / module).mkdir(parents=True)
+            (folder / "src" / module / "__init__.py").write_text('ORIGIN = "us"\n')
+            if megabytes:
+                noise = os.urandom(megabytes * 2**20)
+                (folder / "src" / module / "noise").write_bytes(noise)
+            User(folder).run("poetry", "build", "--quiet", POETRY_VIRTUALENVS_CREATE="false")
+            made[name, version, megabytes] = folder
+        return made[name, version, megabytes]
+
+    return make

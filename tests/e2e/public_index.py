@@ -1,0 +1,73 @@
+"""The public side: an index that needs no account and remembers what it was asked."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+
+@dataclass
+class PublicIndex:
+    """Serves the wheels in a folder by the simple API (PEP 503).
+
+    Attributes:
+        requests: path and headers of every request so far.
+    """
+
+    folder: Path
+    url: str = ""
+    requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+
+    def page(self, path: str) -> bytes | None:
+        """Return what is at a path, None if nothing is."""
+        kind, _, rest = path.strip("/").partition("/")
+        if kind == "files" and (self.folder / rest).is_file():
+            return (self.folder / rest).read_bytes()
+        wheels = sorted(self.folder.glob(f"{rest.replace('-', '_')}-*.whl"))
+        if kind == "simple" and wheels:
+            links = (f'<a href="/files/{wheel.name}">{wheel.name}</a>' for wheel in wheels)
+            return f"<!DOCTYPE html><html><body>{'<br>'.join(links)}</body></html>".encode()
+        return None
+
+    def asked_for(self, project: str) -> bool:
+        """Return whether anybody came for a project, its page or its files."""
+        names = (f"/{project}/", f"/{project.replace('-', '_')}-")
+        return any(name in path for path, _ in self.requests for name in names)
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[PublicIndex]:
+    """Serve a folder on a free port of this machine."""
+    index = PublicIndex(folder)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            index.requests.append((self.path, dict(self.headers.items())))
+            page = index.page(self.path)
+            self.send_response(404 if page is None else 200)
+            kind = "application/octet-stream" if self.path.endswith(".whl") else "text/html"
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(page or b"")))
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(page or b"")
+
+        do_HEAD = do_GET  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        index.url = f"http://127.0.0.1:{server.server_port}/simple/"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield index
+        server.shutdown()
+        thread.join()

@@ -1,0 +1,129 @@
+"""A rendered server as its Makefile runs it without Docker, on a free port of this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+from urllib.parse import quote
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port
+
+
+class Server:
+    """The server package of a rendered repository, with folders of its own.
+
+    As a context manager it runs from the first line of the block to the last.
+
+    Attributes:
+        data: the distributions.
+        auth: the htpasswd files.
+        log: what it printed.
+    """
+
+    def __init__(self, repository: Path, folder: Path, **settings: str) -> None:
+        self.data, self.auth = folder / "pypi_data", folder / "pypi_auth"
+        self.log = folder / "log"
+        self.data.mkdir(parents=True)
+        self.auth.mkdir()
+        self.port = free_port()
+        self._folder = folder
+        self._environment = {
+            **os.environ,
+            "PYTHONPATH": str(repository / "private_pypi"),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYPI_PORT": str(self.port),
+            **settings,
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Server:
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "private_pypi", "serve"],
+                cwd=self._folder,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + 20
+        while not self.healthy():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.__exit__()
+                raise AssertionError(f"the server did not start:\n{self.log.read_text()}")
+            time.sleep(0.05)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace: TracebackType | None = None,
+    ) -> None:
+        assert self._process is not None
+        self._process.terminate()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            raise
+
+    def kill(self) -> None:
+        """End it as a power failure would."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def url(self, user: str = "", password: str = "") -> str:
+        """Return the root URL, with the credentials percent-encoded if any are given."""
+        pair = f"{quote(user, safe='')}:{quote(password, safe='')}@" if user else ""
+        return f"http://{pair}127.0.0.1:{self.port}/"
+
+    def healthy(self) -> bool:
+        """Return whether it answers its health check."""
+        try:
+            urllib.request.urlopen(f"{self.url()}health", timeout=5).close()
+        except urllib.error.HTTPError as error:
+            error.close()
+            return False
+        except OSError:
+            return False
+        return True
+
+    def user(self, *arguments: str, password: str = "") -> str:
+        """Run the command line for accounts and return what it printed.
+
+        With a password, that is typed into it.
+        """
+        command = [sys.executable, "-m", "private_pypi", "user", *arguments]
+        done = subprocess.run(
+            [*command, "--password-stdin"] if password else command,
+            cwd=self._folder,
+            env=self._environment,
+            input=password,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def files(self) -> list[str]:
+        """Return the names of the distributions it holds."""
+        return sorted(entry.name for entry in self.data.iterdir() if entry.is_file())

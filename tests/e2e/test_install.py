@@ -1,0 +1,284 @@
+"""Installing with the real clients: what comes from where, and what must never come at all."""
+
+from __future__ import annotations
+
+import base64
+import re
+import runpy
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import quote
+
+import pytest
+from conftest import PASSWORD
+
+from e2e import wheel
+from e2e.public_index import PublicIndex
+from e2e.server import Server, free_port
+from e2e.user import User
+
+
+class Install(Protocol):
+    """Installs requirements into an environment as bob; returns what the client printed."""
+
+    def __call__(
+        self,
+        user: User,
+        venv: Path,
+        url: str,
+        *requirements: str,
+        password: str = PASSWORD,
+        ok: bool = True,
+    ) -> str: ...
+
+
+def with_credentials(url: str, password: str) -> str:
+    """Return a URL as it stands in `.pypi.env`, the password percent-encoded."""
+    return url.replace("://", f"://bob:{quote(password, safe='')}@")
+
+
+def with_pip(
+    user: User, venv: Path, url: str, *requirements: str, password: str = PASSWORD, ok: bool = True
+) -> str:
+    command = ["pip", "--python", str(venv), "install", *requirements]
+    index = with_credentials(url, password)
+    return user.run(*command, ok=ok, PIP_INDEX_URL=index, PIP_RETRIES="0")
+
+
+def with_uv(
+    user: User, venv: Path, url: str, *requirements: str, password: str = PASSWORD, ok: bool = True
+) -> str:
+    command = ["uv", "pip", "install", "--python", str(venv), *requirements]
+    index = with_credentials(url, password)
+    return user.run(*command, ok=ok, UV_DEFAULT_INDEX=index, UV_HTTP_RETRIES="0")
+
+
+def with_poetry(
+    user: User, venv: Path, url: str, *requirements: str, password: str = PASSWORD, ok: bool = True
+) -> str:
+    project = user.home / "project"
+    project.mkdir(exist_ok=True)
+    (project / "pyproject.toml").write_text(
+        '[project]\nname = "app"\nversion = "1"\nrequires-python = ">=3.9"\n'
+        f"dependencies = {list(requirements)}\n\n[tool.poetry]\npackage-mode = false\n\n"
+        f'[[tool.poetry.source]]\nname = "private"\nurl = "{url}"\npriority = "primary"\n'
+    )
+    return user.run(
+        "poetry",
+        "update",
+        folder=project,
+        ok=ok,
+        VIRTUAL_ENV=str(venv),
+        POETRY_HTTP_BASIC_PRIVATE_USERNAME="bob",
+        POETRY_HTTP_BASIC_PRIVATE_PASSWORD=password,
+    )
+
+
+@pytest.fixture(params=[with_pip, with_uv, with_poetry], ids=["pip", "uv", "poetry"])
+def install(request: pytest.FixtureRequest) -> Install:
+    """Each of the clients."""
+    chosen: Install = request.param
+    return chosen
+
+
+@pytest.fixture
+def venv(user: User) -> Path:
+    """An empty virtual environment."""
+    folder = user.home / "venv"
+    user.run("uv", "venv", "--quiet", "--python", sys.executable, folder)
+    return folder
+
+
+def installed(venv: Path) -> dict[str, str]:
+    """Return version and origin of what is installed."""
+    (packages,) = venv.glob("lib/python*/site-packages")
+    found = {}
+    for info in packages.glob("*.dist-info"):
+        module, _, version = info.name.removesuffix(".dist-info").partition("-")
+        constants = runpy.run_path(str(packages / module / "__init__.py"))
+        found[module.replace("_", "-")] = f"{version} from {constants['ORIGIN']}"
+    return found
+
+
+OURS = {"my-private-lib": "0.2.0 from us", "public-lib": "1.2.3 from the public index"}
+
+
+def test_a_reader_gets_our_library_and_what_it_needs_from_the_public_index(
+    install: Install, user: User, venv: Path, server: Server
+) -> None:
+    install(user, venv, f"{server.url()}simple/", "my-private-lib==0.*")
+
+    assert installed(venv) == OURS
+
+
+@pytest.mark.parametrize("requirement", ["my-private-lib", "my_private.lib>=0.1", "My-Private-Lib"])
+def test_a_higher_version_on_the_public_side_is_never_chosen(
+    install: Install, user: User, venv: Path, server: Server, requirement: str
+) -> None:
+    install(user, venv, f"{server.url()}simple/", requirement)
+
+    assert installed(venv) == OURS
+
+
+def test_a_version_that_only_a_stranger_has_is_not_found(
+    install: Install, user: User, venv: Path, server: Server
+) -> None:
+    install(user, venv, f"{server.url()}simple/", "my-private-lib==99.0.0", ok=False)
+
+    assert installed(venv) == {}
+
+
+def test_whoever_asks_the_public_side_itself_gets_the_strangers(
+    install: Install, user: User, venv: Path, public: PublicIndex
+) -> None:
+    install(user, venv, public.url, "my-private-lib==0.*")
+
+    assert installed(venv) == {"my-private-lib": "0.9.9 from a stranger"}
+
+
+def test_neither_our_credentials_nor_our_names_reach_the_public_side(
+    install: Install, user: User, venv: Path, server: Server, public: PublicIndex
+) -> None:
+    public.requests.clear()
+
+    install(user, venv, f"{server.url()}simple/", "my-private-lib==0.*")
+
+    assert public.asked_for("public-lib")
+    assert not public.asked_for("my-private-lib")
+    headers = [name.lower() for _, sent in public.requests for name in sent]
+    assert "user-agent" in headers
+    assert not {"authorization", "proxy-authorization", "cookie"} & set(headers)
+    assert PASSWORD not in str(public.requests)
+    assert quote(PASSWORD, safe="") not in str(public.requests)
+
+
+def test_a_wrong_password_installs_nothing_not_even_the_strangers_and_the_client_says_so(
+    install: Install, user: User, venv: Path, server: Server, public: PublicIndex
+) -> None:
+    public.requests.clear()
+
+    said = install(
+        user, venv, f"{server.url()}simple/", "my-private-lib==0.*", password="wrong" * 5, ok=False
+    )
+
+    assert re.search(r"\b401\b|[Aa]uthenticat|[Aa]uthoriz", said), said
+    assert installed(venv) == {}
+    assert public.requests == []
+
+
+def test_a_server_that_is_down_installs_nothing_not_even_the_strangers(
+    install: Install, user: User, venv: Path, public: PublicIndex
+) -> None:
+    public.requests.clear()
+
+    said = install(
+        user, venv, f"http://127.0.0.1:{free_port()}/simple/", "my-private-lib==0.*", ok=False
+    )
+
+    assert re.search("127.0.0.1|my-private-lib", said), said
+    assert installed(venv) == {}
+    assert public.requests == []
+
+
+def test_the_root_url_without_simple_works_in_pip(user: User, venv: Path, server: Server) -> None:
+    with_pip(user, venv, server.url().rstrip("/"), "my-private-lib==0.*")
+
+    assert installed(venv) == OURS
+
+
+def test_the_root_url_without_simple_refuses_a_wrong_password_too(
+    user: User, venv: Path, server: Server
+) -> None:
+    with_pip(user, venv, server.url(), "my-private-lib==0.*", password="wrong" * 5, ok=False)
+
+    assert installed(venv) == {}
+
+
+def test_a_new_version_is_there_at_once(
+    install: Install, user: User, venv: Path, server: Server
+) -> None:
+    name = f"fresh-{uuid.uuid4().hex}"
+    wheel.build(server.data, name, "0.1.0", origin="us")
+    install(user, venv, f"{server.url()}simple/", f"{name}==0.*")
+    assert installed(venv) == {name: "0.1.0 from us"}
+
+    wheel.build(server.data, name, "0.1.1", origin="us")
+    install(user, venv, f"{server.url()}simple/", f"{name}==0.*,>0.1.0")
+
+    assert installed(venv) == {name: "0.1.1 from us"}
+
+
+# Accounts that change -----------------------------------------------------------------------------
+
+
+def status(server: Server, account: str) -> int:
+    """Return what the server answers to an account's request for a page."""
+    pair = base64.b64encode(f"{account}:{PASSWORD}".encode()).decode()
+    request = urllib.request.Request(
+        f"{server.url()}simple/my-private-lib/", headers={"Authorization": f"Basic {pair}"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            code: int = answer.status
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code
+    return code
+
+
+def test_accounts_change_within_two_seconds_and_without_a_restart(server: Server) -> None:
+    account = f"dave-{uuid.uuid4().hex}"
+
+    def changed(*command: str, password: str, to: int) -> None:
+        server.user(*command, account, password=password)
+        deadline = time.monotonic() + 2
+        while status(server, account) != to:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+    assert status(server, account) == 401
+    changed("add", password=PASSWORD, to=200)
+    changed("passwd", password="another-password", to=401)
+    changed("passwd", password=PASSWORD, to=200)
+    changed("remove", password="", to=401)
+
+
+# Unknown names refused ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def closed(
+    rendered: Path, public: PublicIndex, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """A server that refuses names it does not hold; it holds my-private-lib, which needs none."""
+    server = Server(
+        rendered,
+        tmp_path_factory.mktemp("closed") / "s",
+        PYPI_UNKNOWN_PACKAGES="refuse",
+        PYPI_PUBLIC_INDEX=public.url,
+    )
+    server.user("add", "bob", password=PASSWORD)
+    wheel.build(server.data, "my-private-lib", "0.2.0", origin="us")
+    with server:
+        yield server
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_where_unknown_names_are_refused_ours_install_and_others_do_not(
+    install: Install, user: User, venv: Path, closed: Server, public: PublicIndex
+) -> None:
+    public.requests.clear()
+
+    install(user, venv, f"{closed.url()}simple/", "my-private-lib")
+    said = install(user, venv, f"{closed.url()}simple/", "my-private-lib", "public-lib", ok=False)
+
+    assert "public-lib" in said
+    assert '"GET /simple/public-lib/ HTTP/1.1" 404' in closed.log.read_text()
+    assert installed(venv) == {"my-private-lib": "0.2.0 from us"}
+    assert public.requests == []

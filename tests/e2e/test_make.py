@@ -1,0 +1,515 @@
+"""The rendered server's Makefile, without Docker or with a stand-in for it that fails as told."""
+
+from __future__ import annotations
+
+import base64
+import os
+import pty
+import re
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from conftest import PASSWORD, Render
+
+from e2e.server import free_port
+
+HASH = "$2y$04$private.pypi.tests..uugfvOQnbet/tUFgFlRVT9OR15g5aLe82"
+ANSWERS = {"template": "server", "project_name": "pypi-make", "https": "none"}
+
+
+class Repository:
+    """A rendered server repository and the environment its owner calls make in.
+
+    Attributes:
+        path: the folders in which the owner's programs are looked for.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = [str(Path(sys.executable).parent), *os.environ["PATH"].split(os.pathsep)]
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment, where USER is the login name as everywhere."""
+        return {**os.environ, "PATH": os.pathsep.join(self.path), "USER": "login-name"}
+
+    def make(self, *arguments: str, typed: str = "", ok: bool = True) -> str:
+        """Run make and return all it printed."""
+        done = subprocess.run(
+            ["make", *arguments],
+            cwd=self.folder,
+            env=self.environment(),
+            input=typed,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert (done.returncode == 0) is ok, done.stdout
+        assert "Traceback" not in done.stdout
+        return done.stdout
+
+    def targets(self) -> list[str]:
+        """Return the targets that have a line of help."""
+        text = (self.folder / "Makefile").read_text()
+        return re.findall(r"^([a-z-]+):.*## ", text, re.MULTILINE)
+
+
+@pytest.fixture
+def rendered_here(render: Render, tmp_path: Path) -> Repository:
+    """A repository of the test's own."""
+    folder = tmp_path / "server"
+    shutil.copytree(render(ANSWERS), folder, symlinks=True)
+    return Repository(folder)
+
+
+# Help ---------------------------------------------------------------------------------------------
+
+
+def test_make_alone_lists_every_target_by_category(rendered_here: Repository) -> None:
+    said = rendered_here.make()
+
+    assert said == rendered_here.make("help")
+    assert re.findall(r"^([A-Z]\w+)$", said, re.MULTILINE) == ["Server", "Accounts", "Upkeep"]
+    assert re.findall(r"^  ([a-z-]+) +[A-Z]", said, re.MULTILINE) == rendered_here.targets()
+
+
+def test_every_target_is_documented_or_made_by_another(rendered_here: Repository) -> None:
+    makefile = (rendered_here.folder / "Makefile").read_text()
+    (phony,) = re.findall(r"^\.PHONY: ((?:.*\\\n)*.*)$", makefile, re.MULTILINE)
+
+    documented = rendered_here.targets()
+
+    assert {
+        *("pypi-launch", "pypi-stop", "pypi-restart", "pypi-logs", "pypi-status", "pypi-local"),
+        *("pypi-user-add", "pypi-user-passwd", "pypi-user-remove", "pypi-user-list"),
+        *("template-check", "template-update"),
+    } <= set(documented)
+    assert set(phony.replace("\\", "").split()) == {"help", "image", *documented}
+
+
+def test_help_has_no_colour_when_it_is_piped(rendered_here: Repository) -> None:
+    assert "\033" not in rendered_here.make("help")
+
+
+def test_help_has_colour_on_a_terminal(rendered_here: Repository) -> None:
+    ours, theirs = pty.openpty()
+    subprocess.run(
+        ["make"],
+        cwd=rendered_here.folder,
+        env=rendered_here.environment(),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        check=True,
+    )
+    os.close(theirs)
+    with os.fdopen(ours, "rb", buffering=0) as terminal:
+        said = terminal.read(65536).decode()
+
+    assert "\033[1mServer\033[0m" in said
+    assert re.search("  \033\\[36mpypi-launch +\033\\[0m Build and start", said)
+
+
+@pytest.mark.parametrize("local", [(), ("LOCAL=1",)])
+def test_every_target_can_be_asked_what_it_would_do(
+    rendered_here: Repository, local: tuple[str, ...]
+) -> None:
+    for target in ["help", "image", *rendered_here.targets()]:
+        assert rendered_here.make("-n", target, "USER=alice", *local)
+
+
+# Without Docker -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def local(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """A repository whose environment make has installed, from the hashed requirements."""
+    folder = tmp_path_factory.mktemp("make") / "server"
+    shutil.copytree(render(ANSWERS), folder, symlinks=True)
+    repository = Repository(folder)
+    # The tests' own environment must not lend it anything.
+    repository.path = repository.path[1:]
+    repository.make(f"PYTHON={sys.executable}", ".venv/installed")
+    return repository
+
+
+def status(url: str, password: str = "") -> int:
+    """Return what the index answers alice, 0 if nothing does."""
+    pair = base64.b64encode(f"alice:{password}".encode()).decode()
+    request = urllib.request.Request(url, headers={"Authorization": f"Basic {pair}"})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            code: int = answer.status
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code
+    except OSError:
+        return 0
+    return code
+
+
+@pytest.mark.xdist_group("make-local")
+def test_the_index_runs_without_docker_on_what_its_requirements_say(local: Repository) -> None:
+    port = free_port()
+    said = local.make("pypi-local", f"PORT={port}", ok=False)
+    assert "error: there is no account yet: run make pypi-user-add USER=admin" in said
+
+    said = local.make("pypi-user-add", "LOCAL=1", "USER=alice", "ROLE=publisher")
+    found = re.fullmatch(
+        r"alice may publish and install\.\npassword: ([A-Za-z0-9]{32})\nIt is shown .*\n", said
+    )
+    assert found, said
+    running = subprocess.Popen(
+        ["make", "pypi-local", f"PORT={port}"],
+        cwd=local.folder,
+        env=local.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        deadline = time.monotonic() + 30
+        while status(f"http://127.0.0.1:{port}/health") != 200:
+            assert running.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert status(f"http://127.0.0.1:{port}/simple/", found[1]) == 200
+        assert status(f"http://127.0.0.1:{port}/simple/", "wrong") == 401
+        assert f"cannot listen on port {port} of 127.0.0.1" in local.make(
+            "pypi-local", f"PORT={port}", ok=False
+        )
+        local.make("pypi-user-remove", "LOCAL=1", "USER=alice")
+        assert status(f"http://127.0.0.1:{port}/simple/", found[1]) == 401
+    finally:
+        # Ctrl-C reaches all of them.
+        os.killpg(running.pid, signal.SIGINT)
+        try:
+            logged, _ = running.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
+            os.killpg(running.pid, signal.SIGKILL)
+            raise
+    assert status(f"http://127.0.0.1:{port}/health") == 0
+    assert found[1] not in logged
+
+
+@pytest.mark.xdist_group("make-local")
+def test_accounts_are_kept_without_docker(local: Repository) -> None:
+    said = local.make("pypi-user-add", "LOCAL=1", "USER=bob", "PASSWORD_STDIN=1", typed=PASSWORD)
+    assert said == "bob may install, not publish.\n"
+    assert "bob already exists as reader" in local.make(
+        "pypi-user-add", "LOCAL=1", "USER=bob", ok=False
+    )
+
+    before = (local.folder / "pypi_auth/.htpasswd-readers").read_text()
+    said = local.make("pypi-user-passwd", "LOCAL=1", "USER=bob")
+    assert re.search(r"^password: [A-Za-z0-9]{32}$", said, re.MULTILINE)
+    assert (local.folder / "pypi_auth/.htpasswd-readers").read_text() != before
+
+    said = local.make("pypi-user-list", "LOCAL=1")
+    assert re.search(r"^bob +reader +bcrypt$", said, re.MULTILINE)
+
+    assert local.make("pypi-user-remove", "LOCAL=1", "USER=bob") == "bob is shut out.\n"
+    assert "'bob' has no account" in local.make("pypi-user-remove", "LOCAL=1", "USER=bob", ok=False)
+
+
+@pytest.mark.xdist_group("make-local")
+@pytest.mark.parametrize("port", ["1; touch pwned", "$(shell touch pwned)", "`touch pwned`"])
+def test_no_shell_ever_runs_what_stands_in_a_port(local: Repository, port: str) -> None:
+    (local.folder / "pypi_auth/.htpasswd").write_text(f"alice:{HASH}\n")
+
+    assert "error: PYPI_PORT is" in local.make("pypi-local", f"PORT={port}", ok=False)
+    assert not (local.folder / "pwned").exists()
+
+
+@pytest.mark.xdist_group("make-local")
+@pytest.mark.parametrize("target", ["pypi-user-add", "pypi-user-passwd", "pypi-user-remove"])
+def test_who_is_logged_in_is_not_taken_for_the_account(local: Repository, target: str) -> None:
+    said = local.make(target, "LOCAL=1", ok=False)
+
+    assert f"Say which account: make {target} USER=name" in said
+    assert "login-name" not in said
+
+
+# With a stand-in for Docker -----------------------------------------------------------------------
+
+Docker = Callable[[str], Repository]
+
+STAND_IN = """#!/bin/sh
+printf '%s\\n' "$@" end >> {calls}
+case "$*" in
+{cases}
+"info") ;;
+"compose version --short") echo 2.40.3 ;;
+*" private_pypi check")
+	export PYTHONPATH=private_pypi PYPI_GATEWAY=gateway/accounts
+	exec {python} -m private_pypi check ;;
+esac
+"""
+
+
+@pytest.fixture
+def docker(rendered_here: Repository, tmp_path: Path) -> Docker:
+    """Put a docker first on the path that works, but for the given lines of a shell's case."""
+
+    def install(cases: str = "") -> Repository:
+        folder = tmp_path / "bin"
+        folder.mkdir()
+        (folder / "docker").write_text(
+            STAND_IN.format(calls=tmp_path / "calls", cases=cases, python=sys.executable)
+        )
+        (folder / "docker").chmod(0o755)
+        rendered_here.path.insert(0, str(folder))
+        return rendered_here
+
+    return install
+
+
+@pytest.fixture
+def account(rendered_here: Repository) -> None:
+    """One publisher, so that the index may start."""
+    (rendered_here.folder / "pypi_auth/.htpasswd").write_text(f"alice:{HASH}\n")
+
+
+def calls(repository: Repository) -> Iterator[list[str]]:
+    """Yield the arguments of each call of docker."""
+    text = (repository.folder.parent / "calls").read_text()
+    for call in text.split("\nend\n"):
+        yield call.split("\n")
+
+
+NEED_DOCKER = ["pypi-launch", "pypi-user-add", "pypi-user-list"]
+
+
+@pytest.mark.parametrize("target", NEED_DOCKER)
+def test_without_docker_it_says_so_and_what_to_do(
+    rendered_here: Repository, tmp_path: Path, target: str
+) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("make", "sh", "awk", "ls", "mkdir", "id", "chmod", "chown", "cp", "rm", "cat"):
+        (tools / name).symlink_to(str(shutil.which(name)))
+    rendered_here.path = [str(tools)]
+
+    assert (
+        "error: docker is not installed: install Docker Engine, or run make pypi-local without it"
+    ) in rendered_here.make(target, "USER=alice", ok=False)
+
+
+@pytest.mark.parametrize("target", NEED_DOCKER)
+@pytest.mark.parametrize(
+    ("cases", "complaint"),
+    [
+        (
+            '"info") echo "permission denied" >&2; exit 1 ;;',
+            r"the Docker engine does not answer: start it, or let \S+ use it \(group docker\)",
+        ),
+        (
+            '"compose "*) echo "docker: \'compose\' is not a docker command." >&2; exit 1 ;;',
+            "Docker has no compose plugin: install docker-compose-plugin 2.20 or newer",
+        ),
+        (
+            '"compose version --short") echo 2.19.1 ;;',
+            "Docker Compose is 2.19.1: install 2.20 or newer",
+        ),
+    ],
+    ids=["engine", "plugin", "age"],
+)
+def test_a_docker_that_cannot_do_it_is_refused_with_what_to_do(
+    docker: Docker, target: str, cases: str, complaint: str
+) -> None:
+    said = docker(cases).make(target, "USER=alice", ok=False)
+
+    assert re.search(f"^error: {complaint}$", said, re.MULTILINE), said
+
+
+@pytest.mark.parametrize("version", ["1.29.2", "2.2.3", "2.9.0", "v2.19.1", "2.19.99", "dev"])
+def test_a_compose_that_is_too_old_is_refused(docker: Docker, account: None, version: str) -> None:
+    repository = docker(f'"compose version --short") echo {version} ;;')
+
+    assert "install 2.20 or newer" in repository.make("pypi-launch", ok=False)
+
+
+@pytest.mark.parametrize("version", ["2.20.0", "v2.20.3", "2.20.2-desktop.1", "2.100.0", "5.6.1"])
+def test_a_compose_that_is_new_enough_launches(docker: Docker, account: None, version: str) -> None:
+    repository = docker(f'"compose version --short") echo {version} ;;')
+
+    assert repository.make("pypi-launch").endswith("The index is at http://127.0.0.1:8080/\n")
+
+
+def test_launch_builds_checks_and_waits_in_this_order(docker: Docker, account: None) -> None:
+    repository = docker("")
+    repository.make("pypi-launch")
+
+    called = [" ".join(call) for call in calls(repository)]
+    order = [" build ", " private_pypi check", " up --detach --wait "]
+    found = [next(i for i, call in enumerate(called) if step in call) for step in order]
+    assert found == sorted(found)
+
+
+def test_launch_makes_the_settings_of_a_fresh_clone_for_their_owner_alone(
+    docker: Docker, account: None
+) -> None:
+    repository = docker("")
+    settings = repository.folder / ".pypi.env"
+    settings.unlink()
+
+    repository.make("pypi-launch")
+
+    assert settings.read_text() == (repository.folder / ".pypi.env.example").read_text()
+    assert stat.S_IMODE(settings.stat().st_mode) == 0o600
+
+
+def test_launch_leaves_settings_that_are_there(docker: Docker, account: None) -> None:
+    repository = docker("")
+    (repository.folder / ".pypi.env").write_text("http_port=8099\n")
+
+    assert "The index is at http://127.0.0.1:8099/" in repository.make("pypi-launch")
+    assert (repository.folder / ".pypi.env").read_text() == "http_port=8099\n"
+
+
+def test_launch_without_an_account_says_how_to_make_one_and_starts_nothing(
+    docker: Docker,
+) -> None:
+    repository = docker("")
+
+    said = repository.make("pypi-launch", ok=False)
+
+    assert "error: there is no account yet: run make pypi-user-add USER=admin" in said
+    assert not any("up" in call for call in calls(repository))
+
+
+def test_launch_with_a_sha1_line_says_which_and_starts_nothing(docker: Docker) -> None:
+    repository = docker("")
+    (repository.folder / "pypi_auth/.htpasswd").write_text(
+        "# htpasswd -sc\nalice:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n"
+    )
+
+    said = repository.make("pypi-launch", ok=False)
+
+    assert (
+        "error: pypi_auth/.htpasswd line 2: alice has a SHA-1 hash, which the gateway refuses;"
+        " run make pypi-user-passwd USER=alice\n"
+    ) in said
+    assert "{SHA}" not in said
+    assert not any("up" in call for call in calls(repository))
+
+
+@pytest.mark.parametrize(
+    ("message", "complaint"),
+    [
+        (
+            "Error response from daemon: driver failed programming external connectivity on"
+            " endpoint x: Bind for 127.0.0.1:8080 failed: port is already allocated",
+            "a port is taken, see above: stop what uses it, or change the port in .pypi.env",
+        ),
+        (
+            "Error response from daemon: failed to set up container networking: failed to bind"
+            " host port for 127.0.0.1:8080: address already in use",
+            "a port is taken, see above: stop what uses it, or change the port in .pypi.env",
+        ),
+        (
+            "network traefik-network declared as external, but could not be found",
+            "a network is missing, see above: start Traefik first, or create it with docker"
+            " network create",
+        ),
+        (
+            "Error response from daemon: network traefik-network not found",
+            "a network is missing, see above: start Traefik first, or create it with docker"
+            " network create",
+        ),
+    ],
+)
+def test_a_launch_that_docker_refuses_repeats_its_words_and_says_what_to_do(
+    docker: Docker, account: None, message: str, complaint: str
+) -> None:
+    repository = docker(f'*" up "*) echo "{message}" >&2; exit 1 ;;')
+
+    said = repository.make("pypi-launch", ok=False)
+
+    assert f"{message}\nerror: {complaint}\n" in said
+    assert "The index is at" not in said
+
+
+def test_an_index_that_does_not_get_healthy_shows_its_state_and_last_words(
+    docker: Docker, account: None
+) -> None:
+    repository = docker(
+        '*" up "*) echo "container pypi-make-private_pypi-1 is unhealthy" >&2; exit 1 ;;\n'
+        '*" ps --all") echo "private_pypi-1 (unhealthy)" ;;\n'
+        '*" logs --tail 20") echo "private_pypi-1 | Permission denied" ;;'
+    )
+
+    said = repository.make("pypi-launch", ok=False)
+
+    assert said.index("is unhealthy") < said.index("(unhealthy)") < said.index("Permission denied")
+    assert "error: the index did not become healthy: its last log lines are above\n" in said
+
+
+@pytest.mark.parametrize(
+    ("target", "arguments"),
+    [
+        ("pypi-user-add", ["add", "--role", "reader", "--", "alice"]),
+        ("pypi-user-passwd", ["passwd", "--", "alice"]),
+        ("pypi-user-remove", ["remove", "--", "alice"]),
+    ],
+)
+def test_accounts_are_changed_in_a_container(
+    docker: Docker, target: str, arguments: list[str]
+) -> None:
+    repository = docker("")
+    repository.make(target, "USER=alice")
+
+    (called,) = [call for call in calls(repository) if "accounts" in call]
+    assert called[called.index("accounts") :] == ["accounts", "user", *arguments]
+
+
+HOSTILE = [
+    "a;touch pwned",
+    "a|touch pwned",
+    "a&touch pwned",
+    "a\ntouch pwned",
+    "`touch pwned`",
+    "$(touch pwned)",
+    "$$(touch pwned)",
+    "$(shell touch pwned)",
+    '"; touch pwned; "',
+    "'; touch pwned; '",
+    ">pwned",
+    "--help",
+    "#",
+    "a b",
+    "*",
+    "~",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("target", ["pypi-user-add", "pypi-user-passwd", "pypi-user-remove"])
+def test_no_shell_ever_runs_what_stands_in_a_name(docker: Docker, target: str, name: str) -> None:
+    repository = docker("")
+
+    repository.make(target, f"USER={name}")
+
+    assert not (repository.folder / "pwned").exists()
+    text = (repository.folder.parent / "calls").read_text()
+    assert text.endswith(f"--\n{name}\nend\n")
+
+
+@pytest.mark.parametrize("role", ["reader; touch pwned", "$$(touch pwned)", "`touch pwned`"])
+def test_no_shell_ever_runs_what_stands_in_a_role(docker: Docker, role: str) -> None:
+    repository = docker("")
+
+    repository.make("pypi-user-add", "USER=alice", f"ROLE={role}")
+
+    assert not (repository.folder / "pwned").exists()

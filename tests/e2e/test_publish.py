@@ -1,0 +1,337 @@
+"""Publishing with the real clients, as a user would from a shell, and what the server stores."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import pytest
+from conftest import PASSWORD
+
+from e2e.conftest import Library
+from e2e.server import Server
+from e2e.user import User
+
+
+class Publish(Protocol):
+    """Publishes what a project has built; returns what the client printed."""
+
+    def __call__(
+        self, user: User, project: Path, server: Server, account: str, password: str, ok: bool
+    ) -> str: ...
+
+
+def with_poetry(
+    user: User, project: Path, server: Server, account: str, password: str, ok: bool, *flags: str
+) -> str:
+    return user.run(
+        "poetry",
+        "publish",
+        "--repository",
+        "private",
+        *flags,
+        folder=project,
+        ok=ok,
+        POETRY_REPOSITORIES_PRIVATE_URL=server.url(),
+        POETRY_HTTP_BASIC_PRIVATE_USERNAME=account,
+        POETRY_HTTP_BASIC_PRIVATE_PASSWORD=password,
+    )
+
+
+def with_uv(
+    user: User,
+    project: Path,
+    server: Server,
+    account: str,
+    password: str,
+    ok: bool,
+    **settings: str,
+) -> str:
+    return user.run(
+        "uv",
+        "publish",
+        "--publish-url",
+        server.url(),
+        folder=project,
+        ok=ok,
+        UV_PUBLISH_USERNAME=account,
+        UV_PUBLISH_PASSWORD=password,
+        **settings,
+    )
+
+
+def with_twine(
+    user: User, project: Path, server: Server, account: str, password: str, ok: bool
+) -> str:
+    return user.run(
+        "twine",
+        "upload",
+        "--non-interactive",
+        "--disable-progress-bar",
+        *sorted((project / "dist").iterdir()),
+        ok=ok,
+        TWINE_REPOSITORY_URL=server.url(),
+        TWINE_USERNAME=account,
+        TWINE_PASSWORD=password,
+    )
+
+
+@pytest.fixture(params=[with_poetry, with_uv, with_twine], ids=["poetry", "uv", "twine"])
+def publish(request: pytest.FixtureRequest) -> Publish:
+    """Each of the clients."""
+    chosen: Publish = request.param
+    return chosen
+
+
+@pytest.fixture
+def project(library: Library, request: pytest.FixtureRequest) -> Path:
+    """A project that no other test publishes."""
+    digest = hashlib.sha256(request.node.nodeid.encode()).hexdigest()
+    return library(f"lib-{digest[:12]}")
+
+
+def built(project: Path) -> dict[str, bytes]:
+    """Return the distributions a project has built."""
+    return {entry.name: entry.read_bytes() for entry in (project / "dist").iterdir()}
+
+
+def stored(server: Server, project: Path) -> dict[str, bytes]:
+    """Return those of them that the server holds."""
+    names = [name for name in built(project) if (server.data / name).exists()]
+    return {name: (server.data / name).read_bytes() for name in names}
+
+
+def test_a_publisher_publishes_both_files_byte_for_byte(
+    publish: Publish, user: User, project: Path, server: Server
+) -> None:
+    publish(user, project, server, "alice", PASSWORD, ok=True)
+
+    assert stored(server, project) == built(project)
+    assert len(built(project)) == 2
+    assert list((server.data / ".uploads").iterdir()) == []
+
+
+def test_a_wrong_password_publishes_nothing_and_the_client_says_so(
+    publish: Publish, user: User, project: Path, server: Server
+) -> None:
+    said = publish(user, project, server, "alice", PASSWORD + "x", ok=False)
+
+    assert "401" in said
+    assert stored(server, project) == {}
+
+
+def test_a_reader_publishes_nothing_and_the_client_says_so(
+    publish: Publish, user: User, project: Path, server: Server
+) -> None:
+    said = publish(user, project, server, "bob", PASSWORD, ok=False)
+
+    assert "403" in said
+    assert stored(server, project) == {}
+
+
+def test_a_version_that_exists_is_refused_and_the_first_stays(
+    publish: Publish, user: User, project: Path, server: Server
+) -> None:
+    for name in built(project):
+        (server.data / name).write_bytes(b"first")
+
+    said = publish(user, project, server, "alice", PASSWORD, ok=False)
+
+    assert ("400" if publish is with_twine else "409") in said
+    assert set(stored(server, project).values()) == {b"first"}
+
+
+def test_publishing_again_with_poetry_is_harmless_when_asked_to_skip(
+    user: User, project: Path, server: Server
+) -> None:
+    with_poetry(user, project, server, "alice", PASSWORD, True, "--skip-existing")
+
+    said = with_poetry(user, project, server, "alice", PASSWORD, True, "--skip-existing")
+
+    assert said.count("File exists. Skipping") == 2
+    assert stored(server, project) == built(project)
+
+
+def test_publishing_again_with_uv_is_harmless_when_told_where_to_check(
+    user: User, project: Path, server: Server
+) -> None:
+    check = f"{server.url('alice', PASSWORD)}simple/"
+    with_uv(user, project, server, "alice", PASSWORD, True, UV_PUBLISH_CHECK_URL=check)
+
+    said = with_uv(user, project, server, "alice", PASSWORD, True, UV_PUBLISH_CHECK_URL=check)
+
+    assert said.count("already exists") == 2
+    assert stored(server, project) == built(project)
+
+
+def test_publishing_again_with_uv_is_harmless_by_the_name_of_the_index(
+    user: User, project: Path, server: Server
+) -> None:
+    (user.home / "uv.toml").write_text(
+        f'[[index]]\nname = "private"\nurl = "{server.url()}simple/"\n'
+        f'publish-url = "{server.url()}"\nauthenticate = "always"\n'
+    )
+
+    for _ in range(2):
+        said = user.run(
+            "uv",
+            "publish",
+            "--index",
+            "private",
+            # It would ask the server for a token first, and over HTTPS only.
+            "--trusted-publishing",
+            "never",
+            *sorted((project / "dist").iterdir()),
+            UV_INDEX_PRIVATE_USERNAME="alice",
+            UV_INDEX_PRIVATE_PASSWORD=PASSWORD,
+        )
+
+    assert said.count("already exists") == 2
+    assert stored(server, project) == built(project)
+
+
+def test_who_is_removed_can_no_longer_publish_and_who_is_added_can_without_a_restart(
+    publish: Publish, user: User, project: Path, server: Server
+) -> None:
+    account = f"carol-{project.name}"
+    server.user("add", account, "--role", "publisher", password=PASSWORD)
+    publish(user, project, server, account, PASSWORD, ok=True)
+
+    server.user("remove", account)
+    for name in built(project):
+        (server.data / name).unlink()
+    said = publish(user, project, server, account, PASSWORD, ok=False)
+
+    assert "401" in said
+    assert stored(server, project) == {}
+
+
+@pytest.fixture(scope="module")
+def narrow(rendered: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that takes files of one megabyte."""
+    folder = tmp_path_factory.mktemp("narrow") / "s"
+    server = Server(rendered, folder, PYPI_MAX_UPLOAD_MB="1")
+    server.user("add", "alice", "--role", "publisher", password=PASSWORD)
+    with server:
+        yield server
+    assert "Traceback" not in server.log.read_text()
+
+
+# Just too large, and so large that the server answers before it has everything.
+@pytest.mark.parametrize("megabytes", [1, 8])
+def test_a_file_that_is_too_large_is_not_stored_and_the_client_says_so(
+    publish: Publish, user: User, library: Library, narrow: Server, megabytes: int
+) -> None:
+    project = library("too-large", megabytes=megabytes)
+
+    said = publish(user, project, narrow, "alice", PASSWORD, ok=False)
+
+    assert "413" in said
+    assert stored(narrow, project) == {}
+    assert list((narrow.data / ".uploads").iterdir()) == []
+
+
+# What no client sends, and networks do ------------------------------------------------------------
+
+WHEEL = "cut_short-1.0-py3-none-any.whl"
+
+
+class Upload(NamedTuple):
+    """An upload as it goes over the wire."""
+
+    head: bytes
+    body: bytes
+
+    def __bytes__(self) -> bytes:
+        return b"%sContent-Length: %d\r\n\r\n%s" % (self.head, len(self.body), self.body)
+
+
+def upload(content: bytes) -> Upload:
+    """Return alice's upload of a file."""
+    pair = base64.b64encode(f"alice:{PASSWORD}".encode()).decode()
+    head = (
+        "POST / HTTP/1.1\r\nHost: index\r\nConnection: close\r\n"
+        f"Authorization: Basic {pair}\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+    )
+    body = (
+        '--x\r\nContent-Disposition: form-data; name=":action"\r\n\r\nfile_upload\r\n'
+        f'--x\r\nContent-Disposition: form-data; name="content"; filename="{WHEEL}"\r\n\r\n'
+    )
+    return Upload(head.encode(), body.encode() + content + b"\r\n--x--\r\n")
+
+
+def send(server: Server, request: bytes, *, hang_up: bool = False) -> str:
+    """Send bytes and return the first line of the answer, nothing after having hung up."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(request)
+        if hang_up:
+            return ""
+        connection.shutdown(socket.SHUT_WR)
+        with connection.makefile("rb") as answer:
+            return answer.readline().decode().strip()
+
+
+def test_the_bytes_of_these_tests_are_an_upload(narrow: Server) -> None:
+    assert send(narrow, bytes(upload(b"whole"))) == "HTTP/1.1 200 OK"
+    assert (narrow.data / WHEEL).read_bytes() == b"whole"
+
+    (narrow.data / WHEEL).unlink()
+
+
+@pytest.mark.parametrize("size", [1_000, 800_000])
+@pytest.mark.parametrize("hang_up", [False, True])
+def test_an_upload_that_breaks_off_is_not_stored(narrow: Server, size: int, hang_up: bool) -> None:
+    requests = narrow.log.read_text().count('"POST / ')
+
+    status = send(narrow, bytes(upload(os.urandom(size)))[: -size // 2], hang_up=hang_up)
+
+    assert hang_up or status == "HTTP/1.1 400 Bad Request"
+    deadline = time.monotonic() + 10
+    while narrow.log.read_text().count('"POST / ') == requests:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert narrow.files() == []
+    assert list((narrow.data / ".uploads").iterdir()) == []
+
+
+def test_a_chunked_upload_is_told_to_say_its_length(narrow: Server) -> None:
+    head, body = upload(b"whole")
+    chunked = b"%sTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (head, len(body), body)
+
+    assert send(narrow, chunked) == "HTTP/1.1 411 Length Required"
+    assert narrow.files() == []
+
+
+@pytest.mark.parametrize("length", [b"x", b"-1", b"1_0", b"1.5", b"+5", b"9" * 5000, b"\xb2", b" "])
+def test_a_length_that_is_no_number_is_the_clients_fault(narrow: Server, length: bytes) -> None:
+    head, body = upload(b"whole")
+
+    status = send(narrow, b"%sContent-Length: %s\r\n\r\n%s" % (head, length, body))
+
+    assert status == "HTTP/1.1 400 Bad Request"
+    assert narrow.files() == []
+
+
+def test_a_server_killed_in_the_middle_of_an_upload_has_nothing_of_it_when_it_is_back(
+    rendered: Path, tmp_path: Path
+) -> None:
+    server = Server(rendered, tmp_path / "s")
+    server.user("add", "alice", "--role", "publisher", password=PASSWORD)
+    request = bytes(upload(os.urandom(400_000)))
+
+    with server, socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(request[:300_000])
+        time.sleep(0.2)
+        server.kill()
+    assert server.files() == []
+
+    with server:
+        assert list((server.data / ".uploads").iterdir()) == []
+        assert send(server, request) == "HTTP/1.1 200 OK"
+        assert server.files() == [WHEEL]

@@ -1,0 +1,48 @@
+"""Somebody at a shell, with a home folder and settings of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+
+class User:
+    """Runs the clients as a user would, from the same folder and without anybody's settings."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.environment = {
+            "HOME": str(home),
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "LANG": "C.UTF-8",
+            # What every script that calls these clients sets, for they would ask or wait.
+            "PIP_NO_INPUT": "1",
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            "POETRY_NO_INTERACTION": "1",
+            "POETRY_KEYRING_ENABLED": "false",
+        }
+
+    def run(
+        self, *command: str | Path, folder: Path | None = None, ok: bool = True, **settings: str
+    ) -> str:
+        """Run a program with more variables in its environment; return all it printed.
+
+        Args:
+            folder: where; the home folder if not said.
+            ok: whether it is expected to succeed.
+        """
+        done = subprocess.run(
+            command,
+            cwd=folder or self.home,
+            env={**self.environment, **settings},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert (done.returncode == 0) is ok, f"{command}\n{done.stdout}"
+        return done.stdout

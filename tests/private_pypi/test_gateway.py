@@ -1,0 +1,213 @@
+"""The gateway's copy of the accounts: what it holds, and that it follows every change."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from private_pypi import accounts, gateway
+
+pytest_plugins = ["cheap_accounts"]
+
+PASSWORD = "correct-horse-battery"
+HASH = "$2y$04$private.pypi.tests..uugfvOQnbet/tUFgFlRVT9OR15g5aLe82"
+HEAD = "# Made from pypi_auth/ whenever that changes; an edit here does not last.\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The folder from which the gateway imports its accounts."""
+    folder = tmp_path / "gateway"
+    folder.mkdir()
+    return folder
+
+
+def test_the_copy_holds_the_accounts_of_both_files_in_caddys_form(auth: Path, folder: Path) -> None:
+    (auth / ".htpasswd").write_text(f"# admins\nalice:{HASH}\n")
+    (auth / ".htpasswd-readers").write_text(f"bob:{HASH}\n")
+
+    assert gateway.write(auth, folder) == []
+    assert (folder / gateway.FILE).read_text() == f"{HEAD}alice {HASH}\nbob {HASH}\n"
+
+
+def test_a_line_that_is_refused_is_returned_as_a_complaint_and_not_copied(
+    auth: Path, folder: Path
+) -> None:
+    (auth / ".htpasswd").write_text(f"alice:open sesame\nbob:{HASH}\nbob:{HASH}\nimport:{HASH}\n")
+
+    complaints = gateway.write(auth, folder)
+
+    assert [complaint.partition(":")[0] for complaint in complaints] == [
+        "pypi_auth/.htpasswd line 1",
+        "pypi_auth/.htpasswd line 3",
+        "pypi_auth/.htpasswd line 4",
+    ]
+    assert (folder / gateway.FILE).read_text() == f"{HEAD}bob {HASH}\n"
+
+
+def test_without_accounts_the_copy_lets_nobody_in(auth: Path, folder: Path) -> None:
+    gateway.write(auth, folder)
+
+    assert (folder / gateway.FILE).read_text() == HEAD
+
+
+def test_the_copy_is_only_for_its_owner_and_nothing_else_is_left_behind(
+    auth: Path, folder: Path
+) -> None:
+    (folder / gateway.FILE).touch(mode=0o644)
+
+    gateway.write(auth, folder)
+
+    assert [entry.name for entry in folder.iterdir()] == [gateway.FILE]
+    assert (folder / gateway.FILE).stat().st_mode & 0o777 == 0o600
+
+
+def test_caddy_reads_the_copy_as_it_is_meant_whatever_the_accounts_are_called(
+    auth: Path, folder: Path
+) -> None:
+    names = ["alice", "a.b_c@d+e-f", "9", "imports", "Import", "respond", "basic_auth", "A" * 64]
+    for name in names:
+        accounts.add(auth, name, "reader", PASSWORD)
+    gateway.write(auth, folder)
+    (folder / "Caddyfile").write_text(
+        f':80 {{\n\tbasic_auth bcrypt "private index" {{\n\t\timport {gateway.FILE}\n\t}}\n}}\n'
+    )
+
+    adapted = subprocess.run(
+        [Path(sys.executable).with_name("caddy"), "adapt", "--config", folder / "Caddyfile"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+
+    (route,) = json.loads(adapted.stdout)["apps"]["http"]["servers"]["srv0"]["routes"]
+    providers = route["handle"][0]["providers"]
+    assert providers["http_basic"]["accounts"] == [
+        {"username": account.name, "password": account.hash} for account in accounts.read(auth)[0]
+    ]
+    assert len(accounts.read(auth)[0]) == len(names)
+
+
+# Following ----------------------------------------------------------------------------------------
+
+
+class EnoughError(Exception):
+    """Ends a loop that has no end."""
+
+
+def follow(
+    auth: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, steps: Iterator[None]
+) -> None:
+    """Follow, taking the next of the test's steps whenever the program would sleep."""
+
+    def sleep(_: float) -> None:
+        if next(steps, EnoughError) is EnoughError:
+            raise EnoughError
+
+    monkeypatch.setattr(gateway, "time", SimpleNamespace(sleep=sleep))
+    with pytest.raises(EnoughError):
+        gateway.follow(auth, folder)
+
+
+def copied(folder: Path) -> list[str]:
+    """Return the names in the gateway's copy."""
+    return [line.split()[0] for line in (folder / gateway.FILE).read_text().splitlines()[1:]]
+
+
+def test_whoever_is_added_or_removed_is_so_in_the_copy_after_one_look(
+    auth: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def steps() -> Iterator[None]:
+        assert copied(folder) == []
+        accounts.add(auth, "alice", "publisher", PASSWORD)
+        yield
+        assert copied(folder) == ["alice"]
+        accounts.add(auth, "bob", "reader", PASSWORD)
+        yield
+        assert copied(folder) == ["alice", "bob"]
+        accounts.remove(auth, "alice")
+        yield
+        assert copied(folder) == ["bob"]
+        (auth / ".htpasswd-readers").unlink()
+        yield
+        assert copied(folder) == []
+
+    follow(auth, folder, monkeypatch, steps())
+
+
+def test_the_copy_is_written_at_the_start_and_then_only_after_a_change(
+    auth: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / gateway.FILE).write_text("an old one")
+
+    def steps() -> Iterator[None]:
+        written = (folder / gateway.FILE).stat()
+        assert copied(folder) == []
+        yield
+        yield
+        assert os.path.samestat(written, (folder / gateway.FILE).stat())
+        accounts.add(auth, "alice", "publisher", PASSWORD)
+        yield
+        assert not os.path.samestat(written, (folder / gateway.FILE).stat())
+
+    follow(auth, folder, monkeypatch, steps())
+
+
+def test_a_file_that_cannot_be_read_keeps_the_last_copy_until_it_can(
+    auth: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (auth / ".htpasswd").write_text(f"alice:{HASH}\n")
+
+    def steps() -> Iterator[None]:
+        kept = (auth / ".htpasswd").rename(auth / "kept")
+        (auth / ".htpasswd").mkdir()
+        yield
+        assert copied(folder) == ["alice"]
+        assert "the gateway does not have the current accounts yet" in caplog.text
+        (auth / ".htpasswd").rmdir()
+        kept.write_text(f"bob:{HASH}\n")
+        kept.rename(auth / ".htpasswd")
+        yield
+        assert copied(folder) == ["bob"]
+
+    follow(auth, folder, monkeypatch, steps())
+
+
+def test_a_copy_that_cannot_be_written_is_written_as_soon_as_it_can(
+    auth: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (auth / ".htpasswd").write_text(f"alice:{HASH}\n")
+    folder.rmdir()
+
+    def steps() -> Iterator[None]:
+        yield
+        folder.mkdir()
+        yield
+        assert copied(folder) == ["alice"]
+
+    follow(auth, folder, monkeypatch, steps())
+
+
+def test_a_line_that_is_refused_is_complained_about_once_in_the_log(
+    auth: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (auth / ".htpasswd").write_text("alice:open sesame\n")
+
+    def steps() -> Iterator[None]:
+        yield
+        yield
+
+    with caplog.at_level(logging.ERROR):
+        follow(auth, folder, monkeypatch, steps())
+
+    assert caplog.messages == [
+        "pypi_auth/.htpasswd line 1: alice has a plaintext password, which the gateway refuses;"
+        " run make pypi-user-passwd USER=alice"
+    ]

@@ -1,0 +1,78 @@
+"""What the environment may say, and what it is told when it says something else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from private_pypi.settings import MEBIBYTE, SettingError, Settings
+
+
+def test_an_empty_environment_serves_the_folders_at_hand_on_this_machine_only() -> None:
+    assert Settings.from_environment({}) == Settings(
+        data=Path("pypi_data"),
+        auth=Path("pypi_auth"),
+        gateway=None,
+        host="127.0.0.1",
+        port=8080,
+        redirect=True,
+        public_index=None,
+        max_upload=512 * MEBIBYTE,
+    )
+
+
+def test_every_variable_is_read() -> None:
+    environment = {
+        "PYPI_DATA": "/pypi/data",
+        "PYPI_AUTH": "/pypi/auth",
+        "PYPI_GATEWAY": "/pypi/gateway",
+        "PYPI_HOST": "0.0.0.0",
+        "PYPI_PORT": "9000",
+        "PYPI_UNKNOWN_PACKAGES": "refuse",
+        "PYPI_PUBLIC_INDEX": "http://mirror.example/simple/",
+        "PYPI_MAX_UPLOAD_MB": "1",
+    }
+
+    assert Settings.from_environment(environment) == Settings(
+        data=Path("/pypi/data"),
+        auth=Path("/pypi/auth"),
+        gateway=Path("/pypi/gateway"),
+        host="0.0.0.0",
+        port=9000,
+        redirect=False,
+        public_index="http://mirror.example/simple/",
+        max_upload=MEBIBYTE,
+    )
+
+
+@pytest.mark.parametrize("name", ["PYPI_DATA", "PYPI_AUTH", "PYPI_GATEWAY", "PYPI_HOST"])
+def test_a_variable_that_is_set_but_empty_counts_as_not_set(name: str) -> None:
+    assert Settings.from_environment({name: ""}) == Settings.from_environment({})
+
+
+@pytest.mark.parametrize(("name", "most"), [("PYPI_PORT", 65535), ("PYPI_MAX_UPLOAD_MB", 102400)])
+def test_a_number_may_be_anything_from_one_to_the_most(name: str, most: int) -> None:
+    for number in (1, most):
+        Settings.from_environment({name: str(number)})
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["0", "-1", "102401", "8080.0", "1e3", "0x50", " 80", "80\n", "²", "٣", "1_0", "9" * 5000],
+)
+@pytest.mark.parametrize(("name", "most"), [("PYPI_PORT", 65535), ("PYPI_MAX_UPLOAD_MB", 102400)])
+def test_any_other_number_is_refused_with_its_name_its_value_and_the_range(
+    name: str, most: int, text: str
+) -> None:
+    with pytest.raises(SettingError) as refusal:
+        Settings.from_environment({name: text})
+
+    assert str(refusal.value) == f"{name} is {text!r}: set a whole number from 1 to {most}"
+
+
+@pytest.mark.parametrize("text", ["", "Redirect", "yes", "allow", "redirect ", "404"])
+def test_an_unknown_way_with_unknown_packages_is_refused_with_the_two_there_are(text: str) -> None:
+    with pytest.raises(SettingError) as refusal:
+        Settings.from_environment({"PYPI_UNKNOWN_PACKAGES": text})
+
+    assert str(refusal.value) == f"PYPI_UNKNOWN_PACKAGES is {text!r}: set redirect or refuse"

@@ -1,0 +1,341 @@
+"""The functions that the questionnaire and the templates call."""
+
+from __future__ import annotations
+
+import importlib.util
+import keyword
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from conftest import PASSWORD, ROOT
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from passlib.apache import HtpasswdFile
+from private_pypi import accounts
+
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
+
+
+def load(path: str) -> ModuleType:
+    """Import a file that belongs to no package."""
+    spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+answers = load("extensions/answers.py")
+distribution = load("extensions/distribution.py")
+hostname = load("extensions/hostname.py")
+htpasswd = load("extensions/htpasswd.py")
+index_url = load("extensions/index_url.py")
+password = load("extensions/password.py")
+
+VISIBLE = st.characters(min_codepoint=0x21, max_codepoint=0x7E)
+users = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}", fullmatch=True)
+passwords = st.text(VISIBLE, min_size=10, max_size=75).filter(
+    lambda text: not password.password_error(text)
+)
+maybe_passwords = st.text(max_size=80) | st.text(
+    st.characters(min_codepoint=0x1F, max_codepoint=0x80), max_size=80
+)
+distribution_names = st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,20}[A-Za-z0-9])?", fullmatch=True)
+specifiers = st.lists(
+    st.builds(
+        "{}{}.{}".format,
+        st.sampled_from(["==", "!=", ">=", "<=", "<", ">", "~="]),
+        st.integers(0, 99),
+        st.integers(0, 99),
+    ),
+    max_size=3,
+    unique=True,
+).map(",".join)
+almost_urls = st.builds(
+    "".join,
+    st.tuples(
+        st.sampled_from(["", "http://", "https://", "HTTPS://"]),
+        st.from_regex(r"[A-Za-z0-9.-]{1,20}", fullmatch=True) | st.text(max_size=3),
+        st.sampled_from(["", ":1", ":65535", ":65536", ":", "/simple", "/a.b/~c"]),
+        st.text("/.~-a\\?#%:@[] \n\xa0", max_size=2),
+    ),
+)
+almost_requirements = st.builds(
+    "".join,
+    st.tuples(
+        distribution_names,
+        st.sampled_from(["", "[extra]", "[a,b]"]),
+        specifiers,
+        st.sampled_from(["", "", "; python_version < '3.14'", "; os_name == '\r'", " @ file:///x"]),
+        st.text(max_size=1),
+    ),
+)
+
+
+class TestHostname:
+    @given(st.lists(st.integers(0, 70), min_size=1, max_size=8))
+    @example([63, 63, 63, 61])
+    @example([63, 63, 63, 62])
+    @example([64])
+    def test_is_right_about_every_length(self, lengths: list[int]) -> None:
+        host = ".".join("a" * length for length in lengths)
+
+        right = all(1 <= length <= 63 for length in lengths) and len(host) <= 253
+
+        assert (hostname.hostname_error(host) == "") == right
+
+    @given(st.text(max_size=80) | st.from_regex(r"[A-Za-z0-9.-]{1,40}", fullmatch=True))
+    def test_lets_nothing_through_that_a_url_cannot_name(self, host: str) -> None:
+        assume(hostname.hostname_error(host) == "")
+
+        assert host.encode("idna").decode() == host
+        assert urlsplit(f"https://{host}/").hostname == host.lower()
+
+    @pytest.mark.parametrize(
+        ("host", "problem"),
+        [
+            ("", "is empty"),
+            ("a b", "has a space"),
+            ("https://a", "starts with a scheme"),
+            ("a@b", "user and password"),
+            ("a/b", "has a path"),
+            ("a:1", "has a port"),
+            ("ä", "punycode"),
+            ("a_b", "underscore"),
+            ("-a", "hyphen"),
+        ],
+    )
+    def test_says_what_is_wrong(self, host: str, problem: str) -> None:
+        assert problem in hostname.hostname_error(host)
+
+
+class TestIndexUrl:
+    @pytest.mark.parametrize(
+        ("typed", "base"),
+        [
+            ("pypi.example.com", "https://pypi.example.com"),
+            ("pypi.example.com/", "https://pypi.example.com"),
+            ("http://localhost:8080", "http://localhost:8080"),
+            ("https://pypi.example.com/simple", "https://pypi.example.com"),
+            ("https://pypi.example.com/simple/", "https://pypi.example.com"),
+            ("https://example.com/pypi/simple//", "https://example.com/pypi"),
+            ("https://example.com/simpler", "https://example.com/simpler"),
+            ("HTTPS://Pypi.Example.com", "https://Pypi.Example.com"),
+            ("https://simple", "https://simple"),
+            ("", "https://"),
+            ("https://", "https://"),
+        ],
+    )
+    def test_the_base_has_a_scheme_and_no_simple(self, typed: str, base: str) -> None:
+        assert index_url.base_url(typed) == base
+
+    @given(almost_urls)
+    def test_what_has_no_error_is_one_host_and_a_path(self, typed: str) -> None:
+        assume(index_url.base_url_error(typed) == "")
+        assume(hostname.hostname_error(index_url.index_host(typed)) == "")
+        base = index_url.base_url(typed)
+
+        parts = urlsplit(base)
+
+        assert base == f"{parts.scheme}://{parts.netloc}{parts.path}"
+        assert parts.scheme in ("http", "https")
+        assert parts.hostname == index_url.index_host(typed).lower()
+        assert parts.username is None
+        assert not base.endswith("/")
+
+    @given(st.text(max_size=60) | almost_urls)
+    def test_every_text_has_an_error_or_a_base(self, typed: str) -> None:
+        error = index_url.base_url_error(typed)
+        error = error or hostname.hostname_error(index_url.index_host(typed))
+
+        assert error or urlsplit(index_url.base_url(typed)).hostname
+
+    @given(
+        st.sampled_from(
+            ["https://pypi.example.com", "http://localhost:8080", "https://example.com:1/a/b"]
+        ),
+        users,
+        passwords,
+    )
+    @example("https://pypi.example.com", "ada@example.com", PASSWORD)
+    def test_credentials_come_out_of_the_url_as_they_went_in(
+        self, base: str, user: str, secret: str
+    ) -> None:
+        with_credentials = urlsplit(index_url.with_credentials(base, user, secret))
+        without = urlsplit(base)
+
+        assert unquote(with_credentials.username or "") == user
+        assert unquote(with_credentials.password or "") == secret
+        assert with_credentials.hostname == without.hostname
+        assert with_credentials.port == without.port
+        assert with_credentials.path == without.path
+        assert not with_credentials.query + with_credentials.fragment
+
+
+class TestHtpasswd:
+    @settings(max_examples=2)
+    @given(users, passwords)
+    @example("ada@example.com", PASSWORD)
+    @example("ada", "x" * 72)
+    def test_the_line_lets_that_password_in_and_no_other(self, user: str, secret: str) -> None:
+        line = htpasswd.htpasswd(secret, user)
+        file = HtpasswdFile.from_string(f"{line}\n")
+
+        assert line.startswith(f"{user}:$2y$12$")
+        assert line.splitlines() == [line]
+        assert file.users() == [user]
+        assert file.check_password(user, secret) is True
+        assert file.check_password(user, secret[:-1]) is False
+
+    @pytest.mark.parametrize(("secret", "user"), [("", "ada"), (PASSWORD, ""), ("", "")])
+    def test_nothing_empty_makes_an_account(self, secret: str, user: str) -> None:
+        with pytest.raises(ValueError, match="neither of them empty"):
+            htpasswd.htpasswd(secret, user)
+
+    def test_a_password_that_bcrypt_would_cut_short_makes_no_account(self) -> None:
+        with pytest.raises(ValueError, match="72"):
+            htpasswd.htpasswd("x" * 73, "ada")
+
+
+class TestPassword:
+    @given(maybe_passwords)
+    @example("x" * 11)
+    @example("x" * 12)
+    @example("x" * 72)
+    @example("x" * 73)
+    @example("x" * 12 + "\n")
+    @example("")
+    def test_the_server_has_the_same_rule(self, text: str) -> None:
+        try:
+            accounts.check_password(text)
+        except accounts.AccountError:
+            taken = False
+        else:
+            taken = True
+
+        assert (password.password_error(text) == "") == taken
+
+    @given(text=maybe_passwords)
+    @example(text="x" * 11)
+    @example(text="x" * 12)
+    @example(text="x" * 72)
+    @example(text="x" * 73)
+    @example(text="x" * 12 + "\n")
+    @example(text="")
+    def test_the_client_has_the_same_rule(
+        self, client_password_error: Callable[[str], str], text: str
+    ) -> None:
+        assert (password.password_error(text) == "") == (client_password_error(text) == "")
+
+    @given(passwords)
+    def test_what_passes_can_stand_in_single_quotes_on_one_line(self, text: str) -> None:
+        assert text.splitlines() == [text]
+        assert text.isascii()
+        assert text.isprintable()
+        assert not set(text) & set("'\\ ")
+
+
+@pytest.fixture(scope="class")
+def client_password_error() -> Callable[[str], str]:
+    """The rule in the client's login script, which imports its neighbours."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "template/client/scripts"))
+        error: Callable[[str], str] = load("template/client/scripts/login.py").password_error
+    return error
+
+
+class TestDistribution:
+    @given(distribution_names)
+    @example("class")
+    @example("Json")
+    @example("2fast")
+    def test_a_name_is_taken_if_and_only_if_its_module_can_be_imported(self, name: str) -> None:
+        module = distribution.module_name(name)
+        importable = module.isidentifier() and not keyword.iskeyword(module)
+
+        error = distribution.distribution_name_error(name)
+
+        assert (error == "") == (importable and module not in sys.stdlib_module_names)
+
+    @given(distribution_names)
+    def test_a_module_means_the_same_as_its_distribution(self, name: str) -> None:
+        module = distribution.module_name(name)
+
+        assert canonicalize_name(module) == canonicalize_name(name)
+        assert distribution.module_name(module) == module
+
+    @given(distribution_names, specifiers)
+    def test_a_pin_is_kept_and_a_bare_name_gets_one(self, name: str, specifier: str) -> None:
+        before = Requirement(name + specifier)
+
+        after = Requirement(distribution.pinned(name + specifier))
+
+        assert after.name == before.name
+        assert after.specifier == (before.specifier or Requirement("x==0.*").specifier)
+        assert distribution.pinned(str(after)) == str(after)
+
+    @pytest.mark.parametrize(
+        ("typed", "pinned"),
+        [
+            ("my-private-lib", "my-private-lib==0.*"),
+            ("lib==2.*", "lib==2.*"),
+            ("lib[extra]", "lib[extra]==0.*"),
+        ],
+    )
+    def test_extras_are_kept(self, typed: str, pinned: str) -> None:
+        assert distribution.pinned(typed) == pinned
+
+    @given(distribution_names, specifiers)
+    def test_a_requirement_is_for_the_normalized_name(self, name: str, specifier: str) -> None:
+        assert distribution.required_name(name + specifier) == canonicalize_name(name)
+
+    @given(st.lists(distribution_names.flatmap(lambda x: specifiers.map(x.__add__)), min_size=1))
+    def test_a_list_is_refused_if_and_only_if_a_name_is_twice_in_it(self, typed: list[str]) -> None:
+        names = [distribution.required_name(text) for text in typed]
+        assume("my-app" not in names)
+
+        error = distribution.requirements_error(typed, "My.App")
+
+        assert (error == "") == (len(set(names)) == len(names))
+
+    @given(st.lists(almost_requirements, min_size=1, max_size=2))
+    def test_a_list_without_error_is_one_requirement_a_line(self, typed: list[str]) -> None:
+        assume(distribution.requirements_error(typed, "my-app") == "")
+
+        for text in map(distribution.pinned, typed):
+            assert text.splitlines() == [text]
+            assert Requirement(text).specifier
+            assert Requirement(text).url is None
+
+
+class TestAnswers:
+    @pytest.mark.parametrize(
+        ("content", "recorded"),
+        [
+            (b"template: server\n_commit: v1\n", "server"),
+            (b"# written by Copier\ntemplate: client\n", "client"),
+            (b"ci: github\n", ""),
+            (b"- a list\n", ""),
+            (b"broken: [\n", ""),
+            (b"\xff\xfe", ""),
+            (b"", ""),
+            (None, ""),
+        ],
+    )
+    def test_tells_what_the_folder_was_made_from(
+        self, content: bytes | None, recorded: str, tmp_path: Path
+    ) -> None:
+        if content is not None:
+            (tmp_path / "answers.yml").write_bytes(content)
+
+        found = answers.recorded_template({"dst_path": tmp_path, "answers_file": "answers.yml"})
+
+        assert found == recorded

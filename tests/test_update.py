@@ -1,0 +1,342 @@
+"""A rendered repository's life with updates: what its people wrote and keep there stays.
+
+Updates run through Copier's own command, since pytest-copie gives an update the secrets again.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import PASSWORD, QUESTIONNAIRE, QUESTIONS, Answers, Render, commit, git
+from copier_command import converse, run, succeed
+from passlib.apache import HtpasswdFile
+from pathspec import GitIgnoreSpec
+from rendered_files import holding, ignored, not_ignored, tracked
+
+NEW_PASSWORD = "another-password-of-mine"
+CHANGE = "# New in v0.2.0."
+EDIT = "# Ours: ask Ada before you change this.\n"
+
+ANSWERS: dict[str, Answers] = {
+    "server": {
+        "template": "server",
+        "https": "certificate",
+        "publisher": "ada",
+        "publisher_password": PASSWORD,
+    },
+    "client": {"template": "client", "index_user": "ada", "index_password": PASSWORD},
+}
+SECRET = {"server": "publisher_password", "client": "index_password"}
+
+QUESTIONS_ASKED = {
+    "server": [
+        "What is the repository called?",
+        "Which DNS name will the server answer to?",
+        "Who gives the server its HTTPS certificate?",
+        "What is the first account called?",
+        "The first account's password?",
+        "What should happen when somebody asks for a package",
+        "How many megabytes may an uploaded file have?",
+        "Where does continuous integration run?",
+    ],
+    "client": [
+        "What is the repository called?",
+        "Where is the private index?",
+        "Under which name is the app published?",
+        "What does the app do, in one line?",
+        "Who writes it?",
+        "Which e-mail address belongs in the package's metadata?",
+        "Which Python does the app run on?",
+        "What should Poetry, uv and twine call the private index?",
+        "Which private packages does the app install?",
+        "How should the app use the private index?",
+        "How should the Docker build get the credentials?",
+        "Your account on the private index?",
+        "Its password?",
+        "Where does continuous integration run?",
+    ],
+}
+"""Of an update; which template it was is settled."""
+
+PRIVATE = {
+    "server": {
+        ".pypi.env": "pypi_url=pypi.our-company.example\n# by hand\n",
+        "pypi_auth/.htpasswd-readers": "bob:$2y$12$" + "a" * 53 + "\n",
+        "pypi_data/my_private_lib-0.1.0-py3-none-any.whl": "a wheel",
+        "gateway/accounts/accounts.caddy": "ada $2y$12$" + "b" * 53 + "\n",
+        "gateway_data/caddy/certificates/local/key.pem": "a key",
+        "certs/privkey.pem": "another key",
+    },
+    "client": {".pypi.env": f"UV_INDEX_PRIVATE_PASSWORD='{PASSWORD}'\n# by hand\n"},
+}
+"""Files the repositories' people keep there beside what Copier rendered, and edited ones."""
+
+MORE_PRIVATE = {"server": ["pypi_auth/.htpasswd"], "client": [".pypi.env.bak"]}
+
+both_templates = pytest.mark.parametrize("template_name", ["server", "client"])
+
+
+@pytest.fixture(scope="session")
+def versions(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A git repository of the template: v0.1.0 as it stands, v0.2.0 with a line more in files."""
+    folder = tmp_path_factory.mktemp("versions") / "template"
+    shutil.copytree(template, folder, symlinks=True)
+    commit(folder, "First")
+    git(folder, "tag", "v0.1.0")
+    changed = [
+        path
+        for path in (folder / "template").rglob("*.jinja")
+        if any(name in path.name for name in ("Makefile", ".pypi.env", ".htpasswd"))
+    ]
+    assert len(changed) >= 7
+    for path in changed:
+        path.write_text(f"{path.read_text()}{CHANGE}\n")
+    commit(folder, "Second")
+    git(folder, "tag", "v0.2.0")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def at_first(versions: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return a function that renders a template at v0.1.0 and commits that, once."""
+
+    @functools.cache
+    def make(template_name: str) -> Path:
+        folder = tmp_path_factory.mktemp("at-first") / template_name
+        copy(versions, folder, ANSWERS[template_name], version="v0.1.0")
+        commit(folder, "Render")
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def ours(at_first: Callable[[str], Path], tmp_path: Path, template_name: str) -> Path:
+    """A repository at v0.1.0 that people worked in."""
+    folder = tmp_path / "ours"
+    shutil.copytree(at_first(template_name), folder, symlinks=True)
+    (folder / "Makefile").write_text(EDIT + (folder / "Makefile").read_text())
+    (folder / "README.md").write_text((folder / "README.md").read_text() + EDIT)
+    (folder / "NOTES.md").write_text(EDIT)
+    commit(folder, "Work")
+    for path, text in PRIVATE[template_name].items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+        (folder / path).chmod(0o400 if path == ".pypi.env" else 0o600)
+    return folder
+
+
+def copy(versions: Path, folder: Path, answers: Answers, *, version: str = "v0.2.0") -> None:
+    """Render answers into a folder; they go through a file, where nobody sees the password."""
+    data = folder.with_name(f"{folder.name}.answers.yml")
+    data.write_text(yaml.safe_dump(answers))
+    arguments = ["--trust", "--defaults", f"--vcs-ref={version}", f"--data-file={data}"]
+    succeed("copy", *arguments, versions, folder, cwd=folder.parent)
+
+
+def update(*options: str) -> Callable[[Path, str], None]:
+    """Return a way to update: without a question."""
+
+    def way(folder: Path, template_name: str) -> None:
+        filled = [option.format(secret=SECRET[template_name]) for option in options]
+        succeed("update", "--trust", "--defaults", *filled, cwd=folder)
+
+    return way
+
+
+def update_at_a_terminal(typed_password: str) -> Callable[[Path, str], None]:
+    """Return a way to update: all answers accepted as they are offered, except the password."""
+
+    def way(folder: Path, template_name: str) -> None:
+        answers = [
+            (question, typed_password if "password?" in question else "")
+            for question in QUESTIONS_ASKED[template_name]
+        ]
+        code, screen = converse("update", "--trust", cwd=folder, answers=answers)
+        assert code == 0, screen
+        assert "What do you want to make?" not in screen
+        assert typed_password == "" or typed_password not in screen
+
+    return way
+
+
+WAYS = {
+    "defaults": update(),
+    "a password as data": update("--data", f"{{secret}}={NEW_PASSWORD}"),
+    "at a terminal": update_at_a_terminal(""),
+    "at a terminal with a new password": update_at_a_terminal(NEW_PASSWORD),
+}
+
+
+@both_templates
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_an_update_brings_the_change_and_keeps_edits_and_private_files(
+    way: Callable[[Path, str], None], ours: Path, template_name: str
+) -> None:
+    before, private = tracked(ours), ignored(ours)
+    assert private.keys() >= PRIVATE[template_name].keys()
+
+    way(ours, template_name)
+
+    assert ignored(ours) == private
+    assert_no_conflict(ours)
+    assert (ours / "NOTES.md").read_text() == EDIT
+    assert (ours / "README.md").read_text().endswith(EDIT)
+    assert (ours / "Makefile").read_text().startswith(EDIT)
+    assert (ours / "Makefile").read_text().endswith(f"{CHANGE}\n")
+    assert recorded(ours)["_commit"] == "v0.2.0"
+    assert_no_secret(ours)
+    changed = {name for name, file in tracked(ours).items() if before.get(name) != file}
+    assert changed == {"Makefile", ".pypi.env.example", ".copier-answers.yml"}
+
+
+@both_templates
+def test_a_recopy_keeps_private_files(ours: Path, template_name: str) -> None:
+    private = ignored(ours)
+
+    succeed("recopy", "--trust", "--defaults", "--overwrite", cwd=ours)
+
+    assert ignored(ours) == private
+    assert (ours / "NOTES.md").read_text() == EDIT
+    assert EDIT not in (ours / "Makefile").read_text()
+    assert_no_secret(ours)
+
+
+@both_templates
+def test_an_update_in_a_fresh_clone_makes_no_account_and_no_credentials(
+    ours: Path, tmp_path: Path
+) -> None:
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "--quiet", str(ours), str(clone))
+
+    succeed("update", "--trust", "--defaults", cwd=clone)
+
+    assert ignored(clone).keys() <= {".pypi.env"}
+    assert not holding(ignored(clone), ["$2y$", "PASSWORD"])
+    assert_no_secret(clone)
+
+
+@pytest.mark.parametrize("template_name", ["server"])
+def test_an_update_in_a_fresh_clone_makes_the_account_whose_password_is_given(
+    ours: Path, tmp_path: Path
+) -> None:
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "--quiet", str(ours), str(clone))
+
+    succeed("update", "--trust", "--data", f"publisher_password={NEW_PASSWORD}", "-l", cwd=clone)
+
+    htpasswd = clone / "pypi_auth/.htpasswd"
+    assert HtpasswdFile(htpasswd).check_password("ada", NEW_PASSWORD)
+    assert htpasswd.stat().st_mode & 0o777 == 0o600
+    assert_no_secret(clone)
+
+
+@pytest.mark.parametrize("template_name", ["server"])
+def test_another_https_mode_keeps_the_certificate_and_keeps_it_out_of_git(ours: Path) -> None:
+    private = ignored(ours)
+
+    succeed("update", "--trust", "--defaults", "--data", "https=internal", cwd=ours)
+
+    assert ignored(ours) == private
+
+
+@both_templates
+@pytest.mark.parametrize(
+    "command",
+    [["update"], ["recopy", "--overwrite"], ["copy", "--overwrite", "{versions}", "."]],
+    ids=lambda command: command[0],
+)
+def test_another_template_is_refused_and_changes_nothing(
+    command: list[str], ours: Path, template_name: str, versions: Path
+) -> None:
+    before = tracked(ours) | ignored(ours)
+    other = {"server": "client", "client": "server"}[template_name]
+    arguments = [argument.format(versions=versions) for argument in command]
+
+    done = run(*arguments, "--trust", "--defaults", "--data", f"template={other}", cwd=ours)
+
+    assert done.returncode != 0
+    assert f"made from template={template_name}" in done.stderr
+    assert f"render template={other} into another folder" in " ".join(done.stderr.split())
+    assert tracked(ours) | ignored(ours) == before
+
+
+@both_templates
+def test_after_the_update_that_check_update_tells_of_all_is_as_freshly_rendered(
+    at_first: Callable[[str], Path], versions: Path, tmp_path: Path, template_name: str
+) -> None:
+    updated, fresh = tmp_path / "updated", tmp_path / "fresh"
+    shutil.copytree(at_first(template_name), updated, symlinks=True)
+    copy(versions, fresh, ANSWERS[template_name])
+
+    assert run("check-update", "--quiet", cwd=updated).returncode == 2
+    succeed("update", "--trust", "--defaults", cwd=updated)
+    commit(updated)
+    assert run("check-update", "--quiet", cwd=updated).returncode == 0
+
+    assert tracked(updated) == tracked(fresh)
+
+
+@both_templates
+def test_private_files_are_ignored_by_git_whatever_the_answers(
+    render: Render, template_name: str
+) -> None:
+    question = {"server": "https", "client": "build_credentials"}[template_name]
+    for choice in QUESTIONS[question]["choices"].values():
+        answers = {"template": template_name, question: choice}
+        private = [*PRIVATE[template_name], *MORE_PRIVATE[template_name]]
+        assert not_ignored(render(answers), private) == [], answers
+
+
+@both_templates
+def test_no_update_writes_to_a_rendered_file_that_git_ignores(
+    render: Render, template_name: str
+) -> None:
+    private = ignored(render(ANSWERS[template_name]))
+
+    assert private
+    assert set(GitIgnoreSpec.from_lines(QUESTIONNAIRE["_skip_if_exists"]).match_files(private)) == (
+        private.keys()
+    )
+
+
+@both_templates
+def test_rendered_private_files_are_for_their_owner_alone(
+    versions: Path, tmp_path: Path, template_name: str
+) -> None:
+    folder = tmp_path / template_name
+    umask = os.umask(0o022)
+    try:
+        copy(versions, folder, ANSWERS[template_name])
+    finally:
+        os.umask(umask)
+
+    modes = {name: oct(file.mode & 0o777) for name, file in ignored(folder).items()}
+
+    assert modes
+    assert set(modes.values()) == {"0o600"}, modes
+
+
+def recorded(folder: Path) -> Answers:
+    """Return what Copier recorded in a repository."""
+    answers: Answers = yaml.safe_load((folder / ".copier-answers.yml").read_text())
+    return answers
+
+
+def assert_no_conflict(folder: Path) -> None:
+    """Refuse conflict markers, rejected hunks and unmerged files."""
+    assert not git(folder, "diff", "--name-only", "--diff-filter=U")
+    assert not [*folder.rglob("*.rej"), *folder.rglob("*.orig")]
+    assert not holding(tracked(folder), ["<<<<<<< ", ">>>>>>> "])
+
+
+def assert_no_secret(folder: Path) -> None:
+    """Refuse passwords and hashes where `git add --all` would take them."""
+    assert not holding(tracked(folder), [PASSWORD, NEW_PASSWORD, "$2y$12$"])
+    assert not recorded(folder).keys() & set(SECRET.values())
