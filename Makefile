@@ -20,7 +20,7 @@ demo: .venv/demo ## Render both templates, publish a package, install it; no Doc
 ##@ Work on it
 
 test: .venv/test ## Run every test this machine can run
-	@.venv/bin/pytest --numprocesses 2 --dist loadgroup $(PYTEST_ARGUMENTS)
+	@.venv/bin/pytest --numprocesses 2 --dist loadfile $(PYTEST_ARGUMENTS)
 
 lint: .venv/test ## Check style, types, YAML, shell and workflows
 	@sh scripts/lint.sh

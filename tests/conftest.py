@@ -52,15 +52,11 @@ def commit(folder: Path, message: str = "Change") -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests that use Docker in one process, and skip them where it does not work."""
-    if not any(item.get_closest_marker("docker") for item in items):
-        return
-    lacking = "" if os.environ.get("CI") else lacks_docker()
-    for item in items:
-        if item.get_closest_marker("docker"):
-            item.add_marker(pytest.mark.xdist_group("docker"))
-            if lacking:
-                item.add_marker(pytest.mark.skip(reason=lacking))
+    """Skip what needs Docker on a machine without it, other than CI."""
+    docker = [item for item in items if item.get_closest_marker("docker")]
+    if docker and not os.environ.get("CI") and (lacking := lacks_docker()):
+        for item in docker:
+            item.add_marker(pytest.mark.skip(reason=lacking))
 
 
 def lacks_docker() -> str:

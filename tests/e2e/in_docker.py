@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-PROJECT = "pypi-e2e"
-"""The Compose project of every server under test; they run one after the other."""
+import yaml
 
 
 @dataclass(frozen=True)
 class Server:
-    """A rendered server repository and the URL it answers at when it runs."""
+    """A rendered server repository, its Compose project, and its URL when it runs."""
 
     folder: Path
+    project: str
     url: str
 
     def make(self, *arguments: str, stdin: str = "", ok: bool = True) -> str:
@@ -47,13 +47,13 @@ class Server:
 
     def inspect(self, service: str) -> dict[str, Any]:
         """Return what `docker inspect` says of a service's container."""
-        inspected = json.loads(docker("inspect", f"{PROJECT}-{service}-1"))
+        inspected = json.loads(docker("inspect", f"{self.project}-{service}-1"))
         assert isinstance(inspected[0], dict)
         return inspected[0]
 
     def logs(self) -> str:
         """Return what both containers have logged."""
-        return docker("compose", "--project-name", PROJECT, "logs", "--no-color")
+        return docker("compose", "--project-name", self.project, "logs", "--no-color")
 
 
 def docker(*arguments: str, cwd: Path | None = None, ok: bool = True) -> str:
@@ -78,7 +78,8 @@ def plain_server(rendered: Path, folder: Path) -> Server:
     shutil.copytree(rendered, folder, symlinks=True)
     port = free_port()
     (folder / ".pypi.env").write_text(f"http_port={port}\n")
-    return Server(folder, f"http://127.0.0.1:{port}")
+    project = yaml.safe_load((folder / ".copier-answers.yml").read_text())["project_name"]
+    return Server(folder, project, f"http://127.0.0.1:{port}")
 
 
 def free_port() -> int:

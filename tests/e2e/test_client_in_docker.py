@@ -18,7 +18,7 @@ from urllib.parse import quote
 import pytest
 from conftest import PASSWORD, ROOT, Render
 
-from e2e.in_docker import PROJECT, Server, docker, plain_server
+from e2e.in_docker import Server, docker, plain_server
 
 pytestmark = pytest.mark.docker
 
@@ -31,7 +31,7 @@ def server(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """A running server that holds the library, published with Poetry from outside."""
     answers = {
         "template": "server",
-        "project_name": PROJECT,
+        "project_name": "client-e2e-pypi",
         "https": "none",
         "publisher_password": PASSWORD,
     }

@@ -18,10 +18,11 @@ import pytest
 import requests
 from conftest import PASSWORD, Render, commit, git
 
-from e2e.in_docker import PROJECT, Server, docker, plain_server
+from e2e.in_docker import Server, docker, plain_server
 
 pytestmark = pytest.mark.docker
 
+PROJECT = "server-e2e"
 ANSWERS = {
     "template": "server",
     "project_name": PROJECT,
@@ -338,7 +339,7 @@ def test_launch_names_a_port_that_is_taken(stopped: Server, server: Server) -> N
 def test_a_fresh_clone_starts_after_one_account_is_made(stopped: Server, tmp_path: Path) -> None:
     commit(stopped.folder)
     settings = (stopped.folder / ".pypi.env").read_text()
-    clone = Server(tmp_path / "clone", stopped.url)
+    clone = Server(tmp_path / "clone", stopped.project, stopped.url)
     git(tmp_path, "clone", "--quiet", str(stopped.folder), "clone")
     example = clone.folder / ".pypi.env.example"
     example.write_text(settings)
@@ -351,10 +352,11 @@ def test_a_fresh_clone_starts_after_one_account_is_made(stopped: Server, tmp_pat
 
 
 def test_internal_https_serves_with_its_own_authority(render: Render, tmp_path: Path) -> None:
-    answers = {**ANSWERS, "https": "internal", "pypi_url": "pypi.test"}
+    project = f"{PROJECT}-internal"
+    answers = {**ANSWERS, "project_name": project, "https": "internal", "pypi_url": "pypi.test"}
     folder = tmp_path / "server"
     shutil.copytree(render(answers), folder, symlinks=True)
-    server = Server(folder, "https://pypi.test")
+    server = Server(folder, project, "https://pypi.test")
     try:
         assert server.make("pypi-launch").endswith("The index is at https://pypi.test/\n")
         authority = folder / "gateway_data/caddy/pki/authorities/local/root.crt"

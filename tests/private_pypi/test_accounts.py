@@ -423,19 +423,19 @@ def test_the_files_are_only_for_their_owner_and_nothing_else_is_left_behind(auth
     assert (auth / ".htpasswd-readers").stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize("step", ["fsync", "replace"])
+@pytest.mark.parametrize("step", [(os, "fsync"), (Path, "replace")], ids=["fsync", "replace"])
 @pytest.mark.parametrize(
     "trouble", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()]
 )
 def test_a_full_disk_or_an_interrupt_keeps_the_old_file_and_leaves_no_other(
-    auth: Path, monkeypatch: pytest.MonkeyPatch, step: str, trouble: BaseException
+    auth: Path, monkeypatch: pytest.MonkeyPatch, step: tuple[object, str], trouble: BaseException
 ) -> None:
     path = put(auth, "publisher", f"alice:{HASH}")
 
     def fail(*_: object) -> None:
         raise trouble
 
-    monkeypatch.setattr(os, step, fail)
+    monkeypatch.setattr(*step, fail)
     with pytest.raises(type(trouble)):
         accounts.add(auth, "bob", "publisher", PASSWORD)
 

@@ -353,6 +353,7 @@ def test_serve_says_that_its_port_is_taken_and_how_to_choose_another(
     taken: int, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     monkeypatch.setenv("PYPI_PORT", str(taken))
+    monkeypatch.setattr(os, "execv", lambda *_: pytest.fail("it became gunicorn"))
 
     assert main(["serve"]) == 1
     assert capsys.readouterr().err == (
@@ -443,8 +444,10 @@ def test_health_fails_when_nothing_is_there(
 
 def test_health_asks_the_index_and_no_proxy(speak: Speak, monkeypatch: pytest.MonkeyPatch) -> None:
     speak(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        nobody = f"http://127.0.0.1:{listener.getsockname()[1]}/"
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
-        monkeypatch.setenv(name, "http://127.0.0.1:1/")
+        monkeypatch.setenv(name, nobody)
     monkeypatch.delenv("no_proxy", raising=False)
 
     assert main(["health"]) == 0

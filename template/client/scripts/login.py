@@ -70,11 +70,11 @@ def write_private(path: Path, text: str) -> None:
     """Write a file at once or not at all, at no time readable to anybody else."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
     try:
-        with open(descriptor, "w", encoding="ascii", newline="\n") as file:
+        with os.fdopen(descriptor, "w", encoding="ascii", newline="\n") as file:
             file.write(text)
-        os.replace(temporary, path)
+        Path(temporary).replace(path)
     except BaseException:
-        os.unlink(temporary)
+        Path(temporary).unlink()
         raise
 
 
