@@ -96,6 +96,7 @@ def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
         patch.setenv("GIT_CONFIG_GLOBAL", str(home / "gitconfig"))
         patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
         patch.setenv("PIP_CONFIG_FILE", os.devnull)
+        patch.setenv("PYTHONDONTWRITEBYTECODE", "1")
         patch.setenv("PIP_DISABLE_PIP_VERSION_CHECK", "1")
         patch.setenv("NETRC", os.devnull)
         patch.setenv("POETRY_CONFIG_DIR", str(home / "poetry"))

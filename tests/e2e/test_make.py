@@ -142,7 +142,7 @@ def test_every_target_can_be_asked_what_it_would_do(
 
 
 @pytest.fixture(scope="module")
-def local(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Repository:
+def installed(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Repository:
     """A repository whose environment make has installed, from the hashed requirements."""
     folder = tmp_path_factory.mktemp("make") / "server"
     shutil.copytree(render(ANSWERS), folder, symlinks=True)
@@ -151,6 +151,14 @@ def local(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Repositor
     repository.path = repository.path[1:]
     repository.make(f"PYTHON={sys.executable}", ".venv/installed")
     return repository
+
+
+@pytest.fixture
+def local(installed: Repository) -> Repository:
+    """The same without accounts."""
+    for file in (installed.folder / "pypi_auth").glob(".htpasswd*"):
+        file.unlink()
+    return installed
 
 
 def status(url: str, password: str = "") -> int:

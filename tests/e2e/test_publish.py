@@ -218,6 +218,7 @@ def narrow(rendered: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     folder = tmp_path_factory.mktemp("narrow") / "s"
     server = Server(rendered, folder, PYPI_MAX_UPLOAD_MB="1")
     server.user("add", "alice", "--role", "publisher", password=PASSWORD)
+    server.user("add", "bob", "--role", "reader", password=PASSWORD)
     with server:
         yield server
     assert "Traceback" not in server.log.read_text()
@@ -235,6 +236,19 @@ def test_a_file_that_is_too_large_is_not_stored_and_the_client_says_so(
     assert "413" in said
     assert stored(narrow, project) == {}
     assert list((narrow.data / ".uploads").iterdir()) == []
+
+
+@pytest.mark.parametrize("account", ["alice", "bob"])
+def test_a_client_reads_why_it_is_refused_though_it_had_much_to_send(
+    publish: Publish, user: User, library: Library, narrow: Server, account: str
+) -> None:
+    project = library("too-large", megabytes=8)
+    password = {"alice": PASSWORD + "x", "bob": PASSWORD}[account]
+
+    said = publish(user, project, narrow, account, password, ok=False)
+
+    assert {"alice": "401", "bob": "403"}[account] in said
+    assert stored(narrow, project) == {}
 
 
 # What no client sends, and networks do ------------------------------------------------------------
