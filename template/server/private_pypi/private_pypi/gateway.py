@@ -34,14 +34,17 @@ def write(auth: Path, gateway: Path) -> list[str]:
 
 def follow(auth: Path, gateway: Path, *, every: float = 0.5) -> None:
     """Keep the gateway's copy current for ever, looking for changes every so many seconds."""
-    seen = None
+    seen, trouble = None, ""
     while True:
         now = accounts.fingerprint(auth)
         if now != seen:
             try:
                 for complaint in write(auth, gateway):
                     log.error(complaint)
-                seen = now
+                seen, trouble = now, ""
             except OSError as error:
-                log.error("the gateway does not have the current accounts yet: %s", error)
+                # Once for each trouble, not twice a second.
+                if str(error) != trouble:
+                    trouble = str(error)
+                    log.error("the gateway does not have the current accounts yet: %s", error)
         time.sleep(every)

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from pathlib import Path
 
 from private_pypi import gateway
 from private_pypi.settings import Settings
@@ -17,8 +18,8 @@ threads = 16
 # A slow upload of a large wheel may take as long as it takes.
 timeout = 0
 graceful_timeout = 30
-# The heartbeat file must not live on a disk, and /tmp may be read-only.
-worker_tmp_dir = "/dev/shm"
+# The heartbeat file must not live on a disk, and /tmp may be read-only. macOS has no such folder.
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
 control_socket_disable = True
 # Only the gateway reaches this port, or a client on the same machine.
 forwarded_allow_ips = "*"
