@@ -261,6 +261,27 @@ def test_removing_the_account_shuts_it_out_while_private_pypi_is_down(server: Se
         docker("start", f"{PROJECT}-private_pypi-1")
 
 
+def test_a_broken_caddyfile_is_refused_and_accounts_still_change(server: Server) -> None:
+    account = ("heidi", server.add_user("heidi", "reader"))
+    caddyfile = server.folder / "gateway/Caddyfile"
+    right = caddyfile.read_text()
+    try:
+        caddyfile.write_text(right.replace("respond", "resp0nd"))
+        said = server.make("pypi-launch", ok=False)
+        assert "resp0nd" in said
+        assert "error: the gateway cannot use gateway/Caddyfile, see above" in said
+        assert after_two_seconds(server, account) == {True}
+        server.make("pypi-user-remove", "USER=heidi")
+        assert after_two_seconds(server, account) == {False}
+        caddyfile.write_text(right.replace('respond "ok"', 'respond "fine"'))
+        server.make("pypi-launch")
+        time.sleep(2)
+        assert requests.get(f"{server.url}/health", timeout=30).text == "fine"
+    finally:
+        caddyfile.write_text(right)
+    server.make("pypi-launch")
+
+
 def test_list_shows_name_role_and_hash(server: Server, reader: tuple[str, str]) -> None:
     rows = [line.split() for line in server.make("pypi-user-list").splitlines()]
     assert ["alice", "publisher", "bcrypt"] in rows
@@ -290,7 +311,9 @@ def test_no_password_is_in_logs_containers_or_git(server: Server) -> None:
     commit(server.folder)
     tracked = git(server.folder, "ls-files").split()
     assert not {name for name in tracked if ".htpasswd" in name or name == ".pypi.env"}
-    assert not {name for name in tracked if name.startswith("gateway/accounts/a")}
+    assert not {
+        name for name in tracked if name.startswith(("gateway/accounts/a", "gateway/live/C"))
+    }
 
 
 def test_account_containers_leave_no_trace(server: Server) -> None:

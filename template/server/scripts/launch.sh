@@ -2,7 +2,7 @@
 # Prepares this host for the index and starts it. The Makefile calls it:
 #
 #   launch.sh prepare   check Docker, create what a fresh clone lacks
-#   launch.sh start     prepare, build, check the accounts, start, wait until healthy
+#   launch.sh start     prepare, build, check accounts and Caddyfile, start, wait until healthy
 set -eu
 
 COMPOSE_FILE=docker-compose.pypi.yml
@@ -32,7 +32,7 @@ require_docker() {
 
 # The containers run as the owner of pypi_data. When that is root, they get a user of their own.
 prepare_folders() {
-	mkdir -p pypi_data/.uploads pypi_auth gateway/accounts gateway_data
+	mkdir -p pypi_data/.uploads pypi_auth gateway/accounts gateway/live gateway_data
 	if [ "$(id -u)" = 0 ]; then
 		for folder in pypi_data pypi_data/.uploads pypi_auth gateway/accounts gateway_data; do
 			chown -R "$PYPI_UID:$PYPI_GID" "$folder"
@@ -53,22 +53,37 @@ start() {
 	compose --progress quiet build --quiet private_pypi
 	compose --progress quiet run --rm --no-deps --no-TTY private_pypi check || exit 1
 	messages=$(mktemp)
-	trap 'rm -f "$messages"' EXIT
+	trap 'rm -f "$messages" gateway/live/Caddyfile.new' EXIT
+	install_caddyfile
 	if ! compose up --detach --wait --wait-timeout 120 --remove-orphans 2>"$messages"; then
 		cat "$messages" >&2
-		explain "$messages"
+		explain_known
+		compose ps --all >&2
+		compose logs --tail 20 >&2
+		fail "the index did not become healthy: its last log lines are above"
 	fi
 }
 
-explain() {
-	if grep -qE 'port is already allocated|address already in use' "$1"; then
+# A syntax error in the file that the gateway watches would end the watching, and with that the
+# effect of account changes. So only what Caddy accepts gets there, and a running gateway goes on
+# with the file it has.
+install_caddyfile() {
+	cp gateway/Caddyfile gateway/live/Caddyfile.new
+	if ! compose --progress quiet run --rm --no-deps --no-TTY gateway \
+		caddy validate --config /etc/caddy/Caddyfile.new --adapter caddyfile >"$messages" 2>&1; then
+		cat "$messages" >&2
+		explain_known
+		fail "the gateway cannot use gateway/Caddyfile, see above: correct it and launch again"
+	fi
+	mv gateway/live/Caddyfile.new gateway/live/Caddyfile
+}
+
+explain_known() {
+	if grep -qE 'port is already allocated|address already in use' "$messages"; then
 		fail "a port is taken, see above: stop what uses it, or change the port in .pypi.env"
-	elif grep -qE 'network .* not found|could not be found' "$1"; then
+	elif grep -qE 'network .* not found|could not be found' "$messages"; then
 		fail "a network is missing, see above: start Traefik first, or create it with docker network create"
 	fi
-	compose ps --all >&2
-	compose logs --tail 20 >&2
-	fail "the index did not become healthy: its last log lines are above"
 }
 
 case ${1-} in
