@@ -6,13 +6,14 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from e2e.server import free_port
 
 
 @dataclass(frozen=True)
@@ -25,18 +26,7 @@ class Server:
 
     def make(self, *arguments: str, stdin: str = "", ok: bool = True) -> str:
         """Run make in the repository and return all it printed."""
-        done = subprocess.run(
-            ["make", *arguments],
-            cwd=self.folder,
-            input=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        assert (done.returncode == 0) is ok, done.stdout
-        return done.stdout
+        return run(["make", *arguments], cwd=self.folder, stdin=stdin, ok=ok)
 
     def add_user(self, name: str, role: str) -> str:
         """Add an account and return the password that was printed."""
@@ -58,11 +48,16 @@ class Server:
 
 def docker(*arguments: str, cwd: Path | None = None, ok: bool = True) -> str:
     """Run docker and return all it printed."""
+    return run(["docker", *arguments], cwd=cwd, ok=ok)
+
+
+def run(command: list[str], *, cwd: Path | None, stdin: str = "", ok: bool) -> str:
+    """Run a program that must succeed, or must fail, and return all it printed."""
     done = subprocess.run(
-        ["docker", *arguments],
+        command,
         cwd=cwd,
         env={**os.environ, "BUILDKIT_PROGRESS": "plain"},
-        stdin=subprocess.DEVNULL,
+        input=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -80,11 +75,3 @@ def plain_server(rendered: Path, folder: Path) -> Server:
     (folder / ".pypi.env").write_text(f"http_port={port}\n")
     project = yaml.safe_load((folder / ".copier-answers.yml").read_text())["project_name"]
     return Server(folder, project, f"http://127.0.0.1:{port}")
-
-
-def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import re
 import runpy
 import sys
 import time
-import urllib.error
-import urllib.request
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +17,7 @@ from conftest import PASSWORD
 
 from e2e import wheel
 from e2e.public_index import PublicIndex
-from e2e.server import Server, free_port
+from e2e.server import Server, free_port, status
 from e2e.user import User
 
 
@@ -217,32 +214,18 @@ def test_a_new_version_is_there_at_once(
 # Accounts that change -----------------------------------------------------------------------------
 
 
-def status(server: Server, account: str) -> int:
-    """Return what the server answers to an account's request for a page."""
-    pair = base64.b64encode(f"{account}:{PASSWORD}".encode()).decode()
-    request = urllib.request.Request(
-        f"{server.url()}simple/my-private-lib/", headers={"Authorization": f"Basic {pair}"}
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            code: int = answer.status
-    except urllib.error.HTTPError as error:
-        error.close()
-        return error.code
-    return code
-
-
 def test_accounts_change_within_two_seconds_and_without_a_restart(server: Server) -> None:
     account = f"dave-{uuid.uuid4().hex}"
+    page = f"{server.url()}simple/my-private-lib/"
 
     def changed(*command: str, password: str, to: int) -> None:
         server.user(*command, account, password=password)
         deadline = time.monotonic() + 2
-        while status(server, account) != to:
+        while status(page, account, PASSWORD) != to:
             assert time.monotonic() < deadline
             time.sleep(0.05)
 
-    assert status(server, account) == 401
+    assert status(page, account, PASSWORD) == 401
     changed("add", password=PASSWORD, to=200)
     changed("passwd", password="another-password", to=401)
     changed("passwd", password=PASSWORD, to=200)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import pty
 import re
@@ -12,15 +11,13 @@ import stat
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from conftest import PASSWORD, Render
 
-from e2e.server import free_port
+from e2e.server import free_port, status
 
 HASH = "$2y$04$private.pypi.tests..uugfvOQnbet/tUFgFlRVT9OR15g5aLe82"
 ANSWERS = {"template": "server", "project_name": "pypi-make", "https": "none"}
@@ -161,21 +158,6 @@ def local(installed: Repository) -> Repository:
     return installed
 
 
-def status(url: str, password: str = "") -> int:
-    """Return what the index answers alice, 0 if nothing does."""
-    pair = base64.b64encode(f"alice:{password}".encode()).decode()
-    request = urllib.request.Request(url, headers={"Authorization": f"Basic {pair}"})
-    try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            code: int = answer.status
-    except urllib.error.HTTPError as error:
-        error.close()
-        return error.code
-    except OSError:
-        return 0
-    return code
-
-
 def test_the_index_runs_without_docker_on_what_its_requirements_say(local: Repository) -> None:
     port = free_port()
     said = local.make("pypi-local", f"PORT={port}", ok=False)
@@ -189,17 +171,17 @@ def test_the_index_runs_without_docker_on_what_its_requirements_say(local: Repos
     running = local.start("pypi-local", f"PORT={port}")
     try:
         deadline = time.monotonic() + 30
-        while status(f"http://127.0.0.1:{port}/health") != 200:
+        while status(f"http://127.0.0.1:{port}/health", "", "") != 200:
             assert running.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        assert status(f"http://127.0.0.1:{port}/simple/", found[1]) == 200
-        assert status(f"http://127.0.0.1:{port}/simple/", "wrong") == 401
+        assert status(f"http://127.0.0.1:{port}/simple/", "alice", found[1]) == 200
+        assert status(f"http://127.0.0.1:{port}/simple/", "alice", "wrong") == 401
         assert f"cannot listen on port {port} of 127.0.0.1" in local.make(
             "pypi-local", f"PORT={port}", ok=False
         )
         local.make("pypi-user-remove", "LOCAL=1", "USER=alice")
-        assert status(f"http://127.0.0.1:{port}/simple/", found[1]) == 401
+        assert status(f"http://127.0.0.1:{port}/simple/", "alice", found[1]) == 401
     finally:
         # Ctrl-C reaches all of them.
         os.killpg(running.pid, signal.SIGINT)
@@ -208,7 +190,7 @@ def test_the_index_runs_without_docker_on_what_its_requirements_say(local: Repos
         except subprocess.TimeoutExpired:
             os.killpg(running.pid, signal.SIGKILL)
             raise
-    assert status(f"http://127.0.0.1:{port}/health") == 0
+    assert status(f"http://127.0.0.1:{port}/health", "", "") == 0
     assert found[1] not in logged
 
 

@@ -34,7 +34,7 @@ require_docker() {
 prepare_folders() {
 	mkdir -p pypi_data/.uploads pypi_auth gateway/accounts gateway/live gateway_data
 	if [ "$(id -u)" = 0 ]; then
-		for folder in pypi_data pypi_data/.uploads pypi_auth gateway/accounts gateway_data; do
+		for folder in pypi_data pypi_auth gateway/accounts gateway_data; do
 			chown -R "$PYPI_UID:$PYPI_GID" "$folder"
 		done
 	fi
