@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import errno
+import gzip
+import hashlib
 import io
+import json
 import os
-import tempfile
+import tarfile
+import zipfile
 from collections.abc import Callable, Iterable
 from email.message import Message
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import unquote
+from urllib.parse import unquote, urljoin
 
 import pytest
 import quiet_pypiserver  # noqa: F401
+from packaging.utils import parse_sdist_filename, parse_wheel_filename
 from private_pypi import accounts
-from private_pypi.app import FORM, create_app
+from private_pypi.app import create_app
 from private_pypi.settings import MEBIBYTE, Settings
-from private_pypi.storage import UPLOADS
+from private_pypi.uploads import FOLDER, FORM
 from pypiserver.config import DEFAULTS
 
 pytest_plugins = ["cheap_accounts"]
@@ -28,20 +34,60 @@ WHEEL = "my_private_lib-0.1.0-py3-none-any.whl"
 PUBLIC = "http://public.example/simple/"
 
 
+def distribution(filename: str, filling: bytes = b"") -> bytes:
+    """Return a distribution of that name, in its middle some bytes that are kept as they are."""
+    if filename.endswith(".whl"):
+        project, version, _, _ = parse_wheel_filename(filename)
+        folder, metadata = f"x-{version}.dist-info", "METADATA"
+    else:
+        project, version = parse_sdist_filename(filename)
+        folder, metadata = f"x-{version}", "PKG-INFO"
+    text = f"Metadata-Version: 2.1\nName: {project}\nVersion: {version}\n".encode()
+    members = {"x-filling/filling": filling, f"{folder}/{metadata}": text}
+    made = io.BytesIO()
+    if filename.endswith(".tar.gz"):
+        with (
+            gzip.GzipFile(fileobj=made, mode="wb", compresslevel=0, mtime=0) as packed,
+            tarfile.open(fileobj=packed, mode="w") as tar,
+        ):
+            for name, content in members.items():
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+    else:
+        with zipfile.ZipFile(made, "w") as archive:
+            for name, content in members.items():
+                archive.writestr(zipfile.ZipInfo(name), content)
+    return made.getvalue()
+
+
+CONTENT = distribution(WHEEL)
+OTHER = distribution(WHEEL, b"other")
+
+
 class Answer(NamedTuple):
     """What came back."""
 
     status: int
+    reason: str
     headers: Message
-    body: str
+    content: bytes
+
+    @property
+    def body(self) -> str:
+        """The content as text."""
+        return self.content.decode()
 
 
 class Index:
     """The application with one publisher, alice, and one reader, bob."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, ready: bool = True) -> None:
         self.settings = settings
         self._app = create_app(settings)
+        self.index = self._app.index
+        if ready:
+            self.index.refresh()
 
     def request(
         self,
@@ -92,7 +138,8 @@ class Index:
         headers = Message()
         for name, value in pairs:
             headers[name] = value
-        return Answer(int(status.split()[0]), headers, content.decode())
+        code, _, reason = status.partition(" ")
+        return Answer(int(code), reason, headers, content)
 
     def post(self, fields: dict[str, str], user: str = "alice", **environ: str) -> Answer:
         """Send a form."""
@@ -100,20 +147,35 @@ class Index:
         return self.request("POST", "/", user, body=body, CONTENT_TYPE=content_type, **environ)
 
     def upload(
-        self, filename: str = WHEEL, content: bytes = b"wheel", user: str = "alice", **environ: str
+        self,
+        filename: str = WHEEL,
+        content: bytes = CONTENT,
+        user: str = "alice",
+        *,
+        signature: bytes | None = None,
+        **environ: str,
     ) -> Answer:
         """Send a distribution as Poetry, uv and twine do."""
-        body, content_type = form({":action": "file_upload"}, filename, content)
+        files = {"content": (filename, content)}
+        if signature is not None:
+            files["gpg_signature"] = (f"{filename}.asc", signature)
+        body, content_type = form({":action": "file_upload"}, files)
         return self.request("POST", "/", user, body=body, CONTENT_TYPE=content_type, **environ)
 
     def files(self) -> list[str]:
-        """Return the names of everything in the data folder."""
+        """Return the names of everything in the data folder but the journal."""
         data = self.settings.data
-        return sorted(str(path.relative_to(data)) for path in data.rglob("*") if path.is_file())
+        found = (str(path.relative_to(data)) for path in data.rglob("*") if path.is_file())
+        return sorted(name for name in found if name != ".journal.jsonl")
+
+    def journal(self) -> list[dict[str, Any]]:
+        """Return what the journal says."""
+        lines = (self.settings.data / ".journal.jsonl").read_text().splitlines()
+        return [json.loads(line) for line in lines]
 
 
 def form(
-    fields: dict[str, str], filename: str | None = None, content: bytes = b""
+    fields: dict[str, str], files: dict[str, tuple[str, bytes]] | None = None
 ) -> tuple[bytes, str]:
     """Return body and content type of a form (RFC 7578)."""
     boundary = "----private-pypi-test"
@@ -121,26 +183,25 @@ def form(
         f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
         for name, value in fields.items()
     ]
-    if filename is not None:
-        head = (
-            f'--{boundary}\r\nContent-Disposition: form-data; name="content"; filename="{filename}"'
+    for field, (filename, content) in (files or {}).items():
+        parts.append(
+            f'--{boundary}\r\nContent-Disposition: form-data; name="{field}";'
+            f' filename="{filename}"\r\nContent-Type: application/octet-stream\r\n\r\n'.encode()
         )
-        parts.append(f"{head}\r\nContent-Type: application/octet-stream\r\n\r\n".encode())
         parts.append(content + b"\r\n")
     parts.append(f"--{boundary}--\r\n".encode())
     return b"".join(parts), f"multipart/form-data; boundary={boundary}"
 
 
 @pytest.fixture
-def settings(tmp_path: Path, auth: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def settings(tmp_path: Path, auth: Path) -> Settings:
     """Settings of an index with two accounts, in folders of the test's own."""
-    # The application moves it to its data folder, for the whole process.
-    monkeypatch.setattr(tempfile, "tempdir", None)
     accounts.add(auth, "alice", "publisher", PASSWORD)
     accounts.add(auth, "bob", "reader", PASSWORD)
     (tmp_path / "pypi_data").mkdir()
     return Settings(
         data=tmp_path / "pypi_data",
+        index=tmp_path / "pypi_index",
         auth=auth,
         gateway=None,
         host="127.0.0.1",
@@ -169,7 +230,7 @@ EVERYTHING = [
     ("GET", "/my-private-lib/json"),
     ("GET", "/packages/"),
     ("GET", f"/packages/{WHEEL}"),
-    ("GET", f"/packages/{UPLOADS}/x"),
+    ("GET", f"/packages/{FOLDER}/x"),
     ("GET", "/favicon.ico"),
     ("GET", "/health/"),
     ("GET", "//health"),
@@ -206,7 +267,7 @@ def test_an_upload_without_an_account_stores_nothing(index: Index) -> None:
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW"])
 def test_a_reader_may_send_nothing(index: Index, method: str) -> None:
-    body, content_type = form({":action": "file_upload"}, WHEEL, b"wheel")
+    body, content_type = form({":action": "file_upload"}, {"content": (WHEEL, CONTENT)})
 
     answer = index.request(method, "/", "bob", body=body, CONTENT_TYPE=content_type)
 
@@ -217,11 +278,11 @@ def test_a_reader_may_send_nothing(index: Index, method: str) -> None:
 @pytest.mark.parametrize("user", ["alice", "bob"])
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_both_may_list_and_download(index: Index, user: str, method: str) -> None:
-    index.upload(content=b"wheel")
+    index.upload()
 
     for path in ("/simple/", "/simple/my-private-lib/", f"/packages/{WHEEL}"):
         assert index.request(method, path, user).status == 200
-    assert index.request("GET", f"/packages/{WHEEL}", user).body == "wheel"
+    assert index.request("GET", f"/packages/{WHEEL}", user).content == CONTENT
     assert WHEEL in index.request("GET", "/simple/my-private-lib/", user).body
 
 
@@ -264,10 +325,10 @@ def test_an_action_given_twice_does_not_slip_through(index: Index) -> None:
 def test_not_even_a_publisher_removes_or_replaces_a_file(
     index: Index, method: str, path: str
 ) -> None:
-    index.upload(content=b"wheel")
+    index.upload()
 
-    assert index.request(method, path, body=b"other").status in (404, 405)
-    assert index.request("GET", f"/packages/{WHEEL}").body == "wheel"
+    assert index.request(method, path, body=OTHER).status in (404, 405)
+    assert index.request("GET", f"/packages/{WHEEL}").content == CONTENT
 
 
 # Uploads ------------------------------------------------------------------------------------------
@@ -278,37 +339,161 @@ def test_not_even_a_publisher_removes_or_replaces_a_file(
 def test_an_upload_is_there_byte_for_byte_and_nothing_unfinished_stays(
     index: Index, filename: str, size: int
 ) -> None:
-    content = os.urandom(size)
+    content = distribution(filename, os.urandom(size))
 
     answer = index.upload(filename, content)
 
     assert (answer.status, answer.body) == (200, "")
     assert (index.settings.data / filename).read_bytes() == content
     assert index.files() == [filename]
+    assert index.request("GET", f"/packages/{filename}", "bob").content == content
+    digest = hashlib.sha256(content).hexdigest()
+    page = index.request("GET", "/simple/my-private-lib/", "bob").body
+    assert f"{filename}#sha256={digest}" in page
 
 
-@pytest.mark.parametrize(
-    ("agent", "status"),
-    [("poetry/2.5.1", 409), ("uv/0.13.9", 409), ("twine/7.0.0", 400), ("", 409)],
-)
-def test_an_upload_of_a_name_that_is_taken_is_refused_as_its_client_expects(
-    index: Index, agent: str, status: int
-) -> None:
-    index.upload(content=b"first")
+def test_the_journal_says_who_published_what(index: Index) -> None:
+    index.upload()
 
-    answer = index.upload(content=b"second", HTTP_USER_AGENT=agent)
+    (line,) = index.journal()
+    assert line.pop("time").endswith("Z")
+    assert line == {
+        "action": "upload",
+        "file": WHEEL,
+        "size": len(CONTENT),
+        "sha256": hashlib.sha256(CONTENT).hexdigest(),
+        "by": "alice",
+    }
 
-    assert answer.status == status
-    assert "already exists" in answer.body
-    assert (index.settings.data / WHEEL).read_bytes() == b"first"
+
+AGENTS = ["poetry/2.5.1", "uv/0.13.9", "twine/7.0.0", ""]
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_the_same_bytes_again_are_welcome_and_change_nothing(index: Index, agent: str) -> None:
+    index.upload()
+    before = (index.settings.data / WHEEL).stat(), index.journal()
+
+    answer = index.upload(HTTP_USER_AGENT=agent)
+
+    assert (answer.status, answer.body) == (200, "")
+    after = (index.settings.data / WHEEL).stat(), index.journal()
+    assert (after[0].st_ino, after[0].st_mtime_ns, after[1]) == (
+        before[0].st_ino,
+        before[0].st_mtime_ns,
+        before[1],
+    )
     assert index.files() == [WHEEL]
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_an_upload_of_a_name_that_is_taken_is_refused_as_its_client_expects(
+    index: Index, agent: str
+) -> None:
+    index.upload()
+
+    answer = index.upload(content=OTHER, HTTP_USER_AGENT=agent)
+
+    sentence = f"{WHEEL} already exists: publish a new version"
+    assert answer.status == (400 if "twine" in agent else 409)
+    assert (answer.reason, answer.body) == (sentence, f"{sentence}\n")
+    assert (index.settings.data / WHEEL).read_bytes() == CONTENT
+    assert index.files() == [WHEEL]
+
+
+def test_a_name_that_was_removed_is_free_for_its_own_bytes_only(index: Index) -> None:
+    index.upload()
+    index.index.remove("my-private-lib", "0.1.0", by="the test")
+
+    assert index.upload(content=OTHER).status == 409
+    assert index.files() == []
+    assert index.upload().status == 200
+    assert index.request("GET", f"/packages/{WHEEL}").content == CONTENT
 
 
 def test_a_name_that_is_taken_in_a_folder_below_is_taken(index: Index) -> None:
     (index.settings.data / "old").mkdir()
-    (index.settings.data / "old" / WHEEL).write_bytes(b"first")
+    (index.settings.data / "old" / WHEEL).write_bytes(CONTENT)
+    index.index.refresh()
 
-    assert index.upload().status == 409
+    assert index.upload(content=OTHER).status == 409
+    assert index.upload().status == 200
+    assert index.files() == [f"old/{WHEEL}"]
+
+
+def test_a_file_copied_by_hand_a_moment_ago_is_not_published_over(index: Index) -> None:
+    (index.settings.data / WHEEL).write_bytes(CONTENT)
+
+    assert index.upload(content=OTHER).status == 409
+    assert index.upload().status == 200
+    assert (index.settings.data / WHEEL).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("agent", ["uv/0.13.9", "twine/7.0.0"])
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "is damaged: it cannot be read to its end (BadZipFile)"),
+        (CONTENT[:-30], "is damaged: it cannot be read to its end (BadZipFile)"),
+        (OTHER.replace(b"other", b"0ther", 1), "is damaged"),
+        (distribution("another-1.0.zip"), "files *.dist-info/METADATA instead of one"),
+        (CONTENT.replace(b"Version: 0.1.0", b"Version: 0.1.1"), "is damaged"),
+        (distribution("b-0.1.0-py3-none-any.whl"), "metadata of another name"),
+    ],
+)
+def test_what_is_not_the_distribution_it_is_called_is_refused_in_one_sentence(
+    index: Index, content: bytes, reason: str, agent: str
+) -> None:
+    answer = index.upload(content=content, HTTP_USER_AGENT=agent)
+
+    assert answer.status == 400
+    assert answer.body.startswith(WHEEL)
+    assert reason in answer.body
+    assert answer.body == f"{answer.reason}\n"
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert index.files() == []
+    assert "Location" in index.request("GET", "/simple/my-private-lib/").headers
+
+
+def test_a_signature_is_stored_and_served_beside_its_distribution(index: Index) -> None:
+    assert index.upload(signature=b"signed").status == 200
+
+    assert index.files() == [WHEEL, f"{WHEEL}.asc"]
+    assert index.request("GET", f"/packages/{WHEEL}.asc").body == "signed"
+    assert 'gpg-sig="true"' in index.request("GET", "/simple/my-private-lib/").body
+    assert index.upload(signature=b"signed").status == 200
+    assert index.upload(signature=b"forged").status == 409
+    assert index.request("GET", f"/packages/{WHEEL}.asc").body == "signed"
+
+
+def test_a_signature_of_another_file_is_refused_with_its_distribution(index: Index) -> None:
+    files = {"content": (WHEEL, CONTENT), "gpg_signature": ("other-1.0.tar.gz.asc", b"signed")}
+    body, content_type = form({":action": "file_upload"}, files)
+
+    assert index.request("POST", "/", body=body, CONTENT_TYPE=content_type).status == 400
+    assert index.files() == []
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(errno.ENOSPC, 507), (errno.EDQUOT, 507), (errno.EIO, 500)]
+)
+@pytest.mark.parametrize("agent", ["uv/0.13.9", "twine/7.0.0"])
+def test_a_disk_that_fails_is_told_in_one_sentence_and_the_same_upload_can_be_sent_again(
+    index: Index, monkeypatch: pytest.MonkeyPatch, number: int, status: int, agent: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "link", fail)
+        answer = index.upload(HTTP_USER_AGENT=agent)
+
+    assert answer.status == status
+    assert answer.body == f"{answer.reason}\n"
+    assert "then send the file again" in answer.body
+    assert ("free some space" in answer.body) is (status == 507)
+    assert index.files() == []
+    assert index.upload().status == 200
 
 
 @pytest.mark.parametrize(
@@ -325,6 +510,11 @@ def test_a_name_that_is_taken_in_a_folder_below_is_taken(index: Index) -> None:
         "lib.tar.gz\0.whl",
         "índex-1.0.tar.gz",
         "no-version.whl",
+        "my_private_lib-0.1.0-py3-none-any.whl\x1b[31m",
+        "my_private_lib-0.1.0.tar.gz\n",
+        "my_private_lib-0.1.0.tar.bz2",
+        "my_private_lib-0.1.0.egg",
+        f"a{'b' * 240}-1.0.tar.gz",
     ],
 )
 def test_a_file_name_that_is_no_distributions_is_refused(
@@ -332,7 +522,10 @@ def test_a_file_name_that_is_no_distributions_is_refused(
 ) -> None:
     before = sorted(tmp_path.rglob("*"))
 
-    assert index.upload(filename).status == 400
+    answer = index.upload(filename)
+
+    assert answer.status == 400
+    assert answer.body.removesuffix("\n").isprintable()
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -349,6 +542,10 @@ def test_a_file_name_that_is_no_distributions_is_refused(
         (b":action=file_upload", "application/x-www-form-urlencoded"),
         (b":action=file_upload&content=x", "application/x-www-form-urlencoded"),
         (b":action=nonsense", "application/x-www-form-urlencoded"),
+        (form({":action": "nonsense"})[0], form({})[1]),
+        (form({":action": "file_upload"})[0], form({})[1]),
+        (form({":action": "file_upload", "content": "text"})[0], form({})[1]),
+        (form({"name": "no action"})[0], form({})[1]),
     ],
 )
 def test_a_form_that_makes_no_sense_is_the_clients_fault(
@@ -357,6 +554,15 @@ def test_a_form_that_makes_no_sense_is_the_clients_fault(
     answer = index.request("POST", "/", body=body, CONTENT_TYPE=content_type)
 
     assert answer.status == 400
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert index.files() == []
+
+
+@pytest.mark.parametrize("action", ["verify", "submit"])
+def test_what_old_clients_say_before_an_upload_is_listened_to_and_forgotten(
+    index: Index, action: str
+) -> None:
+    assert index.post({":action": action, "name": "my_private_lib"}).status == 200
     assert index.files() == []
 
 
@@ -376,7 +582,7 @@ def test_a_form_longer_than_the_largest_upload_is_read_to_its_end_and_refused(in
 def test_a_file_as_large_as_may_be_is_stored_and_one_byte_more_is_refused(
     index: Index, size: int, status: int
 ) -> None:
-    answer = index.upload(content=b"x" * size)
+    answer = index.upload(content=distribution(WHEEL, b"x" * (size - len(CONTENT))))
 
     assert answer.status == status
     assert index.files() == [WHEEL][: status == 200]
@@ -388,7 +594,8 @@ def test_a_file_as_large_as_may_be_is_stored_and_one_byte_more_is_refused(
 def test_an_upload_that_ends_early_is_not_stored_cut_short(
     index: Index, size: int, kept: float
 ) -> None:
-    body, content_type = form({":action": "file_upload"}, WHEEL, os.urandom(size))
+    content = distribution(WHEEL, os.urandom(size))
+    body, content_type = form({":action": "file_upload"}, {"content": (WHEEL, content)})
     cut = body[: int(len(body) * kept)]
 
     answer = index.request(
@@ -396,11 +603,11 @@ def test_an_upload_that_ends_early_is_not_stored_cut_short(
     )
 
     assert (answer.status, index.files()) == (400, [])
-    assert "The upload ended early: send it again." in answer.body
+    assert answer.body == "The upload ended early: send it again.\n"
 
 
 def test_a_chunked_upload_is_refused_with_what_to_send_instead(index: Index) -> None:
-    body, content_type = form({":action": "file_upload"}, WHEEL, b"wheel")
+    body, content_type = form({":action": "file_upload"}, {"content": (WHEEL, CONTENT)})
 
     answer = index.request(
         "POST",
@@ -416,20 +623,26 @@ def test_a_chunked_upload_is_refused_with_what_to_send_instead(index: Index) -> 
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux")
-@pytest.mark.parametrize("filename", [WHEEL, "no distribution"])
+@pytest.mark.parametrize("filename", [WHEEL, "other-1.0.tar.gz", "no distribution"])
 def test_an_upload_takes_no_disk_space_but_its_own_once_it_is_answered(
     index: Index, filename: str
 ) -> None:
-    uploads = str((index.settings.data / UPLOADS).resolve())
+    uploads = str((index.settings.data / FOLDER).resolve())
 
-    index.upload(filename, os.urandom(500_000))
+    index.upload(filename, distribution(WHEEL, os.urandom(500_000)))
 
     opened = [str(x.readlink()) for x in Path("/proc/self/fd").iterdir() if x.is_symlink()]
     assert [name for name in opened if name.startswith(uploads)] == []
 
 
-def test_uploads_are_spooled_beside_the_data_not_in_tmp(index: Index) -> None:
-    assert Path(tempfile.gettempdir()) == (index.settings.data / UPLOADS).resolve()
+def test_what_a_dead_process_left_behind_is_gone_when_the_next_one_starts(
+    index: Index,
+) -> None:
+    (index.settings.data / FOLDER / "tmpx1y2").write_bytes(b"unfinished")
+
+    Index(index.settings)
+
+    assert index.files() == []
 
 
 # Names --------------------------------------------------------------------------------------------
@@ -473,6 +686,18 @@ def test_without_a_public_index_of_ones_own_unknown_names_go_to_pypi(settings: S
     assert location.startswith("https://")
 
 
+def follow(index: Index, path: str) -> tuple[str, Answer]:
+    """Go where redirects lead, which must be on this index; return the last path."""
+    for _ in range(4):
+        answer = index.request("GET", path, "bob")
+        if "Location" not in answer.headers:
+            break
+        url = urljoin(f"http://index.example{path}", answer.headers["Location"])
+        assert url.startswith("http://index.example/")
+        path = url.removeprefix("http://index.example")
+    return path, answer
+
+
 @pytest.mark.parametrize("spelling", SPELLINGS)
 @pytest.mark.parametrize("prefix", ["/simple/", "/"])
 @pytest.mark.parametrize("slash", ["/", ""])
@@ -483,20 +708,120 @@ def test_without_a_public_index_of_ones_own_unknown_names_go_to_pypi(settings: S
 def test_a_name_we_hold_is_never_sent_on_however_it_is_spelled(
     index: Index, filename: str, prefix: str, spelling: str, slash: str
 ) -> None:
-    assert index.upload(filename).status == 200
-    path = f"{prefix}{spelling}{slash}"
+    assert index.upload(filename, distribution(filename)).status == 200
 
-    for _ in range(4):
-        answer = index.request("GET", path, "bob")
-        if answer.status == 200:
-            break
-        location = answer.headers["Location"]
-        assert location.startswith("http://index.example/")
-        path = location.removeprefix("http://index.example")
+    path, answer = follow(index, f"{prefix}{spelling}{slash}")
 
     assert answer.status == 200
     assert path == "/simple/my-private-lib/"
     assert filename in answer.body
+
+
+def remove(index: Index) -> None:
+    index.upload()
+    index.index.remove("my-private-lib", "0.1.0", by="the test")
+
+
+def delete_by_hand(index: Index) -> None:
+    index.upload()
+    (index.settings.data / WHEEL).unlink()
+    index.index.refresh()
+
+
+def remove_and_lose_the_index(index: Index) -> None:
+    remove(index)
+    (index.settings.index / "index.sqlite3").unlink()
+    index.index.refresh()
+
+
+def damage(index: Index) -> None:
+    (index.settings.data / WHEEL).write_bytes(CONTENT[:-30])
+    os.utime(index.settings.data / WHEEL, (1_000_000_000, 1_000_000_000))
+
+
+def damage_what_was_published(index: Index) -> None:
+    index.upload()
+    damage(index)
+    index.index.refresh()
+
+
+@pytest.mark.parametrize(
+    "lose",
+    [remove, delete_by_hand, remove_and_lose_the_index, damage, damage_what_was_published],
+)
+@pytest.mark.parametrize(
+    "path", ["/simple/my-private-lib/", "/My_Private_Lib", "/simple/My.Private_lib"]
+)
+def test_a_name_we_once_held_is_not_found_and_never_sent_on(
+    index: Index, lose: Callable[[Index], None], path: str
+) -> None:
+    lose(index)
+
+    path, answer = follow(index, path)
+
+    assert path == "/simple/my-private-lib/"
+    assert (answer.status, answer.body) == (
+        404,
+        "This index has no files of my-private-lib any more.\n",
+    )
+    assert index.request("GET", "/my-private-lib/json").status == 404
+
+
+@pytest.mark.parametrize("redirect", [True, False])
+def test_an_index_that_is_not_ready_sends_nobody_on_and_takes_nothing_in(
+    settings: Settings, redirect: bool
+) -> None:
+    index = Index(dataclasses.replace(settings, redirect=redirect), ready=False)
+    (settings.data / "old-1.0.tar.gz").write_bytes(distribution("old-1.0.tar.gz"))
+
+    answers = [index.upload(), index.request("GET", "/simple/requests/")]
+
+    for answer in answers:
+        assert answer.status == 503
+        assert int(answer.headers["Retry-After"]) > 0
+        assert answer.headers["Location"] is None
+        assert answer.body == "The index is being brought up to date: try again.\n"
+    assert index.files() == ["old-1.0.tar.gz"]
+
+    index.index.refresh()
+    assert index.upload().status == 200
+    assert index.request("GET", "/simple/requests/").status == (303 if redirect else 404)
+
+
+@pytest.mark.parametrize("folder", ["", "below/"])
+def test_a_file_that_is_being_copied_by_hand_is_never_looked_for_elsewhere(
+    index: Index, folder: str
+) -> None:
+    path = index.settings.data / folder / WHEEL
+    path.parent.mkdir(exist_ok=True)
+    assert index.request("GET", "/simple/my-private-lib/").headers["Location"].startswith(PUBLIC)
+
+    with path.open("wb") as copy:
+        for byte in range(0, len(CONTENT), 60):
+            copy.write(CONTENT[byte : byte + 60])
+            copy.flush()
+            answer = index.request("GET", "/simple/my-private-lib/")
+            assert answer.headers["Location"] is None
+            assert answer.status in (503, 200)
+
+    index.index.refresh()
+    answer = index.request("GET", "/simple/my-private-lib/")
+    assert answer.status == 200
+    assert WHEEL in answer.body
+
+
+@pytest.mark.parametrize("name", ["-", "_", "..", ".", "a%0d%0ab", "%c3%a9", "a b", "%00"])
+def test_what_is_no_name_leads_nowhere(index: Index, name: str) -> None:
+    _, answer = follow(index, f"/simple/{name}/")
+
+    assert answer.status == 404
+
+
+@pytest.mark.parametrize("length", [255, 256, 3000])
+def test_a_name_too_long_for_a_file_is_no_name(index: Index, length: int) -> None:
+    answer = index.request("GET", f"/simple/{'x' * length}/")
+
+    assert (answer.status, answer.body) == (404, "That is not the name of a project.\n")
 
 
 @pytest.mark.parametrize(
@@ -513,7 +838,7 @@ def test_a_name_we_hold_is_never_sent_on_however_it_is_spelled(
 def test_a_name_we_hold_is_recognized_in_every_file_name_that_build_tools_made(
     index: Index, filename: str, project: str
 ) -> None:
-    assert index.upload(filename).status == 200
+    assert index.upload(filename, distribution(filename)).status == 200
 
     answer = index.request("GET", f"/simple/{project}/")
 
@@ -534,27 +859,11 @@ def test_a_file_copied_by_hand_is_there_at_once_and_its_name_no_longer_sent_on(
 ) -> None:
     assert index.request("GET", "/simple/my-private-lib/").status in (302, 303)
 
-    (index.settings.data / WHEEL).write_bytes(b"wheel")
+    (index.settings.data / WHEEL).write_bytes(CONTENT)
 
-    assert WHEEL in index.request("GET", "/simple/my-private-lib/").body
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/packages/../pypi_auth/.htpasswd",
-        "/packages/..%2fpypi_auth%2f.htpasswd",
-        "/packages/%2e%2e/pypi_auth/.htpasswd",
-        f"/packages/{UPLOADS}/hidden-1.0.tar.gz",
-        "/packages//etc/passwd",
-        "/packages/.hidden-1.0.tar.gz",
-    ],
-)
-def test_nothing_but_distributions_can_be_downloaded(index: Index, path: str) -> None:
-    (index.settings.data / UPLOADS / "hidden-1.0.tar.gz").write_bytes(b"unfinished")
-    (index.settings.data / ".hidden-1.0.tar.gz").write_bytes(b"hidden")
-
-    assert index.request("GET", path).status == 404
+    for _ in range(2):
+        assert WHEEL in index.request("GET", "/simple/my-private-lib/").body
+    assert index.request("GET", f"/packages/{WHEEL}").content == CONTENT
 
 
 def test_links_keep_the_clients_scheme_and_host(index: Index) -> None:
@@ -562,7 +871,15 @@ def test_links_keep_the_clients_scheme_and_host(index: Index) -> None:
 
     body = index.request("GET", "/simple/my-private-lib/", HTTP_X_FORWARDED_PROTO="https").body
 
-    assert f'href="/packages/{WHEEL}#sha256=' in body
+    assert f'href="../../packages/{WHEEL}#sha256=' in body
+
+
+def test_a_page_that_is_not_there_is_told_in_plain_text(index: Index) -> None:
+    answer = index.request("GET", "/no/such/page")
+
+    assert answer.status == 404
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert "<" not in answer.body
 
 
 # Health -------------------------------------------------------------------------------------------
@@ -575,7 +892,7 @@ def test_the_health_check_needs_no_account(index: Index) -> None:
 
 
 def test_an_index_that_cannot_store_is_not_healthy_and_says_which_folder(index: Index) -> None:
-    (index.settings.data / UPLOADS).rmdir()
+    (index.settings.data / FOLDER).rmdir()
 
     answer = index.request("GET", "/health", user=None)
 
@@ -596,4 +913,4 @@ def test_a_folder_of_somebody_else_is_not_healthy(
     monkeypatch.setattr(os, "access", access)
 
     assert index.request("GET", "/health", user=None).status == 503
-    assert asked == [(index.settings.data / UPLOADS, os.W_OK)]
+    assert asked == [(index.settings.data / FOLDER, os.W_OK)]

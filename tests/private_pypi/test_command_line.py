@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import io
+import json
 import os
+import pty
 import re
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from e2e import wheel
 from passlib.hash import bcrypt
 from private_pypi import accounts
 from private_pypi.__main__ import main
@@ -217,7 +222,22 @@ def test_a_request_that_cannot_be_met_fails_in_one_sentence(
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["nonsense"], ["user"], ["user", "nonsense"], ["user", "add"], ["user", "add", "a", "b"]],
+    [
+        [],
+        ["nonsense"],
+        ["user"],
+        ["user", "nonsense"],
+        ["user", "add"],
+        ["user", "add", "a", "b"],
+        ["yank"],
+        ["yank", "lib"],
+        ["yank", "lib", "1.0", "reason"],
+        ["unyank", "lib", "1.0", "--reason", "none"],
+        ["remove", "lib"],
+        ["yank", "lib", "1.0", "--yes"],
+        ["index", "lib"],
+        ["verify", "lib"],
+    ],
 )
 def test_a_command_that_does_not_exist_gets_the_usage(
     arguments: list[str], capsys: Captured
@@ -235,12 +255,22 @@ def test_help_names_every_command(capsys: Captured) -> None:
 
     assert end.value.code == 0
     printed = capsys.readouterr().out
-    for command in ("serve", "check", "health", "user"):
+    releases = ("yank", "unyank", "remove", "index", "verify")
+    for command in ("serve", "check", "health", "user", *releases):
         assert re.search(rf"^ +{command} +[A-Z]", printed, re.MULTILINE)
 
 
 @pytest.mark.parametrize(
-    "command", [["user", "list"], ["user", "add", "bob"], ["check"], ["serve"]]
+    "command",
+    [
+        ["user", "list"],
+        ["user", "add", "bob"],
+        ["check"],
+        ["serve"],
+        ["index"],
+        ["verify"],
+        ["yank", "lib", "1.0"],
+    ],
 )
 def test_a_setting_that_cannot_be_fails_every_command(
     command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Captured
@@ -285,6 +315,390 @@ def test_the_program_itself_exits_with_the_code_and_no_traceback(folders: Path) 
     assert b"Traceback" not in again.stderr
 
 
+# Releases -----------------------------------------------------------------------------------------
+
+LIB = "lib-1.0-py3-none-any.whl"
+UNLINKED = "is not served whole: a link or file in pypi_index/packages is wrong"
+
+
+@pytest.fixture
+def release(folders: Path, capsys: Captured) -> Path:
+    """Version 1.0 of lib and 2.0 of another-lib, both in the index; the path of the first."""
+    wheel.build(folders / "pypi_data", "another-lib", "2.0", origin="us")
+    path = wheel.build(folders / "pypi_data", "lib", "1.0", origin="us")
+    assert main(["index"]) == 0
+    capsys.readouterr()
+    return path
+
+
+def page(folders: Path, project: str = "lib") -> dict[str, Any]:
+    """Return the JSON page of a project."""
+    text = (folders / "pypi_index/simple" / project / "index.json").read_text()
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def journal(folders: Path) -> list[dict[str, Any]]:
+    """Return the lines of the journal."""
+    lines = (folders / "pypi_data/.journal.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+@contextmanager
+def terminal(typed: bytes = b"") -> Iterator[tuple[io.TextIOWrapper, Callable[[], str]]]:
+    """Open a terminal where somebody types; yield it and what returns what it shows."""
+    ours, theirs = pty.openpty()
+    os.write(ours, typed)
+
+    def shown() -> str:
+        file.flush()
+        os.set_blocking(ours, False)
+        try:
+            return os.read(ours, 1_000_000).decode()
+        except BlockingIOError:
+            return ""
+
+    # Only one of the two may close the descriptor.
+    with os.fdopen(theirs, "r+b", buffering=0) as raw:
+        file = io.TextIOWrapper(raw, encoding="utf-8", write_through=True)
+        yield file, shown
+    os.close(ours)
+
+
+@pytest.mark.parametrize("version", ["1.0", "1", "v1.0.0"])
+@pytest.mark.parametrize("project", ["lib", "LIB"])
+def test_yank_marks_a_version_and_unyank_takes_the_mark_away(
+    folders: Path, release: Path, capsys: Captured, project: str, version: str
+) -> None:
+    assert main(["yank", project, version, "--reason", "it <breaks> things"]) == 0
+    assert capsys.readouterr() == (f"{LIB} is yanked.\n", "")
+    assert page(folders)["files"][0]["yanked"] == "it <breaks> things"
+    assert release.exists()
+
+    assert main(["unyank", project, version]) == 0
+    assert capsys.readouterr() == (f"{LIB} is no longer yanked.\n", "")
+    assert not page(folders)["files"][0].get("yanked", False)
+
+
+def test_a_reason_is_not_needed_and_each_file_of_the_version_is_named(
+    folders: Path, release: Path, capsys: Captured
+) -> None:
+    another = "lib-1.0-py2-none-any.whl"
+    (folders / "pypi_data" / another).write_bytes(release.read_bytes())
+    main(["index"])
+    capsys.readouterr()
+
+    assert main(["yank", "lib", "1.0"]) == 0
+
+    assert sorted(capsys.readouterr().out.splitlines()) == [
+        f"{another} is yanked.",
+        f"{LIB} is yanked.",
+    ]
+    assert [file["yanked"] for file in page(folders)["files"]] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("by", "noted"), [("alice on the server", "alice on the server"), ("", None), (None, None)]
+)
+@pytest.mark.parametrize("command", [["yank"], ["unyank"], ["remove", "--yes"]])
+def test_the_journal_says_who_did_it(
+    folders: Path,
+    release: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: list[str],
+    by: str | None,
+    noted: str | None,
+) -> None:
+    if by is not None:
+        monkeypatch.setenv("PYPI_BY", by)
+
+    assert main([*command, "lib", "1.0"]) == 0
+
+    line = journal(folders)[-1]
+    assert (line["action"], line["file"]) == (command[0], LIB)
+    assert line["by"] == (noted or f"user {os.getuid()}")
+
+
+def test_the_reason_is_in_the_journal(folders: Path, release: Path) -> None:
+    assert main(["yank", "lib", "1.0", "--reason", "broken"]) == 0
+
+    assert journal(folders)[-1]["reason"] == "broken"
+
+
+@pytest.mark.parametrize("command", [["yank"], ["unyank"], ["remove", "--yes"], ["remove"]])
+@pytest.mark.parametrize(
+    ("project", "version"),
+    [("lib", "1.1"), ("unknown", "1.0"), ("lib", "nonsense"), ("../lib", "1.0"), ("", "")],
+)
+def test_a_version_that_is_not_there_fails_in_one_sentence_that_names_it(
+    folders: Path,
+    release: Path,
+    capsys: Captured,
+    command: list[str],
+    project: str,
+    version: str,
+) -> None:
+    before = journal(folders)
+
+    assert main([*command, project, version]) == 1
+
+    assert capsys.readouterr() == (
+        "",
+        f"error: this index has no version {version} of {project}\n",
+    )
+    assert journal(folders) == before
+    assert release.exists()
+
+
+def test_remove_deletes_the_version_and_nothing_else(
+    folders: Path, release: Path, capsys: Captured
+) -> None:
+    assert main(["remove", "lib", "1.0", "--yes"]) == 0
+
+    assert capsys.readouterr() == (f"{LIB} is removed.\n", "")
+    assert not release.exists()
+    assert not (folders / "pypi_index/simple/lib").exists()
+    assert not os.path.lexists(folders / "pypi_index/packages" / LIB)
+    assert page(folders, "another-lib")["files"]
+    assert main(["remove", "lib", "1.0", "--yes"]) == 1
+
+
+def test_remove_asks_nobody_who_cannot_answer_and_says_what_to_do(
+    folders: Path, release: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    type_in(monkeypatch, b"y\n")
+
+    assert main(["remove", "lib", "1.0"]) == 1
+
+    assert capsys.readouterr() == ("", "error: say YES=1 to remove without being asked\n")
+    assert release.exists()
+    assert "remove" not in [line["action"] for line in journal(folders)]
+
+
+@pytest.mark.parametrize("typed", [b"y\n", b"yes\n", b"Y\n", b"YES\n"])
+def test_on_a_terminal_remove_shows_what_it_would_and_asks(
+    release: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch, typed: bytes
+) -> None:
+    with terminal(typed) as (file, _):
+        monkeypatch.setattr(sys, "stdin", file)
+        assert main(["remove", "lib", "1.0"]) == 0
+
+    assert capsys.readouterr().out == (
+        f"{LIB}\nRemove for good what others may have pinned? [y/N] {LIB} is removed.\n"
+    )
+    assert not release.exists()
+
+
+@pytest.mark.parametrize("typed", [b"\n", b"n\n", b"no\n", b"yo\n", b"j\n", b"\x04"])
+def test_whatever_is_not_yes_removes_nothing(
+    folders: Path, release: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch, typed: bytes
+) -> None:
+    with terminal(typed) as (file, _):
+        monkeypatch.setattr(sys, "stdin", file)
+        assert main(["remove", "lib", "1.0"]) == 1
+
+    assert capsys.readouterr().err == "error: nothing was removed\n"
+    assert release.exists()
+    assert "remove" not in [line["action"] for line in journal(folders)]
+
+
+# The index ----------------------------------------------------------------------------------------
+
+
+def test_index_makes_everything_anew_and_says_how_much(
+    folders: Path, release: Path, capsys: Captured
+) -> None:
+    for name in ("simple/lib/index.html", f"packages/{LIB}", "index.sqlite3"):
+        (folders / "pypi_index" / name).unlink()
+
+    assert main(["index"]) == 0
+
+    printed = capsys.readouterr()
+    assert re.fullmatch(r"2 distributions of 2 projects, in \d+\.\d s\n", printed.out)
+    assert printed.err == ""
+    assert "lib-1.0" in (folders / "pypi_index/simple/lib/index.html").read_text()
+    assert (folders / "pypi_index/packages" / LIB).read_bytes() == release.read_bytes()
+
+
+def test_an_index_of_nothing_is_made_too(folders: Path, capsys: Captured) -> None:
+    assert main(["index"]) == 0
+
+    printed = capsys.readouterr()
+    assert printed.out.startswith("0 distributions of 0 projects, in ")
+    assert printed.err == ""
+    assert (folders / "pypi_index/simple/index.html").exists()
+
+
+@pytest.mark.parametrize("command", [["index"], ["verify"], ["yank", "lib", "1.0"]])
+def test_without_a_data_folder_there_is_nothing_to_do(
+    folders: Path, capsys: Captured, command: list[str]
+) -> None:
+    (folders / "pypi_data").rmdir()
+
+    assert main(command) == 1
+
+    printed = capsys.readouterr()
+    assert re.search("^error: ", printed.err, re.MULTILINE)
+    assert "Traceback" not in printed.err
+
+
+@pytest.mark.parametrize("command", ["index", "verify"])
+def test_on_a_terminal_there_is_a_bar_that_is_full_in_the_end(
+    release: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    with terminal() as (file, shown):
+        monkeypatch.setattr(sys, "stderr", file)
+        assert main([command]) == 0
+        seen = shown()
+
+    assert seen.startswith("\r[")
+    assert seen.endswith(f"\r[{'#' * 40}] 2 of 2 \r\n")
+    assert seen.count("\n") == 1
+    assert "[" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["index", "verify"])
+def test_elsewhere_there_is_no_bar(release: Path, capsys: Captured, command: str) -> None:
+    assert main([command]) == 0
+
+    assert capsys.readouterr().err == ""
+
+
+# Verifying ----------------------------------------------------------------------------------------
+
+
+def test_verify_says_that_all_is_what_was_published(release: Path, capsys: Captured) -> None:
+    assert main(["verify"]) == 0
+
+    assert capsys.readouterr() == ("2 distributions are what was published\n", "")
+
+
+def overwrite(folders: Path) -> None:
+    path = folders / "pypi_data" / LIB
+    stat, content = path.stat(), path.read_bytes()
+    path.write_bytes(content.replace(b"us", b"it"))
+    # As a disk does it: nothing tells but the bytes themselves.
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+def delete(folders: Path) -> None:
+    (folders / "pypi_data" / LIB).unlink()
+
+
+def turn_the_link(folders: Path) -> None:
+    link = folders / "pypi_index/packages" / LIB
+    link.unlink()
+    link.symlink_to("../../pypi_data/another_lib-2.0-py3-none-any.whl")
+
+
+def overwrite_the_metadata(folders: Path) -> None:
+    (folders / f"pypi_index/packages/{LIB}.metadata").write_text("Name: other\n")
+
+
+def delete_the_metadata(folders: Path) -> None:
+    (folders / f"pypi_index/packages/{LIB}.metadata").unlink()
+
+
+def overwrite_a_page(folders: Path) -> None:
+    (folders / "pypi_index/simple/lib/index.html").write_text("other")
+
+
+def delete_the_list(folders: Path) -> None:
+    (folders / "pypi_index/simple/index.json").unlink()
+
+
+def copy_another(folders: Path) -> None:
+    wheel.build(folders / "pypi_data", "lib", "2.0", origin="us")
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (overwrite, f"{LIB} has other bytes than those that were published"),
+        (delete, f"{LIB} cannot be read: No such file or directory"),
+        (turn_the_link, f"{LIB} {UNLINKED}"),
+        (overwrite_the_metadata, f"{LIB} {UNLINKED}"),
+        (delete_the_metadata, f"{LIB} {UNLINKED}"),
+        (overwrite_a_page, "pypi_index/simple/lib: the pages are not what they should be"),
+        (delete_the_list, "pypi_index/simple: the pages are not what they should be"),
+        (copy_another, "lib-2.0-py3-none-any.whl is in pypi_data but not in the index yet"),
+    ],
+)
+def test_verify_says_each_difference_in_one_line_and_fails(
+    folders: Path,
+    release: Path,
+    capsys: Captured,
+    damage: Callable[[Path], None],
+    said: str,
+) -> None:
+    damage(folders)
+
+    assert main(["verify"]) == 1
+
+    printed = capsys.readouterr()
+    assert [line.replace("simple/:", "simple:") for line in printed.out.splitlines()] == [said]
+    assert printed.err == "error: one difference, see above\n"
+
+
+def test_verify_names_every_difference_and_what_index_mends_is_gone_afterwards(
+    folders: Path, release: Path, capsys: Captured
+) -> None:
+    overwrite_a_page(folders)
+    turn_the_link(folders)
+    delete_the_metadata(folders)
+    copy_another(folders)
+
+    assert main(["verify"]) == 1
+    printed = capsys.readouterr()
+    assert len(printed.out.splitlines()) == 3
+    assert printed.err == "error: 3 differences, see above\n"
+
+    assert main(["index"]) == 0
+    assert main(["verify"]) == 0
+
+
+def test_verify_of_an_index_that_was_never_made_says_how_to_make_it(
+    folders: Path, capsys: Captured
+) -> None:
+    wheel.build(folders / "pypi_data", "lib", "1.0", origin="us")
+
+    assert main(["verify"]) == 1
+
+    assert capsys.readouterr().out == "the index is not made yet: run make pypi-index\n"
+
+
+def test_verify_names_a_file_that_is_not_served(
+    folders: Path, release: Path, capsys: Captured
+) -> None:
+    (folders / "pypi_data/notes.txt").write_text("mine")
+    os.utime(folders / "pypi_data/notes.txt", (0, 0))
+    main(["index"])
+    capsys.readouterr()
+
+    assert main(["verify"]) == 1
+
+    printed = capsys.readouterr()
+    assert re.fullmatch("not served: notes.txt .*\n", printed.out)
+
+
+def test_verify_changes_nothing(folders: Path, release: Path) -> None:
+    def everything() -> dict[str, tuple[int, int]]:
+        found = (path for path in folders.rglob("*") if "sqlite3" not in path.name)
+        return {
+            str(path): (path.lstat().st_ino, path.lstat().st_mtime_ns)
+            for path in found
+            if path.is_symlink() or path.is_file()
+        }
+
+    overwrite_a_page(folders)
+    turn_the_link(folders)
+    before = everything()
+
+    assert main(["verify"]) == 1
+
+    assert everything() == before
+
+
 # Launching ----------------------------------------------------------------------------------------
 
 
@@ -327,7 +741,15 @@ def test_check_refuses_each_line_that_would_not_work_with_its_remedy(
     assert not (folders / "gateway/accounts.caddy").exists()
 
 
-@pytest.mark.parametrize("folder", ["pypi_data", "gateway"])
+def test_check_makes_the_folder_of_the_index_which_is_derived(folders: Path) -> None:
+    (folders / "pypi_auth/.htpasswd").write_text(f"alice:{HASH}\n")
+
+    for _ in range(2):
+        assert main(["check"]) == 0
+        assert (folders / "pypi_index").is_dir()
+
+
+@pytest.mark.parametrize("folder", ["pypi_data", "pypi_index", "gateway"])
 def test_check_refuses_a_folder_it_may_not_write_and_says_what_to_do(
     folders: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch, folder: str
 ) -> None:

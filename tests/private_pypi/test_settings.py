@@ -11,6 +11,7 @@ from private_pypi.settings import MEBIBYTE, SettingError, Settings
 def test_an_empty_environment_serves_the_folders_at_hand_on_this_machine_only() -> None:
     assert Settings.from_environment({}) == Settings(
         data=Path("pypi_data"),
+        index=Path("pypi_index"),
         auth=Path("pypi_auth"),
         gateway=None,
         host="127.0.0.1",
@@ -24,6 +25,7 @@ def test_an_empty_environment_serves_the_folders_at_hand_on_this_machine_only() 
 def test_every_variable_is_read() -> None:
     environment = {
         "PYPI_DATA": "/pypi/data",
+        "PYPI_INDEX": "/pypi/index",
         "PYPI_AUTH": "/pypi/auth",
         "PYPI_GATEWAY": "/pypi/gateway",
         "PYPI_HOST": "0.0.0.0",
@@ -35,6 +37,7 @@ def test_every_variable_is_read() -> None:
 
     assert Settings.from_environment(environment) == Settings(
         data=Path("/pypi/data"),
+        index=Path("/pypi/index"),
         auth=Path("/pypi/auth"),
         gateway=Path("/pypi/gateway"),
         host="0.0.0.0",
@@ -45,7 +48,10 @@ def test_every_variable_is_read() -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["PYPI_DATA", "PYPI_AUTH", "PYPI_GATEWAY", "PYPI_HOST"])
+@pytest.mark.parametrize(
+    "name",
+    ["PYPI_DATA", "PYPI_INDEX", "PYPI_AUTH", "PYPI_GATEWAY", "PYPI_HOST", "PYPI_PUBLIC_INDEX"],
+)
 def test_a_variable_that_is_set_but_empty_counts_as_not_set(name: str) -> None:
     assert Settings.from_environment({name: ""}) == Settings.from_environment({})
 

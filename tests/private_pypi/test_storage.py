@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import errno
-import io
+import json
 import os
-import shutil
 import tempfile
 import threading
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, Any
 
 import pytest
 import quiet_pypiserver  # noqa: F401
-from private_pypi.storage import UPLOADS, Storage
-from pypiserver.bottle_wrapper import HTTPError
+from e2e import wheel
+from private_pypi import uploads
+from private_pypi.index import Index, NameTakenError, NotReadyError
+from private_pypi.journal import Journal
+from private_pypi.storage import Storage
+from pypiserver.bottle_wrapper import FormsDict, HTTPError, request
 from pypiserver.config import Config
 from pypiserver.core import PkgFile
 
@@ -25,98 +29,168 @@ WHEEL = "my_private_lib-0.1.0-py3-none-any.whl"
 def data(tmp_path: Path) -> Path:
     """A data folder as the application prepares it."""
     folder = tmp_path / "pypi_data"
-    (folder / UPLOADS).mkdir(parents=True)
+    (folder / uploads.FOLDER).mkdir(parents=True)
     return folder
 
 
-def storage(data: Path, max_upload: int = 1000) -> Storage:
-    return Storage(Config.default_with_overrides(roots=[data]), max_upload)
+def storage(data: Path, *, ready: bool = True) -> Storage:
+    index = Index(data, data.with_name("pypi_index"))
+    if ready:
+        index.refresh()
+    return Storage(Config.default_with_overrides(roots=[data]), index)
+
+
+def content(tmp_path: Path, origin: str, name: str = "my-private-lib") -> bytes:
+    """Return a wheel of version 0.1.0 that is another one for each origin."""
+    with tempfile.TemporaryDirectory(dir=tmp_path) as folder:
+        return wheel.build(Path(folder), name, "0.1.0", origin=origin).read_bytes()
+
+
+@pytest.fixture
+def first(tmp_path: Path) -> bytes:
+    """A wheel."""
+    return content(tmp_path, "the first")
+
+
+@pytest.fixture
+def second(tmp_path: Path) -> bytes:
+    """Another wheel of the same name."""
+    return content(tmp_path, "the second")
+
+
+def sent(data: Path, content: bytes) -> IO[bytes]:
+    """Return an unfinished upload that alice has sent."""
+    pair = base64.b64encode(b"alice:secret").decode()
+    request.bind({"HTTP_AUTHORIZATION": f"Basic {pair}", "bottle.request.post": FormsDict()})
+    unfinished = uploads.create(data / uploads.FOLDER)
+    unfinished.write(content)
+    unfinished.flush()
+    return unfinished
+
+
+def publish(storage: Storage, data: Path, content: bytes, file: str = WHEEL) -> None:
+    """Publish as pypiserver does."""
+    with sent(data, content) as unfinished:
+        storage.add_package(file, unfinished)
 
 
 def left(data: Path) -> list[str]:
-    """Return the names of everything in the data folder."""
-    return sorted(str(path.relative_to(data)) for path in data.rglob("*") if path.is_file())
+    """Return the names of everything in the data folder but the journal."""
+    names = (str(path.relative_to(data)) for path in data.rglob("*") if path.is_file())
+    return sorted(name for name in names if name != ".journal.jsonl")
 
 
-def test_a_distribution_is_stored_as_it_came_readable_to_all_and_listed(data: Path) -> None:
-    content = os.urandom(1000)
+def journal(data: Path) -> list[tuple[str, str, str]]:
+    """Return action, file and who did it of every line of the journal."""
+    lines = map(json.loads, (data / ".journal.jsonl").read_text().splitlines())
+    return [(line["action"], line["file"], line.get("by", "")) for line in lines]
 
-    storage(data).add_package(WHEEL, io.BytesIO(content))
 
-    assert (data / WHEEL).read_bytes() == content
+def listed(storage: Storage, project: str = "my-private-lib") -> list[tuple[str, str, str]]:
+    """Return name, version and path of a project's files as pypiserver is told."""
+    found: list[PkgFile] = list(storage.find_project_packages(project))
+    return [(one.pkgname_norm, one.version, one.relfn) for one in found]
+
+
+# Publishing ---------------------------------------------------------------------------------------
+
+
+def test_a_distribution_is_stored_as_it_came_readable_to_all_and_listed(
+    data: Path, first: bytes
+) -> None:
+    publish(storage(data), data, first)
+
+    assert (data / WHEEL).read_bytes() == first
     assert (data / WHEEL).stat().st_mode & 0o777 == 0o644
     assert left(data) == [WHEEL]
-    (listed,) = storage(data).find_project_packages("My.Private_Lib")
-    assert (listed.pkgname_norm, listed.version) == ("my-private-lib", "0.1.0")
+    assert journal(data) == [("upload", WHEEL, "alice")]
+    assert listed(storage(data), "My.Private_Lib") == [("my-private-lib", "0.1.0", WHEEL)]
+    assert storage(data).package_count() == 1
 
 
-def test_a_distribution_that_was_read_before_is_stored_from_its_start(data: Path) -> None:
-    stream = io.BytesIO(b"whole")
-    stream.read()
+def test_a_distribution_that_was_read_before_is_stored_from_its_start(
+    data: Path, first: bytes
+) -> None:
+    with sent(data, first) as unfinished:
+        unfinished.read()
+        storage(data).add_package(WHEEL, unfinished)
 
-    storage(data).add_package(WHEEL, stream)
-
-    assert (data / WHEEL).read_bytes() == b"whole"
+    assert (data / WHEEL).read_bytes() == first
 
 
-def test_a_name_that_is_taken_is_refused_and_the_first_stays(data: Path) -> None:
-    storage(data).add_package(WHEEL, io.BytesIO(b"first"))
+def test_a_name_that_is_taken_is_refused_and_the_first_stays(
+    data: Path, first: bytes, second: bytes
+) -> None:
+    publish(storage(data), data, first)
 
-    with pytest.raises(HTTPError) as refusal:
-        storage(data).add_package(WHEEL, io.BytesIO(b"second"))
+    with pytest.raises(NameTakenError) as refusal:
+        publish(storage(data), data, second)
 
-    assert refusal.value.status_code == 409
-    assert refusal.value.body == f"{WHEEL} already exists: publish a new version"
-    assert (data / WHEEL).read_bytes() == b"first"
+    assert str(refusal.value) == f"{WHEEL} already exists: publish a new version"
+    assert (data / WHEEL).read_bytes() == first
     assert left(data) == [WHEEL]
+    assert journal(data) == [("upload", WHEEL, "alice")]
 
 
-def test_exactly_one_of_many_who_store_the_same_name_at_once_succeeds(data: Path) -> None:
-    start = threading.Barrier(8)
+def at_once(data: Path, contents: list[bytes]) -> tuple[list[bytes], list[bytes]]:
+    """Publish all under the same name at the same time; return who succeeded and who did not."""
+    start = threading.Barrier(len(contents))
     stored: list[bytes] = []
-    refused: list[int] = []
-    whole = storage(data, max_upload=2**20)
+    refused: list[bytes] = []
+    whole = storage(data)
 
     def store(content: bytes) -> None:
-        start.wait()
-        try:
-            whole.add_package(WHEEL, io.BytesIO(content))
-            stored.append(content)
-        except HTTPError as refusal:
-            refused.append(refusal.status_code)
+        with sent(data, content) as unfinished:
+            start.wait()
+            try:
+                whole.add_package(WHEEL, unfinished)
+                stored.append(content)
+            except NameTakenError:
+                refused.append(content)
 
-    threads = [
-        threading.Thread(target=store, args=(bytes([number]) * 300_000,)) for number in range(8)
-    ]
+    threads = [threading.Thread(target=store, args=(content,)) for content in contents]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    return stored, refused
 
-    assert refused == [409] * 7
+
+def test_exactly_one_of_many_who_store_the_same_name_at_once_succeeds(
+    data: Path, tmp_path: Path
+) -> None:
+    contents = [content(tmp_path, str(number)) for number in range(8)]
+
+    stored, refused = at_once(data, contents)
+
+    assert sorted(stored + refused) == sorted(contents)
     assert [(data / WHEEL).read_bytes()] == stored
     assert left(data) == [WHEEL]
+    assert journal(data) == [("upload", WHEEL, "alice")]
 
 
-def test_the_largest_is_stored_and_one_byte_more_is_refused(data: Path) -> None:
-    storage(data, max_upload=10).add_package(WHEEL, io.BytesIO(b"x" * 10))
-
-    with pytest.raises(HTTPError) as refusal:
-        storage(data, max_upload=10).add_package("other-1.0.tar.gz", io.BytesIO(b"x" * 11))
-
-    assert refusal.value.status_code == 413
-    assert left(data) == [WHEEL]
-
-
-def test_the_bytes_are_on_the_disk_before_the_name_and_the_name_before_the_answer(
-    data: Path, monkeypatch: pytest.MonkeyPatch
+def test_all_of_many_who_store_the_same_bytes_at_once_succeed_and_it_happens_once(
+    data: Path, first: bytes
 ) -> None:
+    stored, refused = at_once(data, [first] * 8)
+
+    assert (stored, refused) == ([first] * 8, [])
+    assert (data / WHEEL).read_bytes() == first
+    assert left(data) == [WHEEL]
+    assert journal(data) == [("upload", WHEEL, "alice")]
+
+
+def test_the_disk_has_the_bytes_then_the_name_then_the_journal_and_then_comes_the_answer(
+    data: Path, first: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready = storage(data)
     done: list[str] = []
     fsync, link = os.fsync, os.link
+    names = {data.stat().st_ino: "folder", (data / ".journal.jsonl").stat().st_ino: "journal"}
 
     def recorded_fsync(descriptor: int) -> None:
         fsync(descriptor)
-        done.append(f"{os.fstat(descriptor).st_mode & 0o170000:o} on disk")
+        done.append(f"{names.get(os.fstat(descriptor).st_ino, 'content')} on disk")
 
     def recorded_link(source: str, target: str) -> None:
         link(source, target)
@@ -124,44 +198,84 @@ def test_the_bytes_are_on_the_disk_before_the_name_and_the_name_before_the_answe
 
     monkeypatch.setattr(os, "fsync", recorded_fsync)
     monkeypatch.setattr(os, "link", recorded_link)
-    storage(data).add_package(WHEEL, io.BytesIO(b"content"))
+    publish(ready, data, first)
 
-    assert done == ["100000 on disk", "named", "40000 on disk"]
+    assert done == ["content on disk", "named", "folder on disk", "journal on disk"]
 
 
-@pytest.mark.parametrize("step", [(shutil, "copyfileobj"), (os, "fsync"), (os, "link")])
-def test_a_full_disk_leaves_nothing_behind(
-    data: Path, monkeypatch: pytest.MonkeyPatch, step: tuple[object, str]
+def full(*_: Any) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def full_at(number: int) -> Any:
+    """Return an os.fsync for which the disk is full from its call with this number on."""
+    fsync, calls = os.fsync, iter(range(1, 100))
+
+    def some(descriptor: int) -> None:
+        if next(calls) >= number:
+            full()
+        fsync(descriptor)
+
+    return some
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        (os, "fsync", full_at(1)),
+        (os, "fsync", full_at(2)),
+        (os, "fsync", full_at(3)),
+        (os, "link", full),
+        (Journal, "append", full),
+    ],
+    ids=["content", "folder", "journal", "name", "lines of the journal"],
+)
+def test_a_full_disk_leaves_nothing_behind_and_the_next_attempt_succeeds(
+    data: Path,
+    first: bytes,
+    second: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+    step: tuple[object, str, Any],
 ) -> None:
-    def fail(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+    ready = storage(data)
 
-    monkeypatch.setattr(*step, fail)
+    with monkeypatch.context() as patch:
+        patch.setattr(*step)
+        with pytest.raises(OSError, match="No space left"):
+            publish(ready, data, first)
 
-    with pytest.raises(OSError, match="No space left"):
-        storage(data).add_package(WHEEL, io.BytesIO(b"content"))
+    assert left(data) == []
+    assert journal(data) == []
+    assert listed(ready) == []
+    publish(ready, data, second)
+    assert (data / WHEEL).read_bytes() == second
+    assert len(listed(ready)) == 1
+
+
+def test_what_is_unfinished_is_on_the_same_volume_and_in_no_list(data: Path, first: bytes) -> None:
+    with sent(data, first) as unfinished:
+        place = Path(unfinished.name)
+        place.with_name(WHEEL).write_bytes(first)
+        again = storage(data)
+
+        assert place.parent == data / uploads.FOLDER
+        assert place.stat().st_dev == data.stat().st_dev
+        assert again.package_count() == 0
+        assert listed(again) == []
+
+
+def test_an_index_that_is_not_ready_publishes_nothing(data: Path, first: bytes) -> None:
+    with pytest.raises(NotReadyError):
+        publish(storage(data, ready=False), data, first)
 
     assert left(data) == []
 
 
-def test_what_is_unfinished_is_on_the_same_volume_and_in_no_list(data: Path) -> None:
-    seen: list[list[str]] = []
-
-    class Slow(io.BytesIO):
-        def read(self, size: int | None = -1, /) -> bytes:
-            seen.append(left(data))
-            assert list(storage(data).get_all_packages()) == []
-            return super().read(size)
-
-    stream: BinaryIO = Slow(b"content")
-    storage(data).add_package(WHEEL, stream)
-
-    assert seen
-    assert all(len(names) == 1 and names[0].startswith(f"{UPLOADS}/") for names in seen)
+# What pypiserver is told --------------------------------------------------------------------------
 
 
-def test_nothing_is_removed_over_http(data: Path) -> None:
-    storage(data).add_package(WHEEL, io.BytesIO(b"content"))
+def test_nothing_is_removed_over_http(data: Path, first: bytes) -> None:
+    publish(storage(data), data, first)
     package = PkgFile("my_private_lib", "0.1.0", fn=str(data / WHEEL))
 
     with pytest.raises(HTTPError) as refusal:
@@ -171,12 +285,8 @@ def test_nothing_is_removed_over_http(data: Path) -> None:
     assert left(data) == [WHEEL]
 
 
-def test_a_copied_file_is_listed_without_a_restart(data: Path) -> None:
-    running = storage(data)
-    assert list(running.get_projects()) == []
+def test_no_request_is_answered_from_a_list_of_all_files(data: Path, first: bytes) -> None:
+    publish(storage(data), data, first)
 
-    with tempfile.NamedTemporaryFile(dir=data, suffix=".part") as part:
-        part.write(b"content")
-        os.link(part.name, data / WHEEL)
-
-    assert list(running.get_projects()) == ["my-private-lib"]
+    assert list(storage(data).get_all_packages()) == []
+    assert storage(data).exists(WHEEL) is False

@@ -6,7 +6,9 @@ import argparse
 import http.client
 import os
 import socket
+import sqlite3
 import sys
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -14,6 +16,8 @@ from typing import Any
 
 from . import accounts, gateway
 from .accounts import AccountError
+from .change import NoSuchReleaseError
+from .index import Index
 from .settings import SettingError, Settings
 
 
@@ -22,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.run(Settings.from_environment(), options)
-    except (AccountError, SettingError, OSError) as error:
+    except (AccountError, NoSuchReleaseError, SettingError, OSError, sqlite3.Error) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
@@ -45,7 +49,8 @@ def check(settings: Settings, _: argparse.Namespace) -> None:
         raise AccountError(
             "there is no account yet: run make pypi-user-add USER=admin ROLE=publisher"
         )
-    for folder in filter(None, (settings.data, settings.gateway)):
+    settings.index.mkdir(exist_ok=True)
+    for folder in filter(None, (settings.data, settings.index, settings.gateway)):
         if not os.access(folder, os.W_OK):
             raise SettingError(
                 f"{folder} is not writable for user {os.getuid()}: give it to the owner of the"
@@ -65,6 +70,59 @@ def health(settings: Settings, _: argparse.Namespace) -> None:
         raise SettingError(error.read().decode().strip()) from None
     except http.client.HTTPException:
         raise SettingError(f"what listens on port {settings.port} is not the index") from None
+
+
+def yank(settings: Settings, options: argparse.Namespace) -> None:
+    """Mark a version as not to be chosen any more; who pins it still gets it."""
+    _tell("yanked", _index(settings).yank(*_release(options), options.reason, by=_by()))
+
+
+def unyank(settings: Settings, options: argparse.Namespace) -> None:
+    """Take a yank back."""
+    _tell("no longer yanked", _index(settings).unyank(*_release(options), by=_by()))
+
+
+def remove(settings: Settings, options: argparse.Namespace) -> None:
+    """Delete a version for good."""
+    index = _index(settings)
+    files = index.release(*_release(options))
+    if not options.yes:
+        if not sys.stdin.isatty():
+            raise SettingError("say YES=1 to remove without being asked")
+        print("\n".join(files))
+        try:
+            answer = input("Remove for good what others may have pinned? [y/N] ")
+        except (EOFError, KeyboardInterrupt):
+            answer = "no"
+        if answer.lower() not in ("y", "yes"):
+            raise SettingError("nothing was removed")
+    _tell("removed", index.remove(*_release(options), by=_by()))
+
+
+def index(settings: Settings, _: argparse.Namespace) -> None:
+    """Make the index anew from the distributions, while it is served."""
+    made = _index(settings)
+    began = time.monotonic()
+    made.refresh(reread=True, progress=_progress)
+    distributions, projects = made.counts()
+    took = time.monotonic() - began
+    print(f"{distributions} distributions of {projects} projects, in {took:.1f} s")
+
+
+def verify(settings: Settings, _: argparse.Namespace) -> None:
+    """Read every distribution again and compare it with the index."""
+    verified = _index(settings)
+    differences = 0
+    for difference in verified.verify(_progress):
+        print(difference)
+        differences += 1
+    if differences:
+        raise SettingError(
+            f"{differences} differences, see above"
+            if differences > 1
+            else "one difference, see above"
+        )
+    print(f"{verified.counts()[0]} distributions are what was published")
 
 
 def user_add(settings: Settings, options: argparse.Namespace) -> None:
@@ -107,6 +165,31 @@ def user_list(settings: Settings, _: argparse.Namespace) -> None:
         print(f"error: {complaint}", file=sys.stderr)
 
 
+def _index(settings: Settings) -> Index:
+    return Index(settings.data, settings.index)
+
+
+def _release(options: argparse.Namespace) -> tuple[str, str]:
+    return options.project, options.version
+
+
+def _by() -> str:
+    return os.environ.get("PYPI_BY") or f"user {os.getuid()}"
+
+
+def _tell(what: str, files: list[str]) -> None:
+    for file in files:
+        print(f"{file} is {what}.")
+
+
+def _progress(done: int, total: int) -> None:
+    """Draw a bar on a terminal."""
+    if sys.stderr.isatty():
+        bar = "#" * (40 * done // total)
+        end = "\n" if done == total else ""
+        print(f"\r[{bar:40}] {done} of {total} ", end=end, file=sys.stderr, flush=True)
+
+
 def _password(options: argparse.Namespace) -> str:
     if not options.password_stdin:
         return accounts.new_password()
@@ -141,8 +224,16 @@ def _require_free(host: str, port: int) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="private_pypi", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (serve, check, health):
+    for command in (serve, check, health, index, verify):
         _add(commands, command.__name__, command)
+    for release_command in (yank, unyank, remove):
+        subparser = _add(commands, release_command.__name__, release_command)
+        subparser.add_argument("project")
+        subparser.add_argument("version")
+        if release_command is yank:
+            subparser.add_argument("--reason", default="")
+        if release_command is remove:
+            subparser.add_argument("--yes", action="store_true")
     user = commands.add_parser("user", help="Add, change, remove or list accounts.")
     actions = user.add_subparsers(required=True, metavar="ACTION")
     _add(actions, "list", user_list)

@@ -3,46 +3,56 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import re
 from collections.abc import Callable, Iterable
+from functools import partial, wraps
+from http import HTTPStatus
 from typing import Any
 
 import pypiserver
 from pypiserver.backend import BackendProxy
-from pypiserver.bottle_wrapper import HTTPError, request
+from pypiserver.bottle_wrapper import HTTPError, request, response
 from pypiserver.config import Config
 
+from . import uploads
 from .authentication import Authenticator
+from .index import Index
+from .reads import reads
+from .refusals import refusal, refusals, too_large
 from .settings import MEBIBYTE, Settings
-from .storage import UPLOADS, Storage, too_large
+from .storage import Storage
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 
-# Room for the fields that surround a distribution in an upload form.
-FORM = MEBIBYTE
+_HOST = re.compile(r"([A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(:[0-9]{0,5})?")
 
 
-def create_app(settings: Settings | None = None) -> Callable[..., Iterable[bytes]]:
-    """Return the application that gunicorn serves."""
+def create_app(settings: Settings | None = None) -> Gatekeeper:
+    """Return the application that gunicorn serves; its index is current once it was refreshed."""
     settings = settings or Settings.from_environment()
-    uploads = settings.data / UPLOADS
-    uploads.mkdir(mode=0o700, exist_ok=True)
-    # Uploads are spooled here, not to /tmp, which is memory in the container.
-    tempfile.tempdir = str(uploads.resolve())
-    return Gatekeeper(_pypiserver(settings), Authenticator(settings.auth), settings)
+    index = Index(settings.data, settings.index)
+    folder = settings.data / uploads.FOLDER
+    folder.mkdir(mode=0o700, exist_ok=True)
+    uploads.delete_abandoned(folder)
+    return Gatekeeper(index, Authenticator(settings.auth), settings)
 
 
 class Gatekeeper:
-    """Answers the health check and lets nothing else pass without an account that may do it."""
+    """Answers the health check and lets nothing else pass without an account that may do it.
+
+    Attributes:
+        index: what it serves.
+    """
 
     def __init__(
         self,
-        index: Callable[..., Iterable[bytes]],
+        index: Index,
         authenticator: Authenticator,
         settings: Settings,
     ) -> None:
-        self._index = index
+        self.index = index
+        self._pypiserver = _pypiserver(settings, index)
         self._authenticator = authenticator
         self._settings = settings
 
@@ -55,26 +65,31 @@ class Gatekeeper:
             challenge = ("WWW-Authenticate", 'Basic realm="private index", charset="UTF-8"')
             text = "Wrong or missing user name and password."
             return _answer(start_response, "401 Unauthorized", text, challenge)
+        for host in (environ.get("HTTP_HOST", ""), environ.get("HTTP_X_FORWARDED_HOST", "")):
+            if not _HOST.fullmatch(host):
+                _read_to_end(environ)
+                return _answer(start_response, "400 Bad Request", "The Host header names no host.")
         if path.startswith("/RPC2"):
             return _answer(start_response, "404 Not Found", "This index has no XML-RPC.")
         if method not in ("GET", "HEAD") and account.role != "publisher":
             _read_to_end(environ)
             text = f"{account.name} may install, not publish."
             return _answer(start_response, "403 Forbidden", text)
-        if int(environ.get("CONTENT_LENGTH") or 0) > self._settings.max_upload + FORM:
+        if int(environ.get("CONTENT_LENGTH") or 0) > self._settings.max_upload + uploads.FORM:
             _read_to_end(environ)
             text = too_large(self._settings.max_upload)
             return _answer(start_response, "413 Content Too Large", text)
-        return self._index(environ, start_response)
+        answer: Iterable[bytes] = self._pypiserver(environ, start_response)
+        return answer
 
     def _health(self, start_response: StartResponse) -> list[bytes]:
-        if os.access(self._settings.data / UPLOADS, os.W_OK):
+        if os.access(self._settings.data / uploads.FOLDER, os.W_OK):
             return _answer(start_response, "200 OK", "ok")
-        text = f"pypi_data/{UPLOADS} is not writable for user {os.getuid()}."
+        text = f"pypi_data/{uploads.FOLDER} is not writable for user {os.getuid()}."
         return _answer(start_response, "503 Service Unavailable", text)
 
 
-def _pypiserver(settings: Settings) -> Any:
+def _pypiserver(settings: Settings, index: Index) -> Any:
     config = Config.default_with_overrides(
         roots=[settings.data.resolve()],
         authenticate=[],
@@ -83,37 +98,61 @@ def _pypiserver(settings: Settings) -> Any:
         welcome_msg="A private Python package index; pip finds its packages under {{SIMPLE}}.",
         **({"fallback_url": settings.public_index} if settings.public_index else {}),
     )
-    config.backend = BackendProxy(Storage(config, settings.max_upload))
+    config.backend = BackendProxy(Storage(config, index))
     app = pypiserver.app_from_config(config)
-    app.add_hook("before_request", _refuse_all_but_uploads)
-    app.add_hook("after_request", _close_spooled_files)
+    app.add_hook("before_request", reads(index))
+    app.add_hook("before_request", partial(_take_in, settings))
+    app.add_hook("after_request", _close_form)
+    app.install(partial(_answering, settings.max_upload))
+    app.default_error_handler = _plain
     return app
 
 
-def _refuse_all_but_uploads() -> None:
+def _answering(max_upload: int, callback: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a handler of pypiserver whose refusals are sentences (a plugin of bottle)."""
+
+    @wraps(callback)
+    def answering(*arguments: Any, **options: Any) -> Any:
+        with refusals(max_upload):
+            return callback(*arguments, **options)
+
+    return answering
+
+
+def _take_in(settings: Settings) -> None:
     """Let a whole upload form publish and nothing else: an index that CI depends on only grows."""
     if request.method != "POST":
         return
     if request.chunked:
         # gunicorn has decoded the chunks, and bottle would decode them again.
-        raise HTTPError(411, "Send a Content-Length: this index takes no chunked uploads.")
-    if request.body.seek(0, os.SEEK_END) < request.content_length:
-        # A client that went away in the middle; its file would be cut short for good.
-        raise HTTPError(400, "The upload ended early: send it again.")
+        raise refusal(411, "Send a Content-Length: this index takes no chunked uploads.")
     try:
-        action = request.forms.get(":action")
-    except ValueError as error:
-        raise HTTPError(400, f"This is not an upload form: {error}") from None
-    if action in ("remove_pkg", "doc_upload"):
-        raise HTTPError(403, "This index takes file uploads only.")
+        with refusals(settings.max_upload):
+            form = uploads.read_form(
+                request.environ, settings.data / uploads.FOLDER, settings.max_upload
+            )
+    except HTTPError:
+        _read_to_end(request.environ)
+        raise
+    # Where bottle keeps a form it has read; pypiserver finds it there.
+    request.environ["bottle.request.post"] = form
+    if form.get(":action") in ("remove_pkg", "doc_upload"):
+        raise refusal(403, "This index takes file uploads only.")
 
 
-def _close_spooled_files() -> None:
-    """Free what an upload took on disk, which bottle keeps until its thread's next request."""
-    for upload in request.environ.get("bottle.request.files", {}).values():
-        upload.file.close()
-    if "bottle.request.body" in request.environ:
-        request.environ["bottle.request.body"].close()
+def _close_form() -> None:
+    """Delete what an upload took on disk beside its own file, whatever became of it."""
+    if "bottle.request.post" in request.environ:
+        uploads.close(request.environ["bottle.request.post"])
+
+
+def _plain(error: HTTPError) -> str:
+    """Answer with a sentence, not with bottle's page."""
+    response.content_type = "text/plain; charset=utf-8"
+    # pypiserver repeats what was sent.
+    said = str(error.body or f"{error.status_code} {HTTPStatus(error.status_code).phrase}").strip()
+    text = "".join(letter if letter.isprintable() else "?" for letter in said)
+    return f"{text[:500]}\n"
 
 
 def _read_to_end(environ: Environ) -> None:

@@ -2,9 +2,13 @@
 
 import signal
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from private_pypi import gateway
+from private_pypi.app import Gatekeeper
 from private_pypi.settings import Settings
 
 settings = Settings.from_environment()
@@ -27,12 +31,20 @@ accesslog = "-"
 access_log_format = '%({x-forwarded-for}i)s %(u)s "%(r)s" %(s)s %(b)s %(M)sms'
 
 
-def post_worker_init(_worker: object) -> None:
-    """Keep the gateway's accounts current for as long as this process lives."""
+def post_worker_init(worker: Any) -> None:
+    """Keep the index and the gateway's accounts current for as long as this process lives."""
     # Ctrl-C reaches this process too, and then gunicorn's own signal to stop. Two at once can
     # deadlock it, for graceful_timeout seconds.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    application: Gatekeeper = worker.wsgi
+    ready = threading.Event()
+    _in_background(partial(application.index.follow, ready=ready))
     if settings.gateway:
-        threading.Thread(
-            target=gateway.follow, args=(settings.auth, settings.gateway), daemon=True
-        ).start()
+        _in_background(partial(gateway.follow, settings.auth, settings.gateway))
+    # Most often the index is up to date before the first request is answered. If it has to be
+    # made from very many files, requests need not wait for that.
+    ready.wait(3)
+
+
+def _in_background(work: Callable[[], None]) -> None:
+    threading.Thread(target=work, daemon=True).start()

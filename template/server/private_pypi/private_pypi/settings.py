@@ -21,6 +21,7 @@ class Settings:
 
     Attributes:
         data: folder of the distributions, the only state that must never be lost.
+        index: folder of what is derived from them, to be served.
         auth: folder of `.htpasswd` and `.htpasswd-readers`.
         gateway: folder from which the gateway reads its accounts; None without a gateway.
         host, port: address to listen on.
@@ -30,6 +31,7 @@ class Settings:
     """
 
     data: Path
+    index: Path
     auth: Path
     gateway: Path | None
     host: str
@@ -51,6 +53,7 @@ class Settings:
         gateway = environ.get("PYPI_GATEWAY")
         return cls(
             data=Path(environ.get("PYPI_DATA") or "pypi_data"),
+            index=Path(environ.get("PYPI_INDEX") or "pypi_index"),
             auth=Path(environ.get("PYPI_AUTH") or "pypi_auth"),
             gateway=Path(gateway) if gateway else None,
             host=environ.get("PYPI_HOST") or "127.0.0.1",

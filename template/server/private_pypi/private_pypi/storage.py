@@ -1,80 +1,87 @@
-"""The folder of distributions, as a pypiserver backend."""
+"""The index as a pypiserver backend."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
-from pypiserver.backend import SimpleFileBackend
-from pypiserver.bottle_wrapper import HTTPError
+from packaging.utils import canonicalize_name
+from pypiserver.backend import Backend
+from pypiserver.bottle_wrapper import request
 from pypiserver.config import RunConfig
 from pypiserver.core import PkgFile
-from pypiserver.pkg_helpers import normalize_pkgname
 
-UPLOADS = ".uploads"
-"""Folder of unfinished uploads, in the data folder so that a link can finish them.
+from . import distribution
+from .distribution import DistributionError
+from .index import Index
+from .refusals import refusal
 
-pypiserver and the gateway both leave names that start with a dot out of the index."""
+_DIGESTS = ("md5", "sha256", "blake2_256")
 
 
-class Storage(SimpleFileBackend):
-    """Stores a distribution whole or not at all, and never over another one."""
+class Storage(Backend):
+    """Publishes what pypiserver takes in, and tells it what there is."""
 
-    def __init__(self, config: RunConfig, max_upload: int) -> None:
+    def __init__(self, config: RunConfig, index: Index) -> None:
         super().__init__(config)
-        self._max_upload = max_upload
+        self._index = index
 
-    def add_package(self, filename: str, stream: BinaryIO) -> None:
-        """Store an uploaded distribution under its file name.
+    def add_package(self, filename: str, stream: IO[bytes]) -> None:
+        """Publish an upload: checked, whole and on the disk, or not at all.
+
+        Args:
+            stream: a file of the folder of unfinished uploads.
 
         Raises:
-            HTTPError: 413 if it is too large, 409 if the name is taken.
+            DistributionError: if it is not what its name, its metadata or the form say.
+            NameTakenError, NotReadyError, OSError: as Index.add.
         """
-        size = stream.seek(0, os.SEEK_END)
-        stream.seek(0)
-        if size > self._max_upload:
-            raise HTTPError(413, too_large(self._max_upload))
-        root = self.roots[0]
-        with tempfile.NamedTemporaryFile(dir=root / UPLOADS) as unfinished:
-            shutil.copyfileobj(stream, unfinished, 2**20)
-            unfinished.flush()
-            os.fchmod(unfinished.fileno(), 0o644)
-            os.fsync(unfinished.fileno())
-            try:
-                os.link(unfinished.name, root / filename)
-            except FileExistsError:
-                raise HTTPError(409, f"{filename} already exists: publish a new version") from None
-        _sync(root)
+        unfinished = Path(stream.name)
+        os.fchmod(stream.fileno(), 0o644)
+        if filename.endswith(".asc"):
+            os.fsync(stream.fileno())
+            self._index.sign(unfinished, filename)
+            return
+        _check_digests(filename, stream)
+        new = distribution.read(unfinished, filename)
+        os.fsync(stream.fileno())
+        self._index.add(unfinished, new, by=request.auth[0])
+
+    def exists(self, filename: str) -> bool:
+        """Return False: add_package alone can tell a repeated upload from a conflict."""
+        return False
 
     def find_project_packages(self, project: str) -> Iterable[PkgFile]:
-        """Return a project's files, also those whose name pypiserver alone reads in part.
+        """Return a project's files; none means that the public index may be asked."""
+        return [
+            PkgFile(project, one.version, relfn=one.location)
+            for one in self._index.listed(canonicalize_name(project))
+        ]
 
-        It takes lib-3d-tools-1.0.tar.gz for a version of lib, and would send who asks for
-        lib-3d-tools to the public index.
-        """
-        name = normalize_pkgname(project)
-        for package in self.get_all_packages():
-            before_version, _, _ = Path(package.relfn or "").name.rpartition("-")
-            if name in (package.pkgname_norm, normalize_pkgname(before_version)):
-                yield package
+    def get_all_packages(self) -> Iterable[PkgFile]:
+        """Return nothing: no request is answered from a list of all files."""
+        return []
+
+    def package_count(self) -> int:
+        """Return how many distributions there are."""
+        return self._index.counts()[0]
 
     def remove_package(self, pkg: PkgFile) -> None:
         """Refuse: what others install from must not vanish by a request."""
-        raise HTTPError(403, "Nothing is removed over HTTP: delete the file on the server.")
+        raise refusal(403, "Nothing is removed over HTTP: use make pypi-remove on the server.")
 
 
-def too_large(max_upload: int) -> str:
-    """Return the sentence for a distribution of more than so many bytes."""
-    return f"The upload is larger than the {max_upload // 2**20} MB this index accepts."
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _check_digests(filename: str, content: IO[bytes]) -> None:
+    sent = {
+        name: request.forms[f"{name}_digest"]
+        for name in _DIGESTS
+        if request.forms.get(f"{name}_digest")
+    }
+    for name, digest in distribution.digests(content, sent).items() if sent else ():
+        if digest != sent[name].lower():
+            raise DistributionError(
+                f"{filename} was damaged on its way: its {name} digest is not the one that was"
+                " sent; send it again"
+            )

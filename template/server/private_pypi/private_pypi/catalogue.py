@@ -1,0 +1,383 @@
+"""The catalogue: what the index knows, in SQLite, so that no answer needs to look through files.
+
+All of it is derived: `files` from the data folder, `history` from the journal, `pages` from the
+pages as they were written. A catalogue that is lost or damaged is made again.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+from .distribution import Distribution, DistributionError, parse_name
+from .journal import Journal, Record, is_timestamp, timestamp
+from .pages import Listed
+from .scan import Seen
+
+FILE = "index.sqlite3"
+
+_VERSION = 1
+
+# In write-ahead mode a crash never damages the file; a power failure may take back the last
+# changes, which the journal and the data folder then bring again.
+_SCHEMA = f"""
+CREATE TABLE files (
+    location TEXT PRIMARY KEY,      -- path in the data folder
+    file TEXT NOT NULL,
+    project TEXT,
+    version TEXT,
+    size INTEGER NOT NULL,
+    modified INTEGER NOT NULL,      -- st_mtime_ns
+    signed INTEGER NOT NULL,        -- whether its .asc lies beside it
+    sha256 TEXT,
+    requires_python TEXT,
+    metadata_sha256 TEXT,
+    metadata_size INTEGER,
+    problem TEXT                    -- why it is not served
+);
+CREATE INDEX files_project ON files (project);
+CREATE INDEX files_file ON files (file);
+CREATE TABLE history (              -- every file there ever was
+    file TEXT PRIMARY KEY,
+    project TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    uploaded TEXT NOT NULL,
+    yanked TEXT                     -- the reason
+);
+CREATE INDEX history_project ON history (project);
+CREATE TABLE pages (project TEXT PRIMARY KEY, fingerprint TEXT NOT NULL);
+CREATE TABLE state (journal TEXT, journal_end INTEGER, complete INTEGER);
+INSERT INTO state VALUES ('', 0, 0);
+PRAGMA user_version = {_VERSION};
+"""
+
+
+class Served(NamedTuple):
+    """What must be there for a distribution to be served."""
+
+    location: str
+    signed: int
+    sha256: str
+    metadata_sha256: str | None
+    metadata_size: int | None
+
+
+class Catalogue:
+    """An open catalogue."""
+
+    def __init__(self, folder: Path, *, check: bool = False) -> None:
+        """Open the catalogue in a folder, make it if there is none.
+
+        Args:
+            check: read it through.
+
+        Raises:
+            sqlite3.DatabaseError: if it is damaged.
+        """
+        self._db = sqlite3.connect(folder / FILE, timeout=60, isolation_level=None)
+        try:
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            if self._version() != _VERSION:
+                self._make()
+            if check:
+                self._check()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def close(self) -> None:
+        """Close it; what was begun and not committed is undone."""
+        self._db.close()
+
+    def begin(self) -> None:
+        """Begin a change, which counts from commit() on."""
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        """Let the change count."""
+        self._db.execute("COMMIT")
+
+    @property
+    def complete(self) -> bool:
+        """Whether it was filled once; before that, what it does not know may well be here."""
+        return bool(self._db.execute("SELECT complete FROM state").fetchone()[0])
+
+    def set_complete(self) -> None:
+        """Say that it was filled."""
+        self._db.execute("UPDATE state SET complete = 1")
+
+    def replay(self, journal: Journal) -> set[str]:
+        """Take in what the journal has gained; return the projects whose pages that changes."""
+        mark, end = self._db.execute("SELECT journal, journal_end FROM state").fetchone()
+        changed = set()
+        if mark != journal.mark(end):
+            # Another journal, such as one restored from a backup.
+            changed = {project for (project,) in self._db.execute("SELECT project FROM history")}
+            self._db.execute("DELETE FROM history")
+            self._db.execute("UPDATE state SET complete = 0")
+            end = 0
+        if end != journal.end:
+            for record in journal.since(end):
+                changed |= self._take_in(record)
+        self._db.execute(
+            "UPDATE state SET journal = ?, journal_end = ?",
+            (journal.mark(journal.end), journal.end),
+        )
+        return changed
+
+    def _take_in(self, record: Record) -> set[str]:
+        file, action = record["file"], record["action"]
+        if not _makes_sense(record):
+            return set()
+        try:
+            project, _ = parse_name(file)
+        except DistributionError:
+            return set()
+        if action in ("upload", "find"):
+            self._db.execute(
+                "INSERT INTO history VALUES (?, ?, ?, ?, NULL) ON CONFLICT (file) DO UPDATE"
+                " SET sha256 = excluded.sha256, uploaded = excluded.uploaded, yanked = NULL"
+                " WHERE sha256 != excluded.sha256",
+                (file, project, record["sha256"], record.get("uploaded", record["time"])),
+            )
+        elif action in ("yank", "unyank"):
+            reason = record.get("reason", "") if action == "yank" else None
+            self._db.execute("UPDATE history SET yanked = ? WHERE file = ?", (reason, file))
+        return {project}
+
+    def put(self, location: str, seen: Seen, distribution: Distribution) -> None:
+        """Enter a distribution that is served."""
+        metadata = distribution.metadata
+        self._enter(
+            location,
+            seen,
+            distribution.project,
+            distribution.version,
+            sha256=distribution.sha256,
+            requires_python=distribution.requires_python,
+            metadata_sha256=None if metadata is None else sha256(metadata).hexdigest(),
+            metadata_size=None if metadata is None else len(metadata),
+        )
+
+    def refuse(self, location: str, seen: Seen, problem: str) -> None:
+        """Enter a file that is not served, and why."""
+        project = version = None
+        with suppress(DistributionError):
+            project, version = parse_name(location.rpartition("/")[2])
+        self._enter(location, seen, project, version, problem=problem)
+
+    def _enter(
+        self,
+        location: str,
+        seen: Seen,
+        project: str | None,
+        version: str | None,
+        *,
+        sha256: str | None = None,
+        requires_python: str | None = None,
+        metadata_sha256: str | None = None,
+        metadata_size: int | None = None,
+        problem: str | None = None,
+    ) -> None:
+        self._db.execute(
+            "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                location,
+                location.rpartition("/")[2],
+                project,
+                version,
+                *seen,
+                sha256,
+                requires_python,
+                metadata_sha256,
+                metadata_size,
+                problem,
+            ),
+        )
+
+    def drop(self, location: str) -> set[str]:
+        """Delete the entry of a file; return the project whose pages that changes, if one."""
+        rows = self._db.execute(
+            "SELECT project FROM files WHERE location = ? AND problem IS NULL", (location,)
+        ).fetchall()
+        # Also what was refused for having the same name: the next look reads it again.
+        self._db.execute(
+            "DELETE FROM files WHERE location = ? OR (problem IS NOT NULL AND file = ?)",
+            (location, location.rpartition("/")[2]),
+        )
+        return {project for (project,) in rows}
+
+    def set_signed(self, location: str) -> set[str]:
+        """Note that the signature of a distribution has arrived; return its project."""
+        self._db.execute("UPDATE files SET signed = 1 WHERE location = ?", (location,))
+        rows = self._db.execute("SELECT project FROM files WHERE location = ?", (location,))
+        return {project for (project,) in rows}
+
+    def seen(self) -> dict[str, Seen]:
+        """Return every file it knows, by location, as it was when it was entered."""
+        rows = self._db.execute("SELECT location, size, modified, signed FROM files")
+        return {location: Seen(size, when, bool(signed)) for location, size, when, signed in rows}
+
+    def problems(self) -> list[tuple[str, str]]:
+        """Return location and sentence of every file that is not served."""
+        return self._db.execute(
+            "SELECT location, problem FROM files WHERE problem IS NOT NULL ORDER BY location"
+        ).fetchall()
+
+    def problem(self, location: str) -> str | None:
+        """Return why a file is not served, None if it is or is not known."""
+        row = self._db.execute(
+            "SELECT problem FROM files WHERE location = ?", (location,)
+        ).fetchone()
+        return row[0] if row else None
+
+    def served(self) -> Iterator[Served]:
+        """Yield all that is served."""
+        for row in self._db.execute(
+            "SELECT location, signed, sha256, metadata_sha256, metadata_size FROM files"
+            " WHERE problem IS NULL ORDER BY location"
+        ):
+            yield Served(*row)
+
+    def listed(self, project: str) -> list[Listed]:
+        """Return the distributions of a project."""
+        rows = self._db.execute(
+            "SELECT files.location, files.version, files.size, files.sha256, requires_python,"
+            " metadata_sha256, uploaded, yanked, signed, modified FROM files"
+            " LEFT JOIN history USING (file, sha256)"
+            " WHERE files.project = ? AND problem IS NULL ORDER BY location",
+            (project,),
+        )
+        return [
+            Listed(
+                location=location,
+                version=version,
+                size=size,
+                sha256=digest,
+                requires_python=requires_python,
+                metadata_sha256=metadata_digest,
+                uploaded=uploaded or timestamp(modified / 10**9),
+                yanked=yanked,
+                signed=bool(signed),
+            )
+            for (
+                location,
+                version,
+                size,
+                digest,
+                requires_python,
+                metadata_digest,
+                uploaded,
+                yanked,
+                signed,
+                modified,
+            ) in rows
+        ]
+
+    def not_in_journal(self) -> set[str]:
+        """Return the locations of what is served with other bytes than the journal says, if any."""
+        rows = self._db.execute(
+            "SELECT location FROM files LEFT JOIN history USING (file, sha256)"
+            " WHERE problem IS NULL AND uploaded IS NULL"
+        )
+        return {location for (location,) in rows}
+
+    def location(self, file: str) -> str | None:
+        """Return where a served file of this name lies."""
+        row = self._db.execute(
+            "SELECT location FROM files WHERE file = ? AND problem IS NULL", (file,)
+        ).fetchone()
+        return row[0] if row else None
+
+    def sha256(self, file: str) -> str | None:
+        """Return the digest under which a file name stands in the journal."""
+        row = self._db.execute("SELECT sha256 FROM history WHERE file = ?", (file,)).fetchone()
+        return row[0] if row else None
+
+    def ever_had(self, project: str) -> bool:
+        """Return whether this index has or had files of that project, served or not."""
+        return bool(
+            self._db.execute(
+                "SELECT EXISTS (SELECT 1 FROM history WHERE project = ?1)"
+                " OR EXISTS (SELECT 1 FROM files WHERE project = ?1)",
+                (project,),
+            ).fetchone()[0]
+        )
+
+    def counts(self) -> tuple[int, int]:
+        """Return how many distributions are served and of how many projects."""
+        row: tuple[int, int] = self._db.execute(
+            "SELECT (SELECT count(*) FROM files WHERE problem IS NULL),"
+            " (SELECT count(*) FROM pages WHERE project != '')"
+        ).fetchone()
+        return row
+
+    def has_list(self) -> bool:
+        """Return whether the list of all projects was written."""
+        return bool(self._db.execute("SELECT count(*) FROM pages WHERE project = ''").fetchone()[0])
+
+    def projects(self) -> list[str]:
+        """Return all projects that have pages, in order."""
+        rows = self._db.execute("SELECT project FROM pages WHERE project != '' ORDER BY project")
+        return [project for (project,) in rows]
+
+    def pages(self) -> dict[str, str]:
+        """Return the fingerprint of every project's pages; the list of all is that of ''."""
+        return dict(self._db.execute("SELECT project, fingerprint FROM pages"))
+
+    def set_page(self, project: str, fingerprint: str | None) -> bool:
+        """Note that pages were written, or deleted if None; return whether that is news."""
+        (known,) = self._db.execute(
+            "SELECT count(*) FROM pages WHERE project = ?", (project,)
+        ).fetchone()
+        if fingerprint is None:
+            self._db.execute("DELETE FROM pages WHERE project = ?", (project,))
+        else:
+            self._db.execute("INSERT OR REPLACE INTO pages VALUES (?, ?)", (project, fingerprint))
+        return bool(known) == (fingerprint is None)
+
+    def _check(self) -> None:
+        (said,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+        if said != "ok":
+            raise sqlite3.DatabaseError(said)
+
+    def _version(self) -> int:
+        version: int = self._db.execute("PRAGMA user_version").fetchone()[0]
+        return version
+
+    def _make(self) -> None:
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self.begin()
+        if self._version() != _VERSION:
+            for kind, name in self._db.execute(
+                "SELECT type, name FROM sqlite_master WHERE type = 'table'"
+            ).fetchall():
+                self._db.execute(f'DROP {kind} "{name}"')
+            for statement in _SCHEMA.split(";\n"):
+                self._db.execute(statement)
+        self.commit()
+
+
+def delete(folder: Path) -> None:
+    """Delete a damaged catalogue."""
+    for suffix in ("", "-wal", "-shm"):
+        (folder / f"{FILE}{suffix}").unlink(missing_ok=True)
+
+
+def _makes_sense(record: Record) -> bool:
+    """Return whether a line that a person may have edited can be taken in."""
+    reason, digest = record.get("reason", ""), record.get("sha256", "")
+    return (
+        isinstance(record["file"], str)
+        and is_timestamp(record["time"])
+        and is_timestamp(record.get("uploaded", record["time"]))
+        and isinstance(digest, str)
+        and (record["action"] not in ("upload", "find") or len(digest) == 64)
+        and isinstance(reason, str)
+        and not re.search("[\ud800-\udfff]", reason)
+    )

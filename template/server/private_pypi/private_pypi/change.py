@@ -1,0 +1,250 @@
+"""A change of the index: made by one process at a time, whole or not at all."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from . import catalogue, journal, pages
+from .catalogue import Catalogue
+from .distribution import Distribution
+from .journal import Journal, Record
+from .scan import Seen
+
+log = logging.getLogger(__name__)
+
+UNFINISHED = ".new"
+"""What is being written, in the folder of the index; whoever writes it has the lock."""
+
+
+class NoSuchReleaseError(Exception):
+    """There is no such project or version; the message names both."""
+
+
+@contextmanager
+def changing(data: Path, folder: Path, *, check: bool = False) -> Iterator[Change]:
+    """Wait for the lock, bring the catalogue up to the journal, and let a change be made.
+
+    What is not finished, because of an error or because the process died, leaves the catalogue as
+    it was. Pages may already be newer: they are written again from what the journal says.
+
+    Args:
+        check: read the catalogue through first.
+    """
+    with journal.locked(data) as lines:
+        known = _open(folder, check=check)
+        try:
+            known.begin()
+            change = Change(data, folder, lines, known)
+            yield change
+            change.write_pages()
+            change.delete_obsolete()
+            # Last: what is not finished before it is done again by the next look.
+            known.commit()
+        finally:
+            known.close()
+
+
+def _open(folder: Path, *, check: bool) -> Catalogue:
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        known = Catalogue(folder, check=check)
+    except sqlite3.OperationalError:
+        raise  # as on a full disk
+    except sqlite3.DatabaseError as error:
+        log.warning("pypi_index is damaged (%s): it is made again", error)
+        catalogue.delete(folder)
+        known = Catalogue(folder)
+    return known
+
+
+class Change:
+    """One change.
+
+    Attributes:
+        catalogue: to look things up, and to set what pages do not show.
+        touched: the projects whose pages must be written.
+        taken_in: state of the journal when the change was made.
+    """
+
+    def __init__(self, data: Path, folder: Path, lines: Journal, known: Catalogue) -> None:
+        self._data = data
+        self._folder = folder
+        self._lines = lines
+        self._unfinished = folder / UNFINISHED
+        self._found: list[Record] = []
+        self._obsolete: list[Path] = []
+        self._doomed: list[Path] = []
+        self.catalogue = known
+        self.touched = known.replay(lines)
+        self.taken_in: tuple[int, int] | None = None
+
+    def release(self, project: str, version: str) -> list[pages.Listed]:
+        """Return the distributions of one version.
+
+        Raises:
+            NoSuchReleaseError: if there is none.
+        """
+        try:
+            wanted = Version(version)
+            found = [
+                one
+                for one in self.catalogue.listed(canonicalize_name(project))
+                if Version(one.version) == wanted
+            ]
+        except ValueError:
+            found = []
+        if not found:
+            raise NoSuchReleaseError(f"this index has no version {version} of {project}")
+        return found
+
+    def note(self, action: str, files: list[str], **details: object) -> None:
+        """Write what happens to files to the journal, and to the disk, before it happens."""
+        now = journal.timestamp(time.time())
+        self._write([{"time": now, "action": action, "file": file, **details} for file in files])
+
+    def put(self, location: str, seen: Seen, new: Distribution) -> None:
+        """Serve a distribution that lies in the data folder."""
+        other = self.catalogue.location(new.file)
+        if other not in (None, location):
+            self.refuse(location, seen, f"{location} has the same file name as {other}")
+            return
+        noted = self.catalogue.sha256(new.file)
+        if noted != new.sha256:
+            if noted:
+                log.warning("%s was replaced: it has other bytes than before", location)
+            now = time.time()
+            self._found.append(
+                {
+                    "time": journal.timestamp(now),
+                    "action": "find",
+                    "file": new.file,
+                    "size": new.size,
+                    "sha256": new.sha256,
+                    "uploaded": journal.timestamp(min(now, seen.modified / 10**9)),
+                }
+            )
+        self.catalogue.put(location, seen, new)
+        self.touched.add(new.project)
+        place = link(self._folder, location)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        self._lead(place, self._data / location)
+        signature = self._data / f"{location}.asc"
+        if seen.signed:
+            self._lead(place.with_name(signature.name), signature)
+        else:
+            self._obsolete.append(place.with_name(signature.name))
+        if new.metadata is None:
+            self._obsolete.append(metadata(place))
+        else:
+            pages.write_atomically(metadata(place), new.metadata, self._unfinished)
+
+    def sign(self, location: str) -> None:
+        """Serve the signature that lies beside a distribution, too."""
+        self.touched |= self.catalogue.set_signed(location)
+        place = link(self._folder, f"{location}.asc")
+        self._lead(place, self._data / f"{location}.asc")
+
+    def refuse(self, location: str, seen: Seen, problem: str) -> None:
+        """Do not serve a file of the data folder, and log once why."""
+        if self.catalogue.problem(location) != problem:
+            log.error("not served: %s", problem)
+        self.drop(location)
+        self.catalogue.refuse(location, seen, problem)
+
+    def drop(self, location: str) -> None:
+        """Serve a file no more; it may be gone."""
+        self.touched |= self.catalogue.drop(location)
+        place = link(self._folder, location)
+        self._obsolete += [place, metadata(place), place.with_name(f"{place.name}.asc")]
+
+    def delete(self, location: str) -> None:
+        """Serve a distribution no more and delete it from the data folder."""
+        self.drop(location)
+        self._doomed += [self._data / location, self._data / f"{location}.asc"]
+
+    def write_pages(self) -> None:
+        """Make the pages of all touched projects, and the list of all, what they have to be."""
+        self._write(self._found)
+        list_changed = "" in self.touched or not self.catalogue.has_list()
+        for project in self.touched - {""}:
+            listed = self.catalogue.listed(project)
+            folder = self._folder / "simple" / project
+            if listed:
+                fingerprint = pages.write(
+                    folder, pages.project_page(project, listed), self._unfinished
+                )
+            else:
+                shutil.rmtree(folder, ignore_errors=True)
+                fingerprint = None
+            list_changed |= self.catalogue.set_page(project, fingerprint)
+        if list_changed:
+            projects = pages.project_list(self.catalogue.projects())
+            fingerprint = pages.write(self._folder / "simple", projects, self._unfinished)
+            self.catalogue.set_page("", fingerprint)
+        self.taken_in = self._lines.state
+
+    def delete_obsolete(self) -> None:
+        """Delete what no page names any more."""
+        for path in self._obsolete + self._doomed:
+            path.unlink(missing_ok=True)
+        for folder in {path.parent for path in self._doomed}:
+            sync(folder)
+
+    def _lead(self, place: Path, target: Path) -> None:
+        if not leads_to(place, target):
+            self._unfinished.unlink(missing_ok=True)
+            self._unfinished.symlink_to(_relative(place, target))
+            self._unfinished.replace(place)
+
+    def _write(self, records: list[Record]) -> None:
+        if records:
+            self._lines.append(records)
+            self.touched |= self.catalogue.replay(self._lines)
+
+
+def link(folder: Path, location: str) -> Path:
+    """Return where in the index a distribution is served."""
+    return folder / "packages" / location
+
+
+def metadata(place: Path) -> Path:
+    """Return where the metadata of a served distribution is (PEP 658)."""
+    return place.with_name(f"{place.name}.metadata")
+
+
+def leads_to(place: Path, target: Path) -> bool:
+    """Return whether a link is there and the one that serves this file."""
+    try:
+        return str(place.readlink()) == _relative(place, target)
+    except OSError:
+        return False
+
+
+def sync(folder: Path) -> None:
+    """Force names that were given or taken in a folder to the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _relative(place: Path, target: Path) -> str:
+    # The same in every container and outside: the two folders lie side by side.
+    return f"{_way(place.parent, target.parent)}/{target.name}"
+
+
+@lru_cache(maxsize=256)
+def _way(start: Path, folder: Path) -> str:
+    return os.path.relpath(folder, start)

@@ -1,0 +1,308 @@
+"""A distribution: what its file name and its metadata say, read from an archive we do not trust."""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import hashlib
+import io
+import os
+import re
+import tarfile
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from packaging.metadata import RawMetadata, parse_email
+from packaging.specifiers import SpecifierSet
+from packaging.utils import (
+    InvalidSdistFilename,
+    InvalidWheelFilename,
+    canonicalize_name,
+    parse_sdist_filename,
+    parse_wheel_filename,
+)
+from packaging.version import InvalidVersion, Version
+
+# pypiserver accepts these characters; ".metadata" must fit behind the name on disk.
+_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.!+-]{0,239}", re.ASCII)
+
+METADATA_LIMIT = 4 * 2**20
+"""Bytes that metadata may have."""
+
+# A ZIP file lists its members at its end, and Python holds that list in memory.
+_DIRECTORY_LIMIT = 8 * 2**20
+# The headers of one member of a tar file, such as a long name; Python takes time by the square.
+_HEADER_LIMIT = 2**14
+_FIELDS_LIMIT, _LINES_LIMIT = 100, 10_000
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_TOO_LARGE = "unpacks to far more than its size"
+_TOO_MUCH_METADATA = f"has more than {METADATA_LIMIT // 2**20} MB of metadata"
+
+
+class DistributionError(Exception):
+    """A file is no distribution an index can serve; the message is one sentence that says why."""
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """What the index needs to know of one sdist or wheel.
+
+    Attributes:
+        file: its file name (PEP 427, PEP 625).
+        project: the normalised name (PEP 503).
+        version: the normalised version (PEP 440).
+        sha256: hex digest of the whole file.
+        requires_python: the specifier of its metadata, None if there is none that can be read.
+        metadata: the core metadata that may be served beside it (PEP 658), None if a build could
+            change it: an sdist's counts from version 2.2 on and without dynamic fields (PEP 643).
+    """
+
+    file: str
+    project: str
+    version: str
+    size: int
+    sha256: str
+    requires_python: str | None
+    metadata: bytes | None
+
+
+def parse_name(file: str) -> tuple[str, str]:
+    """Return normalised project and version of a file name.
+
+    Raises:
+        DistributionError: if it is not the name of a wheel, a .tar.gz or a .zip sdist.
+    """
+    if not _FILE_NAME.fullmatch(file):
+        raise DistributionError(
+            f"{_shown(file)} is not the name of a distribution: use at most 240 letters, digits"
+            " or any of . _ + ! -"
+        )
+    try:
+        if file.endswith(".whl"):
+            project, version, _, _ = parse_wheel_filename(file)
+        else:
+            project, version = parse_sdist_filename(file)
+    except (InvalidWheelFilename, InvalidSdistFilename, InvalidVersion):
+        raise DistributionError(
+            f"{file} is not the name of a wheel (PEP 427) or of a .tar.gz or .zip sdist (PEP 625)"
+        ) from None
+    if not is_normalised(project):
+        raise DistributionError(f"{file} does not begin with the name of a project (PEP 508)")
+    return project, str(version)
+
+
+def is_normalised(project: str) -> bool:
+    """Return whether this can be a project's name in a URL (PEP 503)."""
+    return len(project) <= 240 and bool(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", project))
+
+
+def read(path: Path, file: str | None = None) -> Distribution:
+    """Read an archive to its end.
+
+    Args:
+        file: the file name, if it is not that of the path.
+
+    Raises:
+        DistributionError: if the name, the archive or its metadata is not right.
+        OSError: if the disk does not give it.
+    """
+    file = file or path.name
+    project, version = parse_name(file)
+    try:
+        with path.open("rb") as content:
+            size = os.fstat(content.fileno()).st_size
+            sha256 = digests(content, ["sha256"])["sha256"]
+            content.seek(0)
+            limit = 256 * 2**20 + 20 * size
+            if file.endswith(".tar.gz"):
+                metadata = _from_tar(content, limit)
+            else:
+                metadata = _from_zip(content, limit, wheel=file.endswith(".whl"))
+        fields, unread = _parse(metadata)
+    except DistributionError as error:
+        raise DistributionError(f"{file} {error}") from None
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise  # It is the disk, not the file.
+        # Archives made to do harm bring the parsers to raise nearly anything.
+        raise DistributionError(
+            f"{file} is damaged: it cannot be read to its end ({type(error).__name__})"
+        ) from None
+    _check(file, "Name", fields.get("name"), project)
+    _check(file, "Version", fields.get("version"), version)
+    is_static = file.endswith(".whl") or (
+        _at_least_2_2(fields.get("metadata_version", "")) and "dynamic" not in {*fields, *unread}
+    )
+    return Distribution(
+        file=file,
+        project=project,
+        version=version,
+        size=size,
+        sha256=sha256,
+        requires_python=_specifier(fields.get("requires_python")),
+        metadata=metadata if is_static else None,
+    )
+
+
+def digests(content: IO[bytes], algorithms: Iterable[str]) -> dict[str, str]:
+    """Return hex digests of what is left of a file, read once: md5, sha256 or blake2_256."""
+    hashes = {
+        name: hashlib.blake2b(digest_size=32) if name == "blake2_256" else hashlib.new(name)
+        for name in algorithms
+    }
+    while chunk := content.read(2**20):
+        for digest in hashes.values():
+            digest.update(chunk)
+    return {name: digest.hexdigest() for name, digest in hashes.items()}
+
+
+def _from_zip(content: IO[bytes], limit: int, *, wheel: bool) -> bytes:
+    with zipfile.ZipFile(_Packed(content)) as archive:
+        members = archive.infolist()
+        if sum(member.file_size for member in members) > limit:
+            raise DistributionError(_TOO_LARGE)
+        if any(member.compress_type not in _COMPRESSIONS for member in members):
+            raise DistributionError("is compressed by another method than deflate")
+        wanted = r"[^/]+\.dist-info/METADATA" if wheel else "[^/]+/PKG-INFO"
+        found = [member for member in members if re.fullmatch(wanted, member.filename)]
+        if len(found) != 1:
+            name = "*.dist-info/METADATA" if wheel else "*/PKG-INFO"
+            raise DistributionError(f"has {len(found)} files {name} instead of one")
+        if found[0].file_size > METADATA_LIMIT:
+            raise DistributionError(_TOO_MUCH_METADATA)
+        with archive.open(found[0]) as unpacked:
+            metadata = unpacked.read(METADATA_LIMIT)
+        for member in members:
+            with archive.open(member) as unpacked:
+                while unpacked.read(2**20):
+                    pass
+    return metadata
+
+
+class _Packed:
+    """A ZIP file of which only so much is read at once."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
+
+    def read(self, size: int = -1) -> bytes:
+        if size > _DIRECTORY_LIMIT:
+            raise DistributionError("has too many members")
+        return self._file.read(size)
+
+
+class _Unpacked(io.RawIOBase):
+    """What a gzip file unpacks to, of which only so much is read in all and for one member."""
+
+    def __init__(self, packed: gzip.GzipFile, limit: int) -> None:
+        self._packed = packed
+        self._limit = limit
+        self._left = 0
+        self.allow(_HEADER_LIMIT)
+
+    def allow(self, size: int) -> None:
+        """Let so many bytes be read from now on."""
+        self._left = size
+
+    def read(self, size: int = -1) -> bytes:
+        self._left -= size
+        if size < 0 or self._left < 0:
+            raise DistributionError("has a header that is too long")
+        self._check(self._packed.tell() + size)
+        return self._packed.read(size)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        if offset < self._packed.tell():
+            raise DistributionError("has a member that leads back")
+        self._check(offset)
+        return self._packed.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._packed.tell()
+
+    def _check(self, end: int) -> None:
+        if end > self._limit:
+            raise DistributionError(_TOO_LARGE)
+
+
+def _from_tar(content: IO[bytes], limit: int) -> bytes:
+    metadata = None
+    with gzip.GzipFile(fileobj=content) as packed:
+        unpacked = _Unpacked(packed, limit)
+        with tarfile.open(fileobj=unpacked, mode="r:") as archive:
+            while member := archive.next():
+                # tarfile would keep them all in memory.
+                archive.members = []  # type: ignore[attr-defined]
+                archive.pax_headers = {}
+                if re.fullmatch("[^/]+/PKG-INFO", member.name.removeprefix("./")):
+                    if metadata is not None:
+                        raise DistributionError("has more than one file */PKG-INFO")
+                    metadata = _content(archive, member, unpacked)
+                unpacked.allow(_HEADER_LIMIT)
+        # Behind the last member: padding, and the checksum of it all.
+        unpacked.allow(limit)
+        while unpacked.read(2**16):
+            pass
+    if metadata is None:
+        raise DistributionError("has no file */PKG-INFO")
+    return metadata
+
+
+def _content(archive: tarfile.TarFile, member: tarfile.TarInfo, unpacked: _Unpacked) -> bytes:
+    if member.size > METADATA_LIMIT:
+        raise DistributionError(_TOO_MUCH_METADATA)
+    if not member.isreg() or member.issparse():
+        raise DistributionError("has a PKG-INFO that is not a file")
+    unpacked.allow(METADATA_LIMIT + _HEADER_LIMIT)
+    file = archive.extractfile(member)
+    return file.read() if file else b""
+
+
+def _parse(metadata: bytes) -> tuple[RawMetadata, dict[str, list[str]]]:
+    # The description may follow behind an empty line. It is of no use here, and the parser would
+    # look for letters within letters in it.
+    head = re.split(rb"\r?\n\r?\n", metadata, maxsplit=1)[0]
+    # The parser takes time by the square of the number of different fields.
+    names = set(re.findall(rb"(?m)^([^\s:]+):", head))
+    if len(names) > _FIELDS_LIMIT or head.count(b"\n") > _LINES_LIMIT:
+        raise DistributionError("has metadata of too many fields")
+    return parse_email(head)
+
+
+def _check(file: str, field: str, value: str | None, expected: str) -> None:
+    try:
+        same = value is not None and expected == (
+            canonicalize_name(value) if field == "Name" else str(Version(value))
+        )
+    except ValueError:  # no version, or a number of thousands of digits
+        same = False
+    if not same:
+        raise DistributionError(
+            f"{file} has metadata of another {field.lower()}: {field} is"
+            f" {'missing' if value is None else _shown(value)}, the file name says {expected}"
+        )
+
+
+def _specifier(value: str | None) -> str | None:
+    if not value or len(value) > 1000:
+        return None
+    try:
+        specifiers = SpecifierSet(value)
+        specifiers.contains("3.13")  # Only now it reads the numbers.
+    except ValueError:
+        return None
+    return str(specifiers)
+
+
+def _at_least_2_2(version: str) -> bool:
+    match = re.fullmatch(r"([0-9]{1,4})\.([0-9]{1,4})", version)
+    return match is not None and (int(match[1]), int(match[2])) >= (2, 2)
+
+
+def _shown(text: str) -> str:
+    """Return what somebody sent as a message may show it: short, and without control characters."""
+    return ascii(text if len(text) <= 80 else f"{text[:77]}...")

@@ -1,0 +1,518 @@
+"""The index: the folder of pages, links and metadata that a web server serves, from the data.
+
+    pypi_data/                      what must not be lost: distributions, .journal.jsonl
+    pypi_index/                     what is derived from it
+        simple/index.html           the list of projects (index.json: the same by PEP 691)
+        simple/<project>/index.html
+        packages/<location>         a link to the distribution in pypi_data
+        packages/<location>.metadata
+        index.sqlite3               the catalogue
+
+Only what was read to its end gets a link, so nothing else is ever served. Every change is made
+under the lock of the journal: first the data, then the journal, then the index, which therefore
+can catch up with the two after any crash.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Lock
+from typing import Literal
+
+from packaging.utils import canonicalize_name
+
+from . import catalogue, distribution, journal, pages, scan
+from .catalogue import Catalogue, Served
+from .change import UNFINISHED, Change, changing, leads_to, link, metadata, sync
+from .distribution import Distribution, DistributionError
+from .scan import Seen
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], None]
+Standing = Literal["here", "gone", "unknown", "not ready"]
+
+# A file that changed less than these seconds ago may still be written by whoever copies it.
+_STILL_COPIED = 2
+# About so many files are entered at once, while uploads wait.
+_BATCH = 200
+# A file overwritten in place does not change its folder; at the latest then it is noticed.
+_LOOK_AT_LEAST_EVERY = 30
+
+
+class NameTakenError(Exception):
+    """Other bytes have or had that file name; the message says so."""
+
+
+class NotReadyError(Exception):
+    """The index is being made from nothing and does not know yet what it holds."""
+
+
+class Index:
+    """The index of one data folder. Any number of processes may have one at the same time."""
+
+    def __init__(self, data: Path, folder: Path) -> None:
+        # Links lead from one to the other, which must not depend on links on the way.
+        self._data = data.resolve()
+        self._folder = folder.resolve()
+        self._refreshing = Lock()
+        self._checked = False
+        self._left: set[str] = set()
+        self._folders: dict[Path, int] = {}
+        self._taken_in: tuple[int, int] | None = None
+        self._look_again = False
+        self._looked = self._look_took = 0.0
+        self._kept_open: tuple[int, Catalogue] | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where the pages are."""
+        return self._folder
+
+    def add(self, unfinished: Path, new: Distribution, *, by: str) -> None:
+        """Publish a distribution that lies, whole and on the disk, in a file of the data folder.
+
+        The same bytes under the same name are published already: nothing happens.
+
+        Raises:
+            NameTakenError: if the name stands or stood for other bytes.
+            NotReadyError: if the index is being made.
+            OSError: if the disk is full, among others; the distribution then is not published.
+        """
+        target = self._data / new.file
+        with self._change() as change:
+            if not change.catalogue.complete:
+                raise NotReadyError
+            noted = change.catalogue.sha256(new.file)
+            if noted not in (None, new.sha256):
+                raise NameTakenError(f"{new.file} already exists: publish a new version")
+            if change.catalogue.location(new.file):
+                return
+            is_mine = self._link(unfinished, target, new.sha256)
+            try:
+                if is_mine or noted is None:
+                    change.note("upload", [new.file], size=new.size, sha256=new.sha256, by=by)
+            except BaseException:
+                if is_mine:
+                    target.unlink()
+                raise
+            stat = target.stat()
+            seen = Seen(stat.st_size, stat.st_mtime_ns, Path(f"{target}.asc").exists())
+            change.put(new.file, seen, new)
+
+    def sign(self, unfinished: Path, file: str) -> None:
+        """Put a detached signature, `<distribution>.asc`, beside its distribution.
+
+        Raises:
+            NameTakenError: if the distribution has another signature.
+        """
+        with self._change() as change:
+            location = change.catalogue.location(file.removesuffix(".asc"))
+            if location is None:
+                raise NameTakenError(f"{file} signs no distribution of this index")
+            self._link(unfinished, self._data / f"{location}.asc", _sha256(unfinished))
+            change.sign(location)
+
+    def yank(self, project: str, version: str, reason: str, *, by: str) -> list[str]:
+        """Mark a version as not to be chosen (PEP 592); return its file names.
+
+        Raises:
+            NoSuchReleaseError: if there is none.
+        """
+        with self._change() as change:
+            files = [_file(one.location) for one in change.release(project, version)]
+            change.note("yank", files, reason=reason, by=by)
+        return files
+
+    def unyank(self, project: str, version: str, *, by: str) -> list[str]:
+        """Take back a yank; return the version's file names.
+
+        Raises:
+            NoSuchReleaseError: if there is no such version.
+        """
+        with self._change() as change:
+            files = [_file(one.location) for one in change.release(project, version)]
+            change.note("unyank", files, by=by)
+        return files
+
+    def release(self, project: str, version: str) -> list[str]:
+        """Return the file names of a version.
+
+        Raises:
+            NoSuchReleaseError: if there is none.
+        """
+        with self._change() as change:
+            return [_file(one.location) for one in change.release(project, version)]
+
+    def remove(self, project: str, version: str, *, by: str) -> list[str]:
+        """Delete a version for good; return its file names, which never stand for other bytes.
+
+        Raises:
+            NoSuchReleaseError: if there is none.
+        """
+        with self._change() as change:
+            locations = [one.location for one in change.release(project, version)]
+            files = list(map(_file, locations))
+            change.note("remove", files, by=by)
+            for location in locations:
+                change.delete(location)
+        return files
+
+    def standing(self, project: str) -> Standing:
+        """Say what a normalised name is to this index.
+
+        "gone" had files once, or has files that cannot be served. "not ready" cannot be told yet.
+        An unknown name takes as long whatever the index holds, unless files were just put into
+        the data folder by hand: then one of them may bear it.
+        """
+        # First: what is entered between the two looks must not be taken for unknown.
+        is_looked_through = (
+            not self._left and not self._look_again and scan.unchanged(self._folders)
+        )
+        standing = self._standing(project)
+        if standing != "unknown" or is_looked_through or not self._lies_there(project):
+            return standing
+        if not self._refreshing.acquire(blocking=False):
+            return "not ready"
+        try:
+            self._refresh(reread=False, progress=None)
+        finally:
+            self._refreshing.release()
+        return self._standing(project)
+
+    def _lies_there(self, project: str) -> bool:
+        for location in scan.scan(self._data)[0]:
+            file = _file(location)
+            # The name of a wheel ends at its first hyphen, that of an sdist at its last.
+            for name in (file.partition("-")[0], file.rpartition("-")[0]):
+                if canonicalize_name(name) == project:
+                    return True
+        return False
+
+    def _standing(self, project: str) -> Standing:
+        if (self._folder / "simple" / project / pages.HTML).exists():
+            return "here"
+        if project in map(_project, self._left):
+            return "not ready"
+        try:
+            with self._catalogue() as known:
+                if not (self._checked and known.complete):
+                    return "not ready"
+                return "gone" if known.ever_had(project) else "unknown"
+        except sqlite3.DatabaseError:
+            return "not ready"
+
+    def listed(self, project: str) -> list[pages.Listed]:
+        """Return the distributions of a project, by its normalised name."""
+        with self._catalogue() as known:
+            return known.listed(project)
+
+    def counts(self) -> tuple[int, int]:
+        """Return how many distributions are served and of how many projects."""
+        with self._catalogue() as known:
+            return known.counts()
+
+    def follow(self, *, every: float = 1.0, ready: Event | None = None) -> None:
+        """Keep the index current for ever, looking for changes made by hand every so many seconds.
+
+        What is copied into the data folder or deleted from it shows within three seconds.
+
+        Args:
+            ready: set when the index is current for the first time.
+        """
+        trouble = ""
+        while True:
+            try:
+                if self._may_have_changed():
+                    self.refresh()
+                trouble = ""
+                if ready:
+                    ready.set()
+            except Exception as error:
+                # Whatever it is, the next try may do. Once for each trouble, not every second.
+                if repr(error) != trouble:
+                    trouble = repr(error)
+                    log.error("the index does not show the latest changes yet: %s", trouble)
+            # With very many files a look takes a while: at most a third of the time.
+            time.sleep(max(every, 2 * self._look_took))
+
+    def refresh(self, *, reread: bool = False, progress: Progress | None = None) -> None:
+        """Bring the index up to the data and the journal.
+
+        Args:
+            reread: read every distribution again, not only those that look changed.
+            progress: called with how many of how many files to read are done.
+        """
+        with self._refreshing:
+            self._refresh(reread, progress)
+
+    def _refresh(self, reread: bool, progress: Progress | None) -> None:
+        began = time.monotonic()
+        with self._change() as change:
+            is_whole = self._checked and change.catalogue.complete
+        missing = self._mend() if reread or not is_whole else set()
+        with self._change() as change:
+            known = change.catalogue.seen()
+        found, folders = scan.scan(self._data)
+        # The clock of a file system may tick too slowly to tell two changes apart.
+        self._look_again = time.time_ns() - max(folders.values()) < 2 * 10**9
+        todo = [
+            location
+            for location, seen in found.items()
+            if reread or location in missing or known.get(location) != seen
+        ]
+        with self._change() as change:
+            for location in known.keys() - found.keys():
+                if not (self._data / location).exists():
+                    log.warning("%s is gone from pypi_data", location)
+                    change.drop(location)
+        todo.sort(key=lambda location: (_project(location), location))
+        self._look_took = time.monotonic() - began
+        self._left = set()
+        done = 0
+        for batch in _batches(todo):
+            self._enter({location: found[location] for location in batch})
+            done += len(batch)
+            if progress:
+                progress(done, len(todo))
+        with self._change() as change:
+            change.catalogue.set_complete()
+        if reread:
+            self._sweep()
+        self._keep_open()
+        # Last: who finds the folders unchanged takes it that all in them is entered.
+        self._folders = folders
+        self._looked, self._checked = time.monotonic(), True
+
+    def verify(self, progress: Progress | None = None) -> Iterator[str]:
+        """Read every byte again and yield a sentence for each thing that is not as it should be.
+
+        Args:
+            progress: called with how many of how many distributions are done.
+        """
+        with self._catalogue() as known:
+            if not known.complete:
+                yield "the index is not made yet: run make pypi-index"
+                return
+            served, projects = list(known.served()), known.pages()
+            for _, problem in known.problems():
+                yield f"not served: {problem}"
+            for project, fingerprint in sorted(projects.items()):
+                folder = self._folder / "simple" / project
+                files = (
+                    pages.project_page(project, known.listed(project))
+                    if project
+                    else pages.project_list(filter(None, projects))
+                )
+                # What changed since it was listed above is not a difference.
+                if not pages.same(folder, files) and fingerprint == known.pages().get(project):
+                    yield f"pypi_index/simple/{project}: the pages are not what they should be"
+            for stray in self._strays(known):
+                yield f"{stray.relative_to(self._folder.parent)} is no part of the index"
+        locations = {one.location for one in served}
+        for location in sorted(scan.scan(self._data)[0].keys() - locations):
+            with self._catalogue() as known:
+                if location not in known.seen():
+                    yield f"{location} is in pypi_data but not in the index yet"
+        for number, one in enumerate(served, start=1):
+            yield from self._differences(one)
+            if progress:
+                progress(number, len(served))
+
+    def _differences(self, served: Served) -> Iterator[str]:
+        location = served.location
+        try:
+            if _sha256(self._data / location) != served.sha256:
+                yield f"{location} has other bytes than those that were published"
+        except OSError as error:
+            yield f"{location} cannot be read: {error.strerror}"
+        if not self._is_linked(served):
+            yield f"{location} is not served whole: a link or file in pypi_index/packages is wrong"
+        elif served.metadata_sha256 is not None:
+            place = link(self._folder, location)
+            if _sha256(metadata(place)) != served.metadata_sha256:
+                yield f"{location} is served with metadata of another file"
+
+    def _link(self, unfinished: Path, target: Path, digest: str) -> bool:
+        """Give an unfinished file its name; return False if the same bytes have it already."""
+        folder = target.parent
+        is_looked_through = folder.stat().st_mtime_ns == self._folders.get(folder)
+        try:
+            os.link(unfinished, target)
+        except FileExistsError:
+            # Put there by hand, or by an upload that was killed before it had its answer.
+            if _sha256(target) != digest:
+                message = f"{target.name} already exists: publish a new version"
+                raise NameTakenError(message) from None
+            return False
+        if is_looked_through:
+            # No reason to look through it again before an unknown name is passed on.
+            self._folders[folder] = folder.stat().st_mtime_ns
+        try:
+            sync(folder)
+        except BaseException:
+            target.unlink()
+            raise
+        return True
+
+    def _enter(self, batch: dict[str, Seen]) -> None:
+        """Read files and enter what they are."""
+        read: dict[str, Distribution | DistributionError | OSError] = {}
+        for location in batch:
+            try:
+                read[location] = distribution.read(self._data / location)
+            except FileNotFoundError:
+                continue
+            except (DistributionError, OSError) as error:
+                read[location] = error
+        with self._change() as change:
+            for location, result in read.items():
+                try:
+                    stat = (self._data / location).stat()
+                except FileNotFoundError:
+                    continue
+                seen = Seen(stat.st_size, stat.st_mtime_ns, batch[location].signed)
+                age = time.time() - stat.st_mtime
+                if seen != batch[location] or (
+                    isinstance(result, DistributionError) and 0 <= age < _STILL_COPIED
+                ):
+                    # It is being written: the next look tells.
+                    self._left = self._left | {location}
+                elif isinstance(result, Distribution):
+                    change.put(location, seen, result)
+                elif isinstance(result, DistributionError):
+                    change.refuse(location, seen, str(result))
+                elif change.catalogue.location(_file(location)) == location:
+                    log.error("%s cannot be read now: %s", location, result.strerror)
+                else:
+                    problem = f"{location} cannot be read: {result.strerror}"
+                    # Its size and time do not change when it can be read again.
+                    change.refuse(location, Seen(-1, 0, signed=False), problem)
+
+    def _mend(self) -> set[str]:
+        """Have damaged pages written again; return the locations that lack a link or metadata."""
+        with self._change(check=True) as change:
+            (self._folder / UNFINISHED).unlink(missing_ok=True)
+            missing = change.catalogue.not_in_journal()
+            for served in change.catalogue.served():
+                if not self._is_linked(served):
+                    missing.add(served.location)
+            for project, fingerprint in change.catalogue.pages().items():
+                if pages.fingerprint(self._folder / "simple" / project) != fingerprint:
+                    change.touched.add(project)
+        return missing
+
+    def _is_linked(self, served: Served) -> bool:
+        place, target = link(self._folder, served.location), self._data / served.location
+        if not leads_to(place, target):
+            return False
+        if served.signed and not leads_to(_signature(place), _signature(target)):
+            return False
+        try:
+            size = metadata(place).stat().st_size
+        except OSError:
+            size = None
+        return size == served.metadata_size
+
+    def _sweep(self) -> None:
+        """Delete what lies in the index and is no part of it, and write the list of all anew."""
+        with self._change() as change:
+            for path in self._strays(change.catalogue):
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+            change.touched.add("")
+
+    def _strays(self, known: Catalogue) -> Iterator[Path]:
+        projects = known.pages()
+        for path in sorted((self._folder / "simple").iterdir()):
+            if path.name not in (*projects, *pages.NAMES):
+                yield path
+            elif path.is_dir():
+                yield from (page for page in path.iterdir() if page.name not in pages.NAMES)
+        kept = set()
+        for served in known.served():
+            place = link(self._folder, served.location)
+            kept.add(place)
+            if served.signed:
+                kept.add(_signature(place))
+            if served.metadata_sha256 is not None:
+                kept.add(metadata(place))
+        for folder, _, names in os.walk(self._folder / "packages"):
+            yield from (path for name in names if (path := Path(folder, name)) not in kept)
+
+    def _keep_open(self) -> None:
+        """Hold the catalogue open: SQLite takes its time to tidy up after whoever is the last."""
+        number = (self._folder / catalogue.FILE).stat().st_ino
+        if not self._kept_open or self._kept_open[0] != number:
+            self._kept_open = number, Catalogue(self._folder)
+
+    def _may_have_changed(self) -> bool:
+        return (
+            not self._checked
+            or bool(self._left)
+            or self._look_again
+            or time.monotonic() - self._looked > _LOOK_AT_LEAST_EVERY
+            or not (self._folder / catalogue.FILE).exists()
+            or journal.state(self._data) != self._taken_in
+            or not scan.unchanged(self._folders)
+        )
+
+    @contextmanager
+    def _change(self, *, check: bool = False) -> Iterator[Change]:
+        with changing(self._data, self._folder, check=check) as change:
+            yield change
+        self._taken_in = change.taken_in
+
+    @contextmanager
+    def _catalogue(self) -> Iterator[Catalogue]:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        known = Catalogue(self._folder)
+        try:
+            yield known
+        finally:
+            known.close()
+
+
+def _batches(todo: list[str]) -> Iterator[list[str]]:
+    """Yield parts of a list that is sorted by project, with all of a project in one part.
+
+    So no page, while the index is made from nothing, shows some files of a project only.
+    """
+    batch: list[str] = []
+    for _, locations in itertools.groupby(todo, _project):
+        batch += locations
+        if len(batch) >= _BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _project(location: str) -> str:
+    try:
+        return distribution.parse_name(_file(location))[0]
+    except DistributionError:
+        return ""
+
+
+def _signature(path: Path) -> Path:
+    return path.with_name(f"{path.name}.asc")
+
+
+def _file(location: str) -> str:
+    return location.rpartition("/")[2]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return distribution.digests(file, ["sha256"])["sha256"]

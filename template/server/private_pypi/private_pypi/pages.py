@@ -1,0 +1,156 @@
+"""The pages of the Simple API (PEP 503, 691, 700) as files that a web server sends as they are."""
+
+from __future__ import annotations
+
+import gzip
+import html
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import cast
+from urllib.parse import quote
+
+from packaging.version import Version
+from simple_repository import model
+from simple_repository.content_negotiation import Format
+from simple_repository.serializer import serialize
+
+from .journal import TIMESTAMP
+
+HTML, JSON = "index.html", "index.json"
+NAMES = (HTML, JSON, f"{HTML}.gz", f"{JSON}.gz")
+
+# From here on a client on the internet gains more than a second file costs on disk.
+_WORTH_COMPRESSING = 8192
+
+_META = model.Meta(api_version="1.1")
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A distribution as a project page shows it.
+
+    Attributes:
+        location: its path in the data folder, the file name if it is in no subfolder.
+        metadata_sha256: of its core metadata, None if that is not served.
+        uploaded: time in the form of PEP 700.
+        yanked: None, or the reason, which may be empty (PEP 592).
+        signed: whether a detached signature is served beside it.
+    """
+
+    location: str
+    version: str
+    size: int
+    sha256: str
+    requires_python: str | None
+    metadata_sha256: str | None
+    uploaded: str
+    yanked: str | None
+    signed: bool
+
+    def as_file(self) -> model.File:
+        """Return it in the model of the Simple API."""
+        return model.File(
+            filename=self.location.rpartition("/")[2],
+            url=f"../../packages/{quote(self.location)}",
+            hashes={"sha256": self.sha256},
+            requires_python=self.requires_python,
+            dist_info_metadata={"sha256": self.metadata_sha256} if self.metadata_sha256 else None,
+            gpg_sig=self.signed or None,
+            yanked=self.yanked if self.yanked is None else (self.yanked or True),
+            size=self.size,
+            upload_time=datetime.strptime(self.uploaded, TIMESTAMP),
+        )
+
+
+def project_page(project: str, listed: Iterable[Listed]) -> dict[str, bytes]:
+    """Return the files of a project page, by name, oldest version first."""
+    ordered = sorted(listed, key=lambda one: (Version(one.version), one.location))
+    versions = dict.fromkeys(str(Version(one.version)) for one in ordered)
+    page = model.ProjectDetail(
+        meta=_META,
+        name=project,
+        files=tuple(one.as_file() for one in ordered),
+        # In order, where the model has a set: the same page is the same bytes each time.
+        versions=cast("frozenset[str]", tuple(versions)),
+    )
+    # The HTML serializer puts a reason into the attribute as it is.
+    escaped = tuple(
+        replace(file, yanked=html.escape(file.yanked)) if isinstance(file.yanked, str) else file
+        for file in page.files
+    )
+    return _files(page, replace(page, files=escaped))
+
+
+def project_list(projects: Iterable[str]) -> dict[str, bytes]:
+    """Return the files of the list of all projects, by name."""
+    elements = tuple(model.ProjectListElement(project) for project in sorted(projects))
+    page = model.ProjectList(_META, cast("frozenset[model.ProjectListElement]", elements))
+    return _files(page, page)
+
+
+def write(folder: Path, files: dict[str, bytes], unfinished: Path) -> str:
+    """Make a folder's pages be these; return their fingerprint.
+
+    A page whose bytes are the same stays the file it was, and so does its ETag. Each is replaced
+    at once, but none is forced to the disk: who finds another fingerprint after a power failure
+    writes them again.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in NAMES:
+        if name in files:
+            if _content(folder / name) != files[name]:
+                write_atomically(folder / name, files[name], unfinished)
+        else:
+            (folder / name).unlink(missing_ok=True)
+    return fingerprint(folder)
+
+
+def fingerprint(folder: Path) -> str:
+    """Return what is other when a page in this folder was deleted, torn or changed."""
+    marks = []
+    for name in NAMES:
+        try:
+            stat = (folder / name).stat()
+            marks.append(f"{stat.st_size}@{stat.st_mtime_ns}")
+        except OSError:
+            marks.append("-")
+    return " ".join(marks)
+
+
+def same(folder: Path, files: dict[str, bytes]) -> bool:
+    """Return whether a folder's pages are these."""
+    return all(_content(folder / name) == files.get(name) for name in NAMES)
+
+
+def write_atomically(path: Path, content: bytes, unfinished: Path) -> None:
+    """Replace a file at once.
+
+    Args:
+        unfinished: a path of the same file system that nobody else uses at the same time.
+    """
+    unfinished.unlink(missing_ok=True)
+    unfinished.write_bytes(content)
+    unfinished.replace(path)
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def _files(
+    page: model.ProjectDetail | model.ProjectList,
+    page_for_html: model.ProjectDetail | model.ProjectList,
+) -> dict[str, bytes]:
+    files = {
+        HTML: serialize(page_for_html, Format.HTML_V1).encode(),
+        JSON: serialize(page, Format.JSON_V1).encode(),
+    }
+    for name, content in list(files.items()):
+        if len(content) >= _WORTH_COMPRESSING:
+            files[f"{name}.gz"] = gzip.compress(content, mtime=0)
+    return files

@@ -1,0 +1,131 @@
+"""Reads from disk, as the gateway answers them: for make pypi-local, which has no gateway."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from stat import S_ISREG
+
+from packaging.utils import canonicalize_name
+from pypiserver.bottle_wrapper import HTTPResponse, request, static_file
+
+from . import pages
+from .distribution import is_normalised
+from .index import Index
+from .refusals import not_ready, refusal
+
+JSON = "application/vnd.pypi.simple.v1+json"
+HTML = "application/vnd.pypi.simple.v1+html"
+LEGACY = "text/html"
+
+
+def reads(index: Index) -> Callable[[], None]:
+    """Return a hook of bottle that answers what the index has, and lets unknown names pass."""
+    simple, packages = index.folder / "simple", index.folder / "packages"
+
+    def answer() -> None:
+        path = request.environ.get("PATH_INFO", "")
+        if request.method not in ("GET", "HEAD"):
+            return
+        if path.startswith("/packages/"):
+            raise _file(packages, path.removeprefix("/packages/"))
+        if path == "/simple/":
+            raise _page(simple) if (simple / pages.HTML).exists() else not_ready()
+        other = re.fullmatch("/([^/]+)(/|/json)?", path, re.DOTALL)
+        if other and not is_normalised(canonicalize_name(other[1])):
+            raise refusal(404, "That is not the name of a project.")
+        found = re.fullmatch("/simple/([^/]+)(/?)", path, re.DOTALL)
+        if not found:
+            return
+        name, slash = found.groups()
+        normalised = canonicalize_name(name)
+        if not is_normalised(normalised):
+            raise refusal(404, "That is not the name of a project.")
+        if (normalised, "/") != (name, slash):
+            query = f"?{request.query_string}" if request.query_string else ""
+            place = f"../{normalised}/" if slash else f"{normalised}/"
+            raise HTTPResponse(status=301, Location=place + query)
+        standing = index.standing(name)
+        if standing == "here":
+            raise _page(simple / name)
+        if standing == "not ready":
+            raise not_ready()
+        if standing == "gone":
+            # Whoever takes the name on the public index is a stranger.
+            raise refusal(404, f"This index has no files of {name} any more.")
+
+    return answer
+
+
+def content_type(accept: str, asked: str = "") -> str:
+    """Choose between the representations of a page (PEP 691).
+
+    Args:
+        accept: the header of that name.
+        asked: the parameter `format` of the URL, which counts more.
+    """
+    # A plus that nobody encoded is a space.
+    wanted = {asked.replace(" ", "+"): 1.0} if asked else _qualities(accept)
+    best, chosen = 0.0, LEGACY
+    for kind in (JSON, HTML, LEGACY):
+        names = (kind, kind.replace(".v1", ".latest"))
+        quality = max(wanted.get(name, 0.0) for name in names)
+        if quality > best:
+            best, chosen = quality, kind
+    if wanted.get("text/*", wanted.get("*/*", 0.0)) > best:
+        return LEGACY
+    return chosen
+
+
+def _qualities(accept: str) -> dict[str, float]:
+    qualities = {}
+    for entry in accept.lower().split(","):
+        kind, *parameters = (part.strip() for part in entry.split(";"))
+        quality = 1.0
+        for parameter in parameters:
+            if re.fullmatch(r"q=([01](\.[0-9]*)?|\.[0-9]+)?", parameter):
+                quality = float(parameter[2:] or 0)
+        qualities[kind] = quality
+    return qualities
+
+
+def _page(folder: Path) -> HTTPResponse:
+    kind = content_type(request.get_header("Accept", ""), request.query.get("format", ""))
+    name = pages.JSON if kind == JSON else pages.HTML
+    charset = "; charset=utf-8" if kind == LEGACY else ""
+    answer = _unless_known(folder, name, f"{kind}{charset}")
+    answer.set_header("Vary", "Accept")
+    answer.set_header("Cache-Control", "private, no-cache")
+    return answer
+
+
+def _file(folder: Path, location: str) -> HTTPResponse:
+    if any(not part or part.startswith(".") for part in location.split("/")):
+        return refusal(404, "There is no such file.")
+    is_text = location.endswith((".metadata", ".asc"))
+    kind = "text/plain; charset=utf-8" if is_text else "application/octet-stream"
+    answer = _unless_known(folder, location, kind)
+    if answer.status_code < 400:
+        answer.set_header("Cache-Control", "private, max-age=31536000, immutable")
+    return answer
+
+
+def _unless_known(folder: Path, name: str, kind: str) -> HTTPResponse:
+    """Answer with a file, or with 304 if the client has it already (RFC 9110, section 13)."""
+    try:
+        stat = (folder / name).stat()
+    except (OSError, ValueError):
+        return refusal(404, "There is no such file.")
+    if not S_ISREG(stat.st_mode):
+        return refusal(404, "There is no such file.")
+    etag = f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"'
+    known = request.get_header("If-None-Match", "")
+    if etag in re.findall('"[^"]*"', known) or known.strip() == "*":
+        return HTTPResponse(status=304, ETag=etag)
+    if known:
+        # It counts more than a time of whole seconds.
+        request.environ.pop("HTTP_IF_MODIFIED_SINCE", None)
+    answer = static_file(name, root=str(folder), mimetype=kind)
+    answer.set_header("ETag", etag)
+    return answer

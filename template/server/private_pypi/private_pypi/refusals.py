@@ -1,0 +1,60 @@
+"""Answers that refuse: a status and one sentence that says why and what to do."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pypiserver.bottle_wrapper import HTTPError, request
+
+from .distribution import DistributionError
+from .index import NameTakenError, NotReadyError
+from .uploads import FormError, TooLargeError
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def refusals(max_upload: int) -> Iterator[None]:
+    """Turn whatever stops an upload into an answer of one sentence."""
+    try:
+        yield
+    except (FormError, DistributionError) as error:
+        raise refusal(400, str(error)) from None
+    except NameTakenError as error:
+        # twine takes only this one for a file that exists, with the words "already exists".
+        is_twine = "twine" in request.headers.get("User-Agent", "")
+        raise refusal(400 if is_twine else 409, str(error)) from None
+    except TooLargeError:
+        raise refusal(413, too_large(max_upload)) from None
+    except NotReadyError:
+        raise not_ready() from None
+    except (OSError, sqlite3.OperationalError) as error:
+        log.error("a request failed: %s", error)
+        full = (
+            error.errno in (errno.ENOSPC, errno.EDQUOT)
+            if isinstance(error, OSError)
+            else "full" in str(error)
+        )
+        text = "full: free some space on the server" if full else f"not usable: {error}"
+        raise refusal(
+            507 if full else 500, f"The disk of the index is {text}, then send the file again."
+        ) from None
+
+
+def refusal(status: int, sentence: str, **headers: str) -> HTTPError:
+    """Return an answer that says why in its body and, for twine, in its status line."""
+    return HTTPError(f"{status} {sentence}", sentence, **headers)
+
+
+def not_ready() -> HTTPError:
+    """Return the answer to what cannot be told as long as the index is being made."""
+    return refusal(503, "The index is being brought up to date: try again.", **{"Retry-After": "5"})
+
+
+def too_large(max_upload: int) -> str:
+    """Return the sentence for a distribution of more than so many bytes."""
+    return f"The upload is larger than the {max_upload // 2**20} MB this index accepts."

@@ -1,0 +1,159 @@
+"""Uploads as they arrive: files without a name of their own yet, and the form around them."""
+
+from __future__ import annotations
+
+import fcntl
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any, BinaryIO
+
+from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
+from pypiserver.bottle_wrapper import FileUpload, FormsDict
+
+FOLDER = ".uploads"
+"""Unfinished uploads, in the data folder so that a link can finish them. It is on no page."""
+
+FORM = 4 * 2**20
+"""Bytes that a form may have beside the distribution: a long description, mostly."""
+
+_FIELDS = 10_000
+_FIELD_NAME = 100
+_FILES = ("content", "gpg_signature")
+_CHUNK = 2**18
+
+
+class FormError(Exception):
+    """What was sent is no upload form; the message is one sentence that says why."""
+
+
+class TooLargeError(Exception):
+    """A distribution is larger than this index accepts."""
+
+
+def create(folder: Path) -> IO[bytes]:
+    """Open an empty file that is deleted when it is closed and locked until then."""
+    unfinished = tempfile.NamedTemporaryFile(dir=folder)  # noqa: SIM115
+    fcntl.flock(unfinished, fcntl.LOCK_EX)
+    return unfinished
+
+
+def delete_abandoned(folder: Path) -> None:
+    """Delete what processes that are no more have left behind."""
+    for path in folder.iterdir():
+        # Whoever writes it may be done, and have deleted it.
+        with suppress(FileNotFoundError), path.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue  # Somebody is writing it.
+            path.unlink()
+
+
+def read_form(environ: dict[str, Any], folder: Path, max_upload: int) -> FormsDict:
+    """Read an upload form (RFC 7578) from a WSGI request, its files straight to the disk.
+
+    Args:
+        folder: of the unfinished uploads.
+        max_upload: bytes a file may have.
+
+    Returns:
+        Text fields as str and files as bottle's FileUpload, by field name, as bottle itself
+        would; but the memory it takes does not depend on what is sent.
+
+    Raises:
+        FormError: if it is no such form, or one with too much in it.
+        TooLargeError: if a file is too large.
+    """
+    kind, options = parse_options_header(environ.get("CONTENT_TYPE", ""))
+    if kind != "multipart/form-data" or not options.get("boundary"):
+        raise FormError("Send the upload as multipart/form-data, as twine, uv and Poetry do.")
+    form = FormsDict()
+    form.recode_unicode = False
+    length = int(environ.get("CONTENT_LENGTH") or 0)
+    body = _Body(environ["wsgi.input"])
+    try:
+        parser = PushMultipartParser(
+            options["boundary"], content_length=length, max_segment_count=_FIELDS
+        )
+        _fill(form, parser, body, folder, max_upload)
+    except MultipartError as error:
+        close(form)
+        if body.ended and body.received < length:
+            raise FormError("The upload ended early: send it again.") from None
+        raise FormError(f"This is not an upload form: {error.args[0]}.") from None
+    except BaseException:
+        close(form)
+        raise
+    return form
+
+
+class _Body:
+    """The body of a request, which tells whether its client went away in the middle."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.received = 0
+        self.ended = False
+
+    def read(self, size: int) -> bytes:
+        chunk = self._stream.read(size)
+        self.received += len(chunk)
+        self.ended = not chunk
+        return chunk
+
+
+def close(form: FormsDict) -> None:
+    """Delete the files of a form; what was published stays under its own name."""
+    for _, value in form.allitems():
+        if isinstance(value, FileUpload):
+            value.file.close()
+
+
+def _fill(
+    form: FormsDict,
+    parser: PushMultipartParser,
+    body: _Body,
+    folder: Path,
+    max_upload: int,
+) -> None:
+    text = 0
+    for segment, chunks in _segments(parser, body):
+        name = segment.name or ""
+        if len(name) > _FIELD_NAME:
+            raise FormError(
+                f"The form has a field whose name is longer than {_FIELD_NAME} letters."
+            )
+        if name in _FILES and segment.filename is not None:
+            if name in form:
+                raise FormError(f"The form has more than one file {name}.")
+            if not segment.filename.isprintable():
+                raise FormError("The file name has control characters.")
+            unfinished = create(folder)
+            form[name] = FileUpload(unfinished, name, segment.filename)
+            for chunk in chunks:
+                unfinished.write(chunk)
+                if unfinished.tell() > max_upload:
+                    raise TooLargeError
+            unfinished.flush()
+            unfinished.seek(0)
+        else:
+            value = bytearray()
+            for chunk in chunks:
+                value += chunk
+                text += len(chunk)
+                if text > FORM:
+                    raise FormError(f"The form has more than {FORM // 2**20} MB of text.")
+            form[name] = value.decode(errors="replace")
+
+
+def _segments(
+    parser: PushMultipartParser, body: _Body
+) -> Iterator[tuple[MultipartSegment, Iterator[bytes]]]:
+    """Yield each part of a form with an iterator of its content, which must be used up first."""
+    with parser:
+        events = iter(parser.parse_blocking(body.read, _CHUNK))
+        for event in events:
+            if isinstance(event, MultipartSegment):
+                yield event, iter(lambda: next(events), None)

@@ -1,0 +1,613 @@
+"""Killed, or out of disk space, before each single step: nothing torn, nothing lost, all mended."""
+
+from __future__ import annotations
+
+import base64
+import errno
+import io
+import os
+import resource
+import shutil
+import signal
+import sqlite3
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+import quiet_pypiserver  # noqa: F401
+from e2e import crash, wheel
+from private_pypi import accounts
+from private_pypi.app import Gatekeeper, create_app
+from private_pypi.change import NoSuchReleaseError
+from private_pypi.settings import MEBIBYTE, Settings
+
+pytest_plugins = ["cheap_accounts"]
+
+PASSWORD = "correct-horse-battery"
+
+# Calls that only look, or that only let go: they change nothing that a crash could leave behind.
+LOOKS = {
+    *("access", "fstat", "fspath", "getcwd", "getpid", "getuid", "listdir", "lstat", "readlink"),
+    *("scandir", "stat", "pread", "read", "readinto", "readline", "seek", "tell", "fileno"),
+    *("fetchall", "fetchone", "readable", "seekable", "writable", "urandom", "cpu_count", "get"),
+    *(
+        "isatty",
+        "is_dir",
+        "is_file",
+        "is_symlink",
+        "geteuid",
+        "get_terminal_size",
+        "fsdecode",
+        "get_inheritable",
+        "register_at_fork",
+        "_path_normpath",
+    ),
+}
+# Calls that never need space.
+FREES = {
+    "__exit__",
+    "close",
+    "flock",
+    "fchmod",
+    "ftruncate",
+    "remove",
+    "rmdir",
+    "truncate",
+    "unlink",
+}
+
+Work = Callable[[], object]
+
+
+class Steps:
+    """Sees, as a profile function of Python, each step that the process asks of the system.
+
+    A step is a call to C that changes a file, a folder or a database.
+
+    Attributes:
+        names: of the steps so far.
+    """
+
+    def __init__(self, at: int, then: Callable[[str], object], *, need_space: bool = False) -> None:
+        self.names: list[str] = []
+        self._at = at
+        self._then = then
+        self._need_space = need_space
+
+    def __call__(self, frame: FrameType, event: str, called: Any) -> None:
+        if event == "c_call" and self._is_step(frame, called):
+            self.names.append(called.__name__)
+            if len(self.names) == self._at:
+                self._then(called.__name__)
+
+    def _is_step(self, frame: FrameType, called: Any) -> bool:
+        name = called.__name__
+        owner = getattr(called, "__self__", None)
+        module = called.__module__ or type(owner).__module__
+        if name in LOOKS or (self._need_space and name in FREES):
+            return False
+        if name == "mkdir" and Path(frame.f_locals.get("self", "")).is_dir():
+            return False  # It is there already, and nobody minds.
+        if module in ("_io", "io"):
+            if name == "open":
+                return "r" not in frame.f_locals.get("mode", "r")
+            return isinstance(owner, (io.RawIOBase, io.BufferedWriter, io.BufferedRandom))
+        return module in ("posix", "fcntl", "sqlite3", "_sqlite3") and name != "connect"
+
+
+def killed(work: Work, at: int) -> bool:
+    """Do something in a process that is killed before its at-th step; return if it came so far."""
+    return ended(work, lambda: sys.setprofile(Steps(at, lambda _: die()))) == signal.SIGKILL
+
+
+def die() -> None:
+    """End this process as nothing can prevent."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def ended(work: Work, prepare: Work) -> int:
+    """Do something in a process of its own, which did not fail; return the signal it died of."""
+    with warnings.catch_warnings():
+        # Another test's thread may still run. It does not hold what a child needs.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if not child:
+        failed = 1
+        try:
+            prepare()
+            work()
+            sys.setprofile(None)
+            failed = 0
+        except BaseException:
+            sys.setprofile(None)
+            traceback.print_exc()
+        finally:
+            os._exit(failed)
+    _, status = os.waitpid(child, 0)
+    assert not os.WIFEXITED(status) or os.WEXITSTATUS(status) == 0, "see the traceback above"
+    return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+
+
+@contextmanager
+def watched(steps: Steps) -> Iterator[Steps]:
+    """Let steps be seen."""
+    sys.setprofile(steps)
+    try:
+        yield steps
+    finally:
+        sys.setprofile(None)
+
+
+def full(name: str) -> None:
+    """Fail as a step does on a full disk."""
+    if name.startswith("execute"):
+        raise sqlite3.OperationalError("database or disk is full")
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+class Place:
+    """The folders of an index, and the one process at a time that works on them.
+
+    Attributes:
+        published: sha256 of all that must be listed, by location.
+    """
+
+    def __init__(self, settings: Settings, made: Path) -> None:
+        self.settings = settings
+        self.published: dict[str, str] = {}
+        self._made = made
+        self.app: Gatekeeper = self.start()
+
+    def start(self) -> Gatekeeper:
+        """Start as gunicorn does, after whatever happened."""
+        self.app = create_app(self.settings)
+        self.app.index.refresh()
+        return self.app
+
+    def wheel(self, name: str, version: str = "1.0", origin: str = "us") -> Path:
+        """Make a wheel; it is not in the data folder."""
+        folder = self._made / origin
+        folder.mkdir(parents=True, exist_ok=True)
+        return wheel.build(folder, name, version, origin=origin)
+
+    def post(self, path: Path) -> tuple[int, str]:
+        """Send a distribution; return status and sentence of the answer."""
+        body, content_type = crash.form(path.name, path.read_bytes())
+        pair = base64.b64encode(f"alice:{PASSWORD}".encode()).decode()
+        answered: list[str] = []
+        request: dict[str, Any] = {
+            "REQUEST_METHOD": "POST",
+            "PATH_INFO": "/",
+            "SERVER_NAME": "index.example",
+            "SERVER_PORT": "80",
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "CONTENT_TYPE": content_type,
+            "CONTENT_LENGTH": str(len(body)),
+            "HTTP_AUTHORIZATION": f"Basic {pair}",
+            "wsgi.input": io.BytesIO(body),
+            "wsgi.errors": io.StringIO(),
+            "wsgi.url_scheme": "http",
+        }
+        content = self.app(request, lambda status, headers, _=None: answered.append(status))
+        return int(answered[0].split()[0]), b"".join(content).decode()
+
+    def publish(self, path: Path) -> None:
+        """Send a distribution, which must succeed."""
+        answer = self.post(path)
+        assert answer[0] == 200, answer
+
+    def refuses(self, path: Path) -> None:
+        """Send other bytes under a name that is taken, which must be refused."""
+        status, sentence = self.post(self.wheel(*_release(path), origin="another"))
+        assert (status, "already exists" in sentence) == (409, True), sentence
+
+    def note(self, *paths: Path) -> None:
+        """Expect distributions to be listed from now on."""
+        for path in paths:
+            location = path.name
+            if path.is_relative_to(self.settings.data):
+                location = str(path.relative_to(self.settings.data))
+            self.published[location] = crash.digest(path.read_bytes())
+
+    def withdraw(self, name: str, version: str) -> None:
+        """Remove a version that no test looks at any more, so that looking stays fast."""
+        for file in self.app.index.remove(name, version, by="alice"):
+            del self.published[file if file in self.published else f"sub/{file}"]
+
+    def check_served(self) -> None:
+        """What a web server finds now is whole, and all that was published is there."""
+        found = crash.served(self.settings.index)
+        assert self.published.items() <= found.items()
+
+    def check_tidy(self) -> None:
+        """All is listed as it was published, fits together, and nothing else is left."""
+        assert crash.check_tidy(self.settings.data, self.settings.index) == self.published
+        assert list(self.app.index.verify()) == []
+
+    def pages(self) -> dict[str, bytes]:
+        """Return all pages."""
+        simple = self.settings.index / "simple"
+        return {str(page): page.read_bytes() for page in simple.rglob("index.*")}
+
+
+def _release(path: Path) -> tuple[str, str]:
+    project, version, *_ = path.name.split("-")
+    return project, version
+
+
+@pytest.fixture
+def place(tmp_path: Path, auth: Path) -> Place:
+    """The folders of an index that has two projects, one of them with two versions."""
+    accounts.add(auth, "alice", "publisher", PASSWORD)
+    (tmp_path / "pypi_data").mkdir()
+    settings = Settings(
+        data=tmp_path / "pypi_data",
+        index=tmp_path / "pypi_index",
+        auth=auth,
+        gateway=None,
+        host="127.0.0.1",
+        port=8080,
+        redirect=False,
+        public_index=None,
+        max_upload=MEBIBYTE,
+    )
+    place = Place(settings, tmp_path / "made")
+    for name, version in (("first", "1.0"), ("first", "2.0"), ("second", "1.0")):
+        path = place.wheel(name, version)
+        place.publish(path)
+        place.note(path)
+    place.check_tidy()
+    return place
+
+
+def test_the_steps_of_an_upload_are_seen(place: Place) -> None:
+    path = place.wheel("seen")
+
+    with watched(Steps(0, full)) as steps:
+        place.publish(path)
+
+    # Python 3.10 to 3.14 have other names for the same.
+    names = {{"rename": "replace", "remove": "unlink"}.get(name, name) for name in steps.names}
+    assert {
+        "flock",
+        "fsync",
+        "link",
+        "mkdir",
+        "open",
+        "replace",
+        "symlink",
+        "unlink",
+        "write",
+    } < names
+    assert steps.names.count("execute") > 10
+    assert "write" not in steps.names[: steps.names.index("open")]
+
+
+# Killed -------------------------------------------------------------------------------------------
+
+# A change takes at least so many steps. Fewer would mean that they are not seen.
+FEWEST = 25
+MOST = 300
+
+
+@pytest.mark.parametrize("retried", ["the same", "another"])
+@pytest.mark.parametrize("of", ["a new project", "a known project"])
+def test_an_upload_killed_before_any_step_is_whole_or_not_there(
+    place: Place, of: str, retried: str
+) -> None:
+    for at in range(1, MOST):
+        path = (
+            place.wheel(f"new-{at}") if of == "a new project" else place.wheel("first", f"3.{at}")
+        )
+        was_killed = killed(partial(place.publish, path), at)
+        place.check_served()
+
+        place.start()
+        found = crash.served(place.settings.index)
+        assert was_killed or path.name in found
+        if path.name in found:
+            place.note(path)
+        place.check_tidy()
+
+        if retried == "another" and path.name not in found:
+            path = place.wheel(*_release(path), origin="somebody else")
+        elif retried == "another":
+            place.refuses(path)
+        place.publish(path)
+        place.note(path)
+        if retried == "the same":
+            place.refuses(path)
+        if not was_killed:
+            place.check_tidy()
+            assert at > FEWEST
+            return
+        place.withdraw(*_release(path))
+    pytest.fail("it never came to its end")
+
+
+def test_an_upload_killed_in_the_middle_of_a_write_is_whole_or_not_there(place: Place) -> None:
+    """The kernel kills who writes beyond a limit, after it has written up to that limit."""
+
+    def limit(size: int) -> None:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+
+    journal = place.settings.data / ".journal.jsonl"
+    with journal.open("a") as file:
+        # Larger than the database, so that the limit can lie in its last line alone.
+        file.write(f"{'old' * 10_000}\n" * 30)
+    torn = 0
+    for at, size in enumerate([*range(1, 2000, 37), *range(2000, 80000, 1900)]):
+        path = place.wheel(f"new-{at}")
+        if at % 2:
+            size = journal.stat().st_size + 3 * at
+        died_of = ended(partial(place.publish, path), partial(limit, size))
+        assert died_of in (0, signal.SIGXFSZ)
+        torn += not journal.read_bytes().endswith(b"\n")
+        place.check_served()
+
+        place.start()
+        found = crash.served(place.settings.index)
+        assert died_of or path.name in found
+        if path.name in found:
+            place.note(path)
+        place.publish(path)
+        place.note(path)
+        place.check_tidy()
+        place.withdraw(f"new-{at}", "1.0")
+    assert torn > 10
+
+
+def test_a_start_killed_before_any_step_mends_what_a_killed_upload_left(place: Place) -> None:
+    for at in range(1, MOST):
+        path = place.wheel(f"new-{at}")
+        assert killed(partial(place.publish, path), 21 + at % 50)
+        was_killed = killed(place.start, at)
+        place.check_served()
+
+        place.start()
+        place.publish(path)
+        place.note(path)
+        place.check_tidy()
+        if not was_killed:
+            assert at > FEWEST
+            return
+        place.withdraw(*_release(path))
+    pytest.fail("it never came to its end")
+
+
+@pytest.mark.parametrize("action", ["yank", "unyank"])
+def test_a_yank_killed_before_any_step_has_happened_or_not(place: Place, action: str) -> None:
+    def run() -> object:
+        if action == "yank":
+            return place.app.index.yank("first", "1.0", "broken", by="alice")
+        return place.app.index.unyank("first", "1.0", by="alice")
+
+    def yanked() -> str | None:
+        (one,) = (one for one in place.app.index.listed("first") if one.version == "1.0")
+        return one.yanked
+
+    before, after = (None, "broken") if action == "yank" else ("broken", None)
+    for at in range(1, MOST):
+        if before is None:
+            place.app.index.unyank("first", "1.0", by="alice")
+        else:
+            place.app.index.yank("first", "1.0", before, by="alice")
+        assert yanked() == before
+
+        was_killed = killed(run, at)
+        place.check_served()
+
+        place.start()
+        assert yanked() in ((before, after) if was_killed else (after,))
+        place.check_tidy()
+        run()
+        assert yanked() == after
+        place.check_tidy()
+        if not was_killed:
+            assert at > FEWEST
+            return
+    pytest.fail("it never came to its end")
+
+
+@pytest.mark.parametrize("is_last", [True, False])
+def test_a_removal_killed_before_any_step_can_be_done_again(place: Place, is_last: bool) -> None:
+    for at in range(1, MOST):
+        name = f"new-{at}" if is_last else "first"
+        version = f"3.{at}"
+        path = place.wheel(name, version)
+        place.publish(path)
+
+        was_killed = killed(partial(place.app.index.remove, name, version, by="alice"), at)
+        place.check_served()
+
+        place.start()
+        if path.name in crash.served(place.settings.index):
+            assert was_killed
+            assert place.app.index.remove(name, version, by="alice") == [path.name]
+        with pytest.raises(NoSuchReleaseError):
+            place.app.index.release(name, version)
+        place.refuses(path)
+        place.check_tidy()
+        if not was_killed:
+            assert at > FEWEST
+            return
+    pytest.fail("it never came to its end")
+
+
+def by_hand(place: Place, at: int) -> list[Path]:
+    """Copy and delete what somebody might; return what is to be listed then."""
+    data = place.settings.data
+    (data / "sub").mkdir(exist_ok=True)
+    copied = [
+        Path(shutil.copy(place.wheel(f"copied-{at}"), data)),
+        Path(shutil.copy(place.wheel(f"copied-{at}", "2.0"), data / "sub")),
+        Path(shutil.copy(place.wheel("second", f"3.{at}"), data)),
+    ]
+    (data / f"{copied[0].name}.asc").write_text("signed\n")
+    gone = data / place.wheel("second", f"3.{at - 1}").name
+    gone.unlink(missing_ok=True)
+    place.published.pop(gone.name, None)
+    return copied
+
+
+def test_a_look_at_what_was_copied_killed_before_any_step_is_made_again(place: Place) -> None:
+    for at in range(1, MOST):
+        copied = by_hand(place, at)
+        was_killed = killed(place.app.index.refresh, at)
+
+        place.start()
+        place.note(*copied)
+        place.check_tidy()
+        if not was_killed:
+            assert at > FEWEST
+            return
+        place.withdraw(f"copied-{at}", "1.0")
+        place.withdraw(f"copied-{at}", "2.0")
+    pytest.fail("it never came to its end")
+
+
+@pytest.mark.parametrize("way", ["from nothing", "in place"])
+def test_a_rebuild_killed_before_any_step_ends_at_the_next_start(place: Place, way: str) -> None:
+    pages = place.pages()
+    for at in range(1, MOST):
+        if way == "from nothing":
+            shutil.rmtree(place.settings.index)
+        was_killed = killed(partial(place.app.index.refresh, reread=way == "in place"), at)
+        found = crash.served(place.settings.index)
+        assert found.items() <= place.published.items()
+        if way == "in place":
+            assert found == place.published
+
+        place.start()
+        place.check_tidy()
+        assert place.pages() == pages
+        if not was_killed:
+            assert at > FEWEST
+            return
+    pytest.fail("it never came to its end")
+
+
+# Full ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("of", ["a new project", "a known project"])
+def test_an_upload_that_finds_the_disk_full_at_any_step_is_answered_507(
+    place: Place, of: str
+) -> None:
+    for at in range(1, MOST):
+        path = (
+            place.wheel(f"new-{at}") if of == "a new project" else place.wheel("first", f"3.{at}")
+        )
+        with watched(Steps(at, full, need_space=True)) as steps:
+            answer = place.post(path)
+        is_full = len(steps.names) >= at
+        if is_full:
+            sentence = "The disk of the index is full: free some space on the server, then send"
+            assert answer == (507, f"{sentence} the file again.\n"), steps.names[-1]
+        place.check_served()
+        assert list((place.settings.data / ".uploads").iterdir()) == []
+        if at % 2:
+            # The background thread looks.
+            place.app.index.refresh()
+
+        place.publish(path)
+        place.note(path)
+        place.refuses(path)
+        place.check_tidy()
+        if not is_full:
+            assert at > FEWEST
+            return
+        place.withdraw(*_release(path))
+    pytest.fail("it never came to its end")
+
+
+CHANGES: dict[str, Callable[[Place, int], object]] = {
+    "yank": lambda place, at: place.app.index.yank("first", "1.0", f"bad {at}", by="alice"),
+    "unyank": lambda place, at: place.app.index.unyank("first", "1.0", by="alice"),
+    "remove": lambda place, at: place.app.index.remove("second", f"2.{at}", by="alice"),
+    "rebuild": lambda place, at: place.app.index.refresh(reread=True),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_that_finds_the_disk_full_at_any_step_can_be_made_again(
+    place: Place, change: str
+) -> None:
+    for at in range(1, MOST):
+        place.publish(place.wheel("second", f"2.{at}"))
+        is_full = False
+        with watched(Steps(at, full, need_space=True)) as steps:
+            try:
+                CHANGES[change](place, at)
+            except (OSError, sqlite3.OperationalError):
+                is_full = True
+        assert is_full == (len(steps.names) >= at), steps.names[-1]
+        place.check_served()
+
+        if is_full:
+            try:
+                CHANGES[change](place, at)
+            except NoSuchReleaseError:
+                # Only to tell of the removal was too much.
+                assert change == "remove"
+        if change != "remove":
+            place.app.index.remove("second", f"2.{at}", by="alice")
+        place.check_tidy()
+        (listed, *_) = place.app.index.listed("first")
+        assert listed.yanked == (f"bad {at}" if change == "yank" else None)
+        if not is_full:
+            assert at > 10
+            return
+    pytest.fail("it never came to its end")
+
+
+def test_a_look_that_finds_the_disk_full_at_any_step_is_made_again(place: Place) -> None:
+    for at in range(1, MOST):
+        copied = by_hand(place, at)
+        is_full = False
+        with watched(Steps(at, full, need_space=True)) as steps:
+            try:
+                place.app.index.refresh()
+            except (OSError, sqlite3.OperationalError):
+                is_full = True
+        assert is_full == (len(steps.names) >= at), steps.names[-1]
+
+        place.app.index.refresh()
+        place.note(*copied)
+        place.check_tidy()
+        if not is_full:
+            assert at > FEWEST
+            return
+        place.withdraw(f"copied-{at}", "1.0")
+        place.withdraw(f"copied-{at}", "2.0")
+    pytest.fail("it never came to its end")
+
+
+def test_an_index_made_on_a_full_disk_is_made_when_there_is_space(place: Place) -> None:
+    pages = place.pages()
+    for at in range(1, MOST):
+        shutil.rmtree(place.settings.index)
+        is_full = False
+        with watched(Steps(at, full, need_space=True)) as steps:
+            try:
+                place.start()
+            except (OSError, sqlite3.OperationalError):
+                is_full = True
+        assert is_full == (len(steps.names) >= at), steps.names[-1]
+        assert crash.served(place.settings.index).items() <= place.published.items()
+
+        place.app.index.refresh()
+        place.check_tidy()
+        assert place.pages() == pages
+        if not is_full:
+            assert at > FEWEST
+            return

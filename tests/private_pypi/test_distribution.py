@@ -1,0 +1,823 @@
+"""What the name of a distribution and its archive say, and how little an archive can do to us."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import re
+import signal
+import struct
+import tarfile
+import tracemalloc
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from private_pypi import distribution
+from private_pypi.distribution import Distribution, DistributionError
+
+METADATA = "Metadata-Version: 2.1\nName: my.Lib\nVersion: 1.0.0\n\nA description.\n"
+WHEEL = "my_lib-1.0.0-py3-none-any.whl"
+SDIST = "my_lib-1.0.0.tar.gz"
+ZIP = "my_lib-1.0.0.zip"
+MB = 2**20
+
+Write = Callable[..., Path]
+
+# More than this an archive may not take, whatever is in it.
+BOUND = 48 * MB
+
+
+def headers(*more: str, version: str = "2.1") -> str:
+    """Return metadata of my.Lib 1.0.0 with more lines."""
+    lines = [f"Metadata-Version: {version}", "Name: my.Lib", "Version: 1.0.0", *more]
+    return "".join(f"{line}\n" for line in lines) + "\n"
+
+
+def write_wheel(folder: Path, metadata: bytes | str = METADATA, name: str = WHEEL) -> Path:
+    """Write a wheel of my.Lib 1.0.0."""
+    path = folder / name
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("my_lib/__init__.py", "X = 1\n" * 100)
+        archive.writestr("my_lib-1.0.0.dist-info/METADATA", metadata)
+        archive.writestr("my_lib-1.0.0.dist-info/WHEEL", "Wheel-Version: 1.0\n")
+    return path
+
+
+def write_zip(folder: Path, metadata: str = METADATA) -> Path:
+    """Write a .zip sdist of my.Lib 1.0.0."""
+    path = folder / ZIP
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("my_lib-1.0.0/PKG-INFO", metadata)
+        archive.writestr("my_lib-1.0.0/my_lib.egg-info/PKG-INFO", "not this one")
+    return path
+
+
+def write_sdist(folder: Path, metadata: bytes | str = METADATA, name: str = SDIST) -> Path:
+    """Write a .tar.gz sdist of my.Lib 1.0.0, as setuptools would: with a second PKG-INFO below."""
+    members = [
+        ("my_lib-1.0.0/PKG-INFO", metadata),
+        ("my_lib-1.0.0/setup.py", "x = 1\n" * 1000),
+        ("my_lib-1.0.0/src/my_lib.egg-info/PKG-INFO", "not this one"),
+    ]
+    return write_tar(folder / name, b"".join(member(path, text) for path, text in members))
+
+
+def member(name: str, content: bytes | str = b"", kind: bytes = tarfile.REGTYPE) -> bytes:
+    """Return a member of a tar file as it stands in it."""
+    content = content.encode() if isinstance(content, str) else content
+    info = tarfile.TarInfo(name)
+    info.type, info.size = kind, len(content)
+    return info.tobuf(tarfile.USTAR_FORMAT) + content + bytes(-len(content) % 512)
+
+
+def write_tar(path: Path, members: bytes) -> Path:
+    """Write a .tar.gz of such members."""
+    path.write_bytes(gzip.compress(members + bytes(1024), compresslevel=1, mtime=0))
+    return path
+
+
+def pax(number: int) -> bytes:
+    """Return the records of a pax header of 200 KB whose keys no other has."""
+    keys = (f"{number}.{key}".ljust(993, "k") for key in range(200))
+    return b"".join(f"1001 {key}=x\n".encode() for key in keys)
+
+
+def refused(path: Path) -> str:
+    """Return the sentence with which a file is refused."""
+    with pytest.raises(DistributionError) as error:
+        distribution.read(path)
+    sentence = str(error.value)
+    assert sentence.startswith(path.name)
+    assert "\n" not in sentence
+    assert sentence.isprintable()
+    assert len(sentence) < 400
+    return sentence
+
+
+def read_or_refused(path: Path) -> Distribution | None:
+    """Return what a file is, or None if it is refused in a printable sentence."""
+    try:
+        return distribution.read(path)
+    except DistributionError as error:
+        sentence = str(error)
+    assert sentence.isprintable()
+    return None
+
+
+class TooSlowError(BaseException):
+    """Something took too long; `except Exception` does not hide it."""
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Stop what takes longer, such as an endless loop."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise TooSlowError
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@contextmanager
+def bounded(limit: int = BOUND) -> Iterator[None]:
+    """Fail if more memory was taken at once, and stop soon after it was."""
+    tracemalloc.start()
+
+    def look(number: int, frame: FrameType | None) -> None:
+        if tracemalloc.get_traced_memory()[1] > limit:
+            raise TooSlowError
+
+    before = signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
+    try:
+        yield
+        peak = tracemalloc.get_traced_memory()[1]
+    except TooSlowError:
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        tracemalloc.stop()
+    assert peak < limit, f"it took {peak // MB} MB"
+
+
+# Names --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("file", "project", "version"),
+    [
+        ("my_lib-1.0.0-py3-none-any.whl", "my-lib", "1.0.0"),
+        ("My.Lib-1.0.0-py3-none-any.whl", "my-lib", "1.0.0"),
+        ("my_lib-1.0.0-1build-cp313-cp313-manylinux_2_28_x86_64.whl", "my-lib", "1.0.0"),
+        ("my_lib-1.0.0-py2.py3-none-any.whl", "my-lib", "1.0.0"),
+        ("my_lib-1.0+ubuntu.1-py3-none-any.whl", "my-lib", "1.0+ubuntu.1"),
+        ("my_lib-1.0+Ubuntu_1-py3-none-any.whl", "my-lib", "1.0+ubuntu.1"),
+        ("my_lib-1!2.0-py3-none-any.whl", "my-lib", "1!2.0"),
+        ("my_lib-1.0.dev1-py3-none-any.whl", "my-lib", "1.0.dev1"),
+        ("my_lib-1.0RC1-py3-none-any.whl", "my-lib", "1.0rc1"),
+        ("my_lib-v1.0.alpha.1-py3-none-any.whl", "my-lib", "1.0a1"),
+        ("my_lib-1.0.tar.gz", "my-lib", "1.0"),
+        ("my_lib-01.00.tar.gz", "my-lib", "1.0"),
+        ("my_lib-1.0.zip", "my-lib", "1.0"),
+        ("my-lib-1.0.tar.gz", "my-lib", "1.0"),
+        ("My.Private-Lib_x-1.0.tar.gz", "my-private-lib-x", "1.0"),
+        ("lib-3d-tools-1.0.tar.gz", "lib-3d-tools", "1.0"),
+        ("lib-3-1.0.tar.gz", "lib-3", "1.0"),
+        ("2captcha-1.0.tar.gz", "2captcha", "1.0"),
+        ("my_lib-1.0+local.5.tar.gz", "my-lib", "1.0+local.5"),
+        ("my_lib-1.0.post1.tar.gz", "my-lib", "1.0.post1"),
+        (f"{'a' * 228}-1.0.tar.gz", "a" * 228, "1.0"),
+    ],
+)
+def test_a_name_says_project_and_version_in_their_normalised_forms(
+    file: str, project: str, version: str
+) -> None:
+    assert distribution.parse_name(file) == (project, version)
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "",
+        "README.txt",
+        "my_lib.whl",
+        "my_lib-1.0.whl",
+        "my_lib-1.0-py3-none.whl",
+        "my_lib-1.0-x-py3-none-any.whl",
+        "my_lib-1.0-1-2-py3-none-any.whl",
+        "my_lib-latest-py3-none-any.whl",
+        "my__lib-1.0-py3-none-any.whl",
+        "my_lib-1.0-py3-none-any.WHL",
+        "my_lib-1.0-py3.11.egg",
+        "my_lib-1.0.egg",
+        "my_lib-1.0.tar.bz2",
+        "my_lib-1.0.tar.xz",
+        "my_lib-1.0.tgz",
+        "my_lib-1.0.exe",
+        "my_lib-1.0.tar.gz.asc",
+        "my_lib-1.0-py3-none-any.whl.metadata",
+        "my_lib-1.0-2.tar.gz.part",
+        "my_lib-latest.tar.gz",
+        "my_lib.tar.gz",
+        "-1.0.tar.gz",
+        "_lib-1.0.tar.gz",
+        "lib_-1.0.tar.gz",
+        ".my_lib-1.0.tar.gz",
+        "my lib-1.0.tar.gz",
+        "my_lib-1.0.tar.gz\n",
+        "my_lib-1.0-py3-none-any.whl\n",
+        "../my_lib-1.0.tar.gz",
+        "a/my_lib-1.0.tar.gz",
+        "a\\my_lib-1.0.tar.gz",
+        "mÿ_lib-1.0.tar.gz",
+        "my_lib-1.0²-py3-none-any.whl",
+        "my_lib-٣.0-py3-none-any.whl",
+        'my_lib-1.0"><script>-py3-none-any.whl',
+        "my_lib-1.0-py3-none-any\0.whl",
+        f"{'a' * 230}-1.0.tar.gz",
+    ],
+)
+def test_what_is_no_name_of_a_wheel_or_an_sdist_is_refused_in_a_printable_sentence(
+    file: str,
+) -> None:
+    with pytest.raises(DistributionError) as error:
+        distribution.parse_name(file)
+
+    assert str(error.value).isprintable()
+    assert str(error.value).isascii()
+    assert len(str(error.value)) < 400
+
+
+@given(
+    st.one_of(
+        st.text(max_size=60),
+        st.from_regex(r"[A-Za-z0-9_.+!-]{1,40}\.(whl|tar\.gz|zip)", fullmatch=True),
+        st.from_regex(r"[a-z_.-]{1,9}-[0-9a-z!+.-]{1,12}(-py3-none-any)?\.whl", fullmatch=True),
+    )
+)
+def test_any_name_is_refused_or_says_a_project_and_version_that_fit_into_a_url(file: str) -> None:
+    try:
+        project, version = distribution.parse_name(file)
+    except DistributionError as error:
+        sentence = str(error)
+    else:
+        sentence = ""
+        assert distribution.is_normalised(project)
+        assert re.fullmatch(r"[a-z0-9.!+]+", version)
+        assert "/" not in file
+    assert not sentence or sentence.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("my-lib", True),
+        ("3d", True),
+        ("my.lib", False),
+        ("My-lib", False),
+        ("my--lib", False),
+        ("-my", False),
+        ("my-", False),
+        ("", False),
+        ("..", False),
+        ("my-lib\n", False),
+        ("m²", False),
+    ],
+)
+def test_only_normalised_names_are_names_in_a_url(name: str, expected: bool) -> None:
+    assert distribution.is_normalised(name) is expected
+
+
+# Reading ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("write", [write_wheel, write_zip, write_sdist])
+def test_every_kind_of_distribution_is_read(tmp_path: Path, write: Write) -> None:
+    path = write(tmp_path)
+
+    read = distribution.read(path)
+
+    assert (read.file, read.project, read.version) == (path.name, "my-lib", "1.0.0")
+    assert read.size == len(path.read_bytes())
+    assert read.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert read.requires_python is None
+
+
+def test_an_unfinished_upload_is_read_under_the_name_it_will_have(tmp_path: Path) -> None:
+    unfinished = write_wheel(tmp_path).rename(tmp_path / "tmp1234")
+
+    assert distribution.read(unfinished, WHEEL).file == WHEEL
+
+
+def test_an_old_sdist_with_dots_at_the_start_of_its_members_is_read(tmp_path: Path) -> None:
+    path = write_tar(tmp_path / SDIST, member("./my_lib-1.0.0/PKG-INFO", METADATA))
+
+    assert distribution.read(path).project == "my-lib"
+
+
+def test_an_sdist_with_long_names_of_every_kind_is_read(tmp_path: Path) -> None:
+    for kind in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+        with tarfile.open(tmp_path / SDIST, "w:gz", format=kind) as archive:
+            for name in ("my_lib-1.0.0/PKG-INFO", f"my_lib-1.0.0/{'ü/' * 500}x.py"):
+                info = tarfile.TarInfo(name)
+                info.size = len(METADATA)
+                archive.addfile(info, io.BytesIO(METADATA.encode()))
+
+        assert distribution.read(tmp_path / SDIST).version == "1.0.0"
+
+
+@pytest.mark.parametrize("write", [write_wheel, write_sdist])
+@pytest.mark.parametrize("size", [1, 100_000, 3 * MB])
+def test_a_long_description_is_no_reason_to_refuse(tmp_path: Path, write: Write, size: int) -> None:
+    path = write(tmp_path, headers(version="2.2") + "x" * size)
+
+    assert distribution.read(path).metadata == (headers(version="2.2") + "x" * size).encode()
+
+
+@pytest.mark.parametrize("name", ["my.Lib", "my-lib", "My_Lib", "MY.LIB", "my__lib", "my-_.lib"])
+def test_the_name_in_the_metadata_may_be_written_otherwise(tmp_path: Path, name: str) -> None:
+    path = write_wheel(tmp_path, METADATA.replace("my.Lib", name))
+
+    assert distribution.read(path).project == "my-lib"
+
+
+def test_the_version_in_the_metadata_may_be_written_otherwise(tmp_path: Path) -> None:
+    text = METADATA.replace("1.0.0", "1.0.0+Ubuntu-1")
+    path = write_wheel(tmp_path, text, "my_lib-1.0.0+ubuntu.1-py3-none-any.whl")
+
+    assert distribution.read(path).version == "1.0.0+ubuntu.1"
+
+
+@pytest.mark.parametrize("write", [write_wheel, write_zip, write_sdist])
+@pytest.mark.parametrize(
+    ("line", "field"),
+    [
+        ("Name: other", "Name is 'other', the file name says my-lib"),
+        ("Version: 1.0.1", "Version is '1.0.1', the file name says 1.0.0"),
+        ("Version: 1.0", "Version is '1.0', the file name says 1.0.0"),
+        ("Version: latest", "Version is 'latest', the file name says 1.0.0"),
+        ("Nome: my.Lib", "Name is missing, the file name says my-lib"),
+    ],
+)
+def test_metadata_of_another_name_or_version_is_refused_with_both(
+    tmp_path: Path, write: Write, line: str, field: str
+) -> None:
+    first = "Version" if line.startswith("Version") else "Name"
+    text = re.sub(f"(?m)^{first}: .*$", line, METADATA)
+
+    assert field in refused(write(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    "value", ["x" * 10**6, "\x1b[2Jy", "y\xa0\u202e", "=?utf8?q?y=00?=", "9" * 5000, "1." * 9000]
+)
+@pytest.mark.parametrize("field", ["Name", "Version"])
+def test_a_value_made_to_do_harm_is_shown_short_and_without_control_characters(
+    tmp_path: Path, field: str, value: str
+) -> None:
+    text = re.sub(f"(?m)^{field}: .*$", f"{field}: {value}", METADATA)
+
+    assert f"another {field.lower()}" in refused(write_wheel(tmp_path, text))
+
+
+@pytest.mark.parametrize("field", ["Name", "Version"])
+def test_a_field_that_stands_there_twice_is_refused(tmp_path: Path, field: str) -> None:
+    more = {"Name": "Name: other", "Version": "Version: 1.0.0"}[field]
+
+    assert f"another {field.lower()}" in refused(write_wheel(tmp_path, headers(more)))
+
+
+@given(st.one_of(st.binary(max_size=200), st.text(max_size=100).map(str.encode)), st.booleans())
+@example(b"Content-Type: multipart/mixed; boundary=x\n\n--x\n\n--x--\n", True)
+@example(b"Content-Transfer-Encoding: base64\n\n!", True)
+@example(b"Name: =?utf-8?b?\xff?=\n", True)
+@example(b"Requires-Python: >=" + b"9" * 5000 + b"\n", True)
+@example(b"Metadata-Version: \xff\n", False)
+def test_no_metadata_brings_anything_but_a_sentence(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes, continued: bool
+) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    start = headers().strip().encode() + b"\n" if continued else b""
+    path = write_wheel(folder, start + content)
+
+    read_or_refused(path)
+
+
+# Static metadata ----------------------------------------------------------------------------------
+
+
+def test_the_metadata_of_a_wheel_is_served_byte_for_byte(tmp_path: Path) -> None:
+    text = METADATA.replace("\n", "\r\n").encode() + b"\xff\0"
+
+    assert distribution.read(write_wheel(tmp_path, text)).metadata == text
+
+
+@pytest.mark.parametrize("write", [write_sdist, write_zip])
+@pytest.mark.parametrize("version", ["2.2", "2.3", "2.4", "2.10", "3.0"])
+def test_an_sdist_with_static_metadata_has_it_served(
+    tmp_path: Path, write: Write, version: str
+) -> None:
+    path = write(tmp_path, headers(version=version))
+
+    assert distribution.read(path).metadata == headers(version=version).encode()
+
+
+@pytest.mark.parametrize("write", [write_sdist, write_zip])
+@pytest.mark.parametrize(
+    "text",
+    [
+        headers(),
+        headers(version="1.2"),
+        headers(version="2.1"),
+        headers(version="two"),
+        headers(version="2.2x"),
+        headers(version="٢.٢"),
+        headers("Dynamic: Requires-Dist", version="2.2"),
+        headers("dynamic: Version", "Dynamic: Requires-Python", version="2.4"),
+        headers("DYNAMIC:", version="2.4"),
+        headers("Metadata-Version: 2.4", version="2.4"),
+        headers(version="2.4").removeprefix("Metadata-Version: 2.4\n"),
+    ],
+)
+def test_metadata_of_an_sdist_that_a_build_could_change_is_not_served(
+    tmp_path: Path, write: Write, text: str
+) -> None:
+    assert distribution.read(write(tmp_path, text)).metadata is None
+
+
+def test_a_dynamic_field_that_cannot_be_decoded_is_dynamic_all_the_same(tmp_path: Path) -> None:
+    text = headers("Dynamic: Requires-Dist", version="2.2").encode()
+    path = write_sdist(tmp_path, text.replace(b"Dynamic: ", b"Dynamic: \xff"))
+
+    assert distribution.read(path).metadata is None
+
+
+# Requires-Python ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (">=3.10", {">=3.10"}),
+        ("  >= 3.10 , <4 ", {">=3.10", "<4"}),
+        ("!=3.0.*,>=2.7", {"!=3.0.*", ">=2.7"}),
+        ("~=3.10", {"~=3.10"}),
+    ],
+)
+@pytest.mark.parametrize("write", [write_wheel, write_sdist])
+def test_a_specifier_is_taken_from_the_metadata(
+    tmp_path: Path, write: Write, line: str, expected: set[str]
+) -> None:
+    read = distribution.read(write(tmp_path, headers(f"Requires-Python: {line}")))
+
+    assert read.requires_python is not None
+    assert set(read.requires_python.split(",")) == expected
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [],
+        ["Requires-Python:"],
+        ["Requires-Python: 3.10 or newer"],
+        ["Requires-Python: >=3.10.x"],
+        ['Requires-Python: >=3"><script>'],
+        ["Requires-Python: >=3.10", "Requires-Python: >=3.11"],
+        [f"Requires-Python: >={'9' * 5000}"],
+    ],
+)
+def test_a_specifier_that_cannot_be_read_is_left_out(tmp_path: Path, lines: list[str]) -> None:
+    read = distribution.read(write_wheel(tmp_path, headers(*lines)))
+
+    assert read.requires_python is None
+    assert read.project == "my-lib"
+
+
+# Damage -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("write", [write_wheel, write_zip, write_sdist])
+def test_what_is_truncated_anywhere_is_refused(tmp_path: Path, write: Write) -> None:
+    path = write(tmp_path)
+    whole = path.read_bytes()
+
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        refused(path)
+
+
+def test_a_tar_that_ends_early_inside_of_whole_gzip_is_refused(tmp_path: Path) -> None:
+    members = member("my_lib-1.0.0/PKG-INFO", METADATA) + member("my_lib-1.0.0/x", bytes(5000))
+
+    for length in (100, 600, 2000, 4000):
+        (tmp_path / SDIST).write_bytes(gzip.compress(members[:length]))
+        refused(tmp_path / SDIST)
+
+
+@pytest.mark.parametrize("write", [write_wheel, write_sdist])
+@pytest.mark.parametrize(
+    "junk", [b"<html>an error page</html>", b"\0" * 5000, b"PK\5\6", b"\x1f\x8b"]
+)
+def test_what_is_no_archive_is_refused(tmp_path: Path, write: Write, junk: bytes) -> None:
+    path = write(tmp_path)
+    path.write_bytes(junk)
+
+    refused(path)
+
+
+@pytest.mark.parametrize("write", [write_wheel, write_zip, write_sdist])
+def test_a_flipped_bit_is_refused_or_changes_nothing(tmp_path: Path, write: Write) -> None:
+    path = write(tmp_path, headers(version="2.2"))
+    whole = path.read_bytes()
+    before = distribution.read(path)
+    found = 0
+
+    for place in range(0, len(whole), 3):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x10]) + whole[place + 1 :])
+        read = read_or_refused(path)
+        found += read is None
+        assert read is None or read.metadata == before.metadata
+
+    assert found > len(whole) / 3 * 0.4
+
+
+def test_a_wrong_checksum_is_refused_in_whatever_member_it_is(tmp_path: Path) -> None:
+    for name in ("my_lib/__init__.py", "my_lib-1.0.0.dist-info/METADATA"):
+        path = write_wheel(tmp_path)
+        with zipfile.ZipFile(path) as archive:
+            good = struct.pack("<L", archive.getinfo(name).CRC)
+        path.write_bytes(path.read_bytes().replace(good, bytes(byte ^ 255 for byte in good)))
+
+        assert "damaged" in refused(path)
+
+
+def test_a_wrong_checksum_of_gzip_is_refused(tmp_path: Path) -> None:
+    path = write_sdist(tmp_path)
+    whole = bytearray(path.read_bytes())
+    whole[-8] ^= 1
+    path.write_bytes(whole)
+
+    assert "damaged" in refused(path)
+
+
+def test_an_encrypted_member_is_refused(tmp_path: Path) -> None:
+    path = write_wheel(tmp_path)
+    content = bytearray(path.read_bytes())
+    for signature, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        place = content.find(signature)
+        while place >= 0:
+            content[place + flags] |= 1
+            place = content.find(signature, place + 4)
+    path.write_bytes(content)
+
+    refused(path)
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_an_archive_without_metadata_or_with_two_is_refused(tmp_path: Path, count: int) -> None:
+    names = [f"my_lib-1.0.{number}" for number in range(count)]
+    with zipfile.ZipFile(tmp_path / WHEEL, "w") as archive:
+        archive.writestr("x/y.dist-info/METADATA", METADATA)
+        for name in names:
+            archive.writestr(f"{name}.dist-info/METADATA", METADATA)
+    with zipfile.ZipFile(tmp_path / ZIP, "w") as archive:
+        archive.writestr("PKG-INFO", METADATA)
+        for name in names:
+            archive.writestr(f"{name}/PKG-INFO", METADATA)
+    write_tar(
+        tmp_path / SDIST,
+        member("PKG-INFO", METADATA)
+        + b"".join(member(f"{name}/PKG-INFO", METADATA) for name in names),
+    )
+
+    assert "METADATA" in refused(tmp_path / WHEEL)
+    assert "PKG-INFO" in refused(tmp_path / ZIP)
+    assert "PKG-INFO" in refused(tmp_path / SDIST)
+
+
+def test_two_members_of_one_name_are_two_metadata_files(tmp_path: Path) -> None:
+    name = "my_lib-1.0.0.dist-info/METADATA"
+    with zipfile.ZipFile(tmp_path / WHEEL, "w") as archive:
+        archive.writestr(name, METADATA)
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr(name, METADATA)
+
+    refused(tmp_path / WHEEL)
+
+
+@pytest.mark.parametrize(
+    "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE]
+)
+def test_a_pkg_info_that_is_no_file_is_refused(tmp_path: Path, kind: bytes) -> None:
+    link = tarfile.TarInfo("my_lib-1.0.0/PKG-INFO")
+    link.type, link.linkname = kind, "x"
+    many = member("my_lib-1.0.0/y") * 6_000
+    path = write_tar(
+        tmp_path / SDIST,
+        member("my_lib-1.0.0/x", METADATA) + link.tobuf() + member("x", METADATA) + many,
+    )
+
+    with bounded(2 * MB):
+        refused(path)
+
+
+def test_a_file_that_is_not_there_is_not_said_to_be_damaged(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        distribution.read(tmp_path / WHEEL)
+
+
+def test_a_disk_that_does_not_give_a_file_is_no_reason_to_refuse_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_wheel(tmp_path)
+
+    def deny(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", deny)
+
+    with pytest.raises(PermissionError):
+        distribution.read(path)
+
+
+# Archives made to do harm -------------------------------------------------------------------------
+
+
+def test_a_zip_that_unpacks_to_far_more_than_its_size_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / WHEEL
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        archive.writestr("my_lib-1.0.0.dist-info/METADATA", METADATA)
+        with archive.open("zeros", "w") as zeros:
+            for _ in range(300):
+                zeros.write(bytes(MB))
+
+    with bounded(), within(1):
+        assert "far more than its size" in refused(path)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_zip_that_lies_about_what_it_unpacks_to_takes_little_memory(
+    tmp_path: Path, method: int
+) -> None:
+    path = tmp_path / WHEEL
+    with zipfile.ZipFile(path, "w", method, compresslevel=1) as archive:
+        archive.writestr("my_lib-1.0.0.dist-info/METADATA", METADATA, zipfile.ZIP_DEFLATED)
+        with archive.open("zeros", "w") as zeros:
+            for _ in range(40):
+                zeros.write(bytes(MB))
+    size = struct.pack("<L", 40 * MB)
+    path.write_bytes(path.read_bytes().replace(size, struct.pack("<L", 1000)))
+
+    with bounded(16 * MB):
+        refused(path)
+
+
+def test_a_gzip_that_unpacks_to_far_more_than_its_size_is_refused(tmp_path: Path) -> None:
+    zeros = gzip.compress(bytes(64 * MB), compresslevel=1)
+    info = tarfile.TarInfo("my_lib-1.0.0/zeros")
+    info.size = 16 * 64 * MB
+    start = member("my_lib-1.0.0/PKG-INFO", METADATA) + info.tobuf()
+
+    for before in (start, member("my_lib-1.0.0/PKG-INFO", METADATA) + bytes(1024)):
+        # gzip takes several streams behind each other for one.
+        (tmp_path / SDIST).write_bytes(gzip.compress(before) + zeros * 16)
+
+        with bounded(), within(10):
+            assert refused(tmp_path / SDIST).endswith(
+                ("unpacks to far more than its size", "has a header that is too long")
+            )
+
+
+@pytest.mark.parametrize("write", [write_wheel, write_sdist])
+def test_50_mb_of_metadata_are_refused_before_they_are_read(tmp_path: Path, write: Write) -> None:
+    path = write(tmp_path, headers() + "x" * 50 * MB)
+
+    with bounded(8 * MB):
+        assert "more than 4 MB of metadata" in refused(path)
+
+
+def test_metadata_with_very_many_fields_does_not_keep_us_busy(tmp_path: Path) -> None:
+    path = write_wheel(tmp_path, headers(*(f"X{number}:" for number in range(30_000))))
+
+    with within(2):
+        read_or_refused(path)
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_tar_with_a_huge_header_is_refused(tmp_path: Path, kind: bytes) -> None:
+    header = member("x", bytes(50 * MB), kind)
+    path = write_tar(tmp_path / SDIST, header + member("my_lib-1.0.0/PKG-INFO", METADATA))
+
+    with bounded():
+        assert "header that is too long" in refused(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "between"),
+    [
+        pytest.param(tarfile.XHDTYPE, b"", id="pax"),
+        pytest.param(tarfile.XGLTYPE, b"", id="global pax"),
+        pytest.param(tarfile.XGLTYPE, member("my_lib-1.0.0/x"), id="global pax of each"),
+        pytest.param(tarfile.GNUTYPE_LONGNAME, b"", id="GNU"),
+    ],
+)
+def test_a_tar_with_very_many_large_headers_takes_little_memory(
+    tmp_path: Path, kind: bytes, between: bytes
+) -> None:
+    large = b"".join(
+        member("x", pax(number) if kind != tarfile.GNUTYPE_LONGNAME else b"x" * 200_000, kind)
+        + between
+        for number in range(50)
+    )
+    path = write_tar(tmp_path / SDIST, large + member("my_lib-1.0.0/PKG-INFO", METADATA))
+
+    with bounded(8 * MB):
+        read_or_refused(path)
+
+
+def test_a_tar_with_very_many_pkg_info_files_takes_little_memory(tmp_path: Path) -> None:
+    members = b"".join(
+        member(f"{number}/PKG-INFO", METADATA.encode() + bytes(MB // 2)) for number in range(40)
+    )
+    path = write_tar(tmp_path / SDIST, members)
+
+    with bounded(12 * MB):
+        assert "PKG-INFO" in refused(path)
+
+
+def test_a_sparse_member_with_a_huge_map_takes_little_memory(tmp_path: Path) -> None:
+    sparse = bytearray(member("x", b"", tarfile.GNUTYPE_SPARSE))
+    sparse[482] = 1
+    more = (b"00000000001\0" * 42).ljust(504, b"\0") + b"\1" + bytes(7)
+    sparse[148:156] = b" " * 8
+    sparse[148:156] = b"%06o\0 " % sum(sparse)
+    path = write_tar(
+        tmp_path / SDIST,
+        bytes(sparse) + more * 6000 + bytes(512) + member("my_lib-1.0.0/PKG-INFO", METADATA),
+    )
+
+    with bounded(7 * MB):
+        read_or_refused(path)
+
+
+def test_a_tar_whose_member_has_less_than_no_bytes_ends(tmp_path: Path) -> None:
+    info = bytearray(tarfile.TarInfo("my_lib-1.0.0/x").tobuf())
+    # Minus 1024 in the form GNU tar has for large numbers: back to the member before.
+    info[124:136] = b"\xff" * 10 + b"\xfc\0"
+    info[148:156] = b" " * 8
+    info[148:156] = b"%06o\0 " % sum(info)
+    first = member("my_lib-1.0.0/y")
+    path = write_tar(
+        tmp_path / SDIST, member("my_lib-1.0.0/PKG-INFO", METADATA) + first * 3 + bytes(info)
+    )
+
+    with within(3):
+        refused(path)
+
+
+def test_many_members_take_little_memory(tmp_path: Path) -> None:
+    members = member("my_lib-1.0.0/PKG-INFO", METADATA) + member("my_lib-1.0.0/x") * 6_000
+    path = write_tar(tmp_path / SDIST, members)
+
+    with bounded(2 * MB):
+        assert distribution.read(path).project == "my-lib"
+
+
+def zip_of_empty_members(count: int, length: int, *, zip64: bool = False) -> bytes:
+    """Return a ZIP file whose list of members is all it has.
+
+    Args:
+        length: of the name of each.
+        zip64: say in the old record that the list is short, and the truth in that of ZIP64.
+    """
+    entry = struct.pack("<4s6H3L5H2L", b"PK\1\2", *[0] * 9, length, *[0] * 6)
+    listed = b"".join(entry + f"{number:0{length}}".encode() for number in range(count))
+    end = b""
+    if zip64:
+        end += struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, count, count, len(listed), 0)
+        end += struct.pack("<4sLQL", b"PK\6\7", 0, len(listed), 1)
+    size = 0 if zip64 else len(listed)
+    return listed + end + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 0, 0, size, 0, 0)
+
+
+@pytest.mark.parametrize("zip64", [False, True])
+def test_a_zip_with_a_huge_list_of_members_is_refused_unread(tmp_path: Path, zip64: bool) -> None:
+    (tmp_path / WHEEL).write_bytes(zip_of_empty_members(40_000, 250, zip64=zip64))
+
+    with bounded(8 * MB):
+        assert "too many members" in refused(tmp_path / WHEEL)
+
+
+def test_a_wheel_of_many_members_is_read(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / WHEEL, "w") as archive:
+        archive.writestr("my_lib-1.0.0.dist-info/METADATA", METADATA)
+        for number in range(5000):
+            archive.writestr(zipfile.ZipInfo(f"my_lib/{number}.py"), b"")
+
+    assert distribution.read(tmp_path / WHEEL).project == "my-lib"
+
+
+def test_digests_of_what_is_left_of_a_file_are_those_of_hashlib() -> None:
+    content = bytes(range(256)) * 10_000
+    file = io.BytesIO(b"read before" + content)
+    file.seek(11)
+
+    assert distribution.digests(file, ["md5", "sha256", "blake2_256"]) == {
+        "md5": hashlib.md5(content).hexdigest(),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "blake2_256": hashlib.blake2b(content, digest_size=32).hexdigest(),
+    }

@@ -1,0 +1,559 @@
+"""Reading from the disk without a gateway: which file answers a request, and with which headers."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Callable
+from email.message import Message
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urljoin
+
+import pytest
+import quiet_pypiserver  # noqa: F401
+from e2e import wheel
+from private_pypi.index import Index
+from private_pypi.reads import HTML, JSON, LEGACY, content_type, reads
+from pypiserver.bottle_wrapper import Bottle
+
+WHEEL = "my_private_lib-0.1.0-py3-none-any.whl"
+PAGE = "/simple/my-private-lib/"
+FILE = f"/packages/{WHEEL}"
+METADATA = b"Metadata-Version: 2.1\nName: my-private-lib\nVersion: 0.1.0\n"
+PASSED_ON = 299
+
+
+class Answer(NamedTuple):
+    """What came back."""
+
+    status: int
+    headers: Message
+    content: bytes
+
+
+class Reader:
+    """A bottle application that serves an index and answers 299 to what is passed on."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data, self.folder = folder / "pypi_data", folder / "pypi_index"
+        self.data.mkdir()
+        self.index = Index(self.data, self.folder)
+        self._app = Bottle()
+        self._app.add_hook("before_request", reads(self.index))
+        for method in ("GET", "POST", "PUT", "DELETE"):
+            self._app.route("/<path:path>", method, self._passed_on)
+
+    def _passed_on(self, path: str) -> Any:
+        from pypiserver.bottle_wrapper import HTTPResponse
+
+        return HTTPResponse(path, PASSED_ON)
+
+    def add(self, version: str = "0.1.0", below: str = "") -> bytes:
+        """Copy a wheel into the data folder, bring the index up to it, return its bytes."""
+        (self.data / below).mkdir(exist_ok=True)
+        path = wheel.build(self.data / below, "my-private-lib", version, origin="us")
+        self.index.refresh()
+        return path.read_bytes()
+
+    def request(self, path: str, method: str = "GET", **headers: str) -> Answer:
+        """Call the application as PEP 3333 says, with headers such as if_none_match."""
+        path, _, query = path.partition("?")
+        environ: dict[str, Any] = {
+            "REQUEST_METHOD": method,
+            "SCRIPT_NAME": "",
+            "PATH_INFO": unquote(path, "latin-1"),
+            "QUERY_STRING": query,
+            "SERVER_NAME": "index.example",
+            "SERVER_PORT": "80",
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "HTTP_HOST": "index.example",
+            "wsgi.url_scheme": "http",
+            "wsgi.input": io.BytesIO(),
+            "wsgi.errors": io.StringIO(),
+            **{f"HTTP_{name.upper()}": value for name, value in headers.items()},
+        }
+        started: list[tuple[str, list[tuple[str, str]]]] = []
+
+        def start_response(
+            status: str, headers: list[tuple[str, str]], _: object = None
+        ) -> Callable[[bytes], object]:
+            started.append((status, headers))
+            return io.BytesIO().write
+
+        answer = self._app(environ, start_response)
+        content = b"".join(answer)
+        if hasattr(answer, "close"):
+            answer.close()
+        ((status, pairs),) = started
+        sent = Message()
+        for name, value in pairs:
+            assert name not in sent, f"{name} comes twice"
+            sent[name] = value
+        return Answer(int(status.split()[0]), sent, content)
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Reader:
+    """An index of one wheel, which must not be changed."""
+    reader = Reader(tmp_path_factory.mktemp("index"))
+    reader.add()
+    return reader
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Reader:
+    """An index of one wheel that is the test's own."""
+    reader = Reader(tmp_path)
+    reader.add()
+    return reader
+
+
+# Which representation -----------------------------------------------------------------------------
+
+LATEST_JSON = "application/vnd.pypi.simple.latest+json"
+LATEST_HTML = "application/vnd.pypi.simple.latest+html"
+
+NEGOTIATION = [
+    # Nothing said, or nothing that there is.
+    ("", LEGACY),
+    ("application/xml", LEGACY),
+    ("application/json", LEGACY),
+    ("application/vnd.pypi.simple.v2+json", LEGACY),
+    ("text/plain, image/*", LEGACY),
+    # One type.
+    ("text/html", LEGACY),
+    (HTML, HTML),
+    (JSON, JSON),
+    (LATEST_JSON, JSON),
+    (LATEST_HTML, HTML),
+    (JSON.upper(), JSON),
+    (f" {JSON} ", JSON),
+    # What clients send: pip, uv, Poetry's requests, a browser, curl.
+    (f"{JSON}, {HTML}; q=0.1, text/html; q=0.01", JSON),
+    (f"{JSON}, {HTML};q=0.2, text/html;q=0.01", JSON),
+    (f"{JSON}, {LATEST_JSON}, text/html", JSON),
+    ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", LEGACY),
+    ("*/*", LEGACY),
+    # The highest quality decides, and among equals JSON before HTML before text/html.
+    (f"{JSON};q=0.5, {HTML}", HTML),
+    (f"{JSON};q=0.1, text/html;q=0.2", LEGACY),
+    (f"text/html;q=0.2, {JSON};q=0.1", LEGACY),
+    (f"text/html, {JSON}", JSON),
+    (f"text/html, {HTML}", HTML),
+    (f"{HTML}, {JSON}", JSON),
+    (f"{HTML};q=0.3, {JSON};q=0.3, text/html;q=0.3", JSON),
+    (f"{LATEST_JSON};q=0.9, {JSON};q=0.1, {HTML};q=0.5", JSON),
+    (f"{JSON};q=0.899, {HTML};q=0.9", HTML),
+    (f"{JSON};q=1.000, {HTML};q=0.999", JSON),
+    # Nothing is nothing.
+    (f"{JSON};q=0", LEGACY),
+    (f"{JSON};q=0, {HTML};q=0.1", HTML),
+    (f"{JSON};q=0.0, {HTML};q=0.00", LEGACY),
+    # Wildcards stand for text/html, which every client reads, unless they count less.
+    (f"{JSON}, */*;q=0.1", JSON),
+    (f"{JSON};q=0.5, */*", LEGACY),
+    (f"{JSON};q=0.5, text/*", LEGACY),
+    (f"{JSON};q=0.5, text/*;q=0.9, */*;q=0.1", LEGACY),
+    (f"{JSON}, */*", JSON),
+    (f"{HTML}, text/*;q=0.9", HTML),
+    # More parameters, odd spaces, nonsense.
+    (f"{JSON} ; charset=utf-8 ; q=0.1 , text/html ; q=0.2", LEGACY),
+    (f"{JSON}; Q=0.1, {HTML}; Q=0.2", HTML),
+    (f"{JSON};q=, {HTML};q=0.5", HTML),
+    (f"{HTML}, application/xml;q=.", HTML),
+    (f"{JSON};q=0., {HTML};q=1.", HTML),
+    (";;,,;q=1,", LEGACY),
+    ("q=1", LEGACY),
+    ("\xe9\xff, */*;q=\xb2", LEGACY),
+    (",".join([JSON] * 2000), JSON),
+]
+
+
+@pytest.mark.parametrize(("accept", "chosen"), NEGOTIATION)
+def test_the_type_is_the_one_the_client_likes_best(accept: str, chosen: str) -> None:
+    assert content_type(accept) == chosen
+
+
+@pytest.mark.parametrize(
+    ("asked", "chosen"),
+    [
+        (JSON, JSON),
+        (HTML, HTML),
+        (LEGACY, LEGACY),
+        (LATEST_JSON, JSON),
+        (LATEST_HTML, HTML),
+        (JSON.replace("+", " "), JSON),
+        ("json", LEGACY),
+        ("application/vnd.pypi.simple.v2+json", LEGACY),
+    ],
+)
+@pytest.mark.parametrize("accept", ["", JSON, HTML, "text/html", "*/*"])
+def test_a_type_in_the_url_counts_whatever_is_accepted(
+    asked: str, chosen: str, accept: str
+) -> None:
+    assert content_type(accept, asked) == chosen
+
+
+@pytest.mark.parametrize("path", ["/simple/", PAGE])
+@pytest.mark.parametrize(
+    ("query", "accept", "sent"),
+    [
+        ("", "", "text/html; charset=utf-8"),
+        ("", HTML, HTML),
+        ("", JSON, JSON),
+        ("", f"{JSON}, {HTML}; q=0.1, text/html; q=0.01", JSON),
+        ("?format=application/vnd.pypi.simple.v1%2Bjson", "text/html", JSON),
+        ("?format=application/vnd.pypi.simple.v1+json", "", JSON),
+        ("?a=b&format=application%2Fvnd.pypi.simple.latest%2Bhtml", JSON, HTML),
+        ("?format=text/html", JSON, "text/html; charset=utf-8"),
+        ("?format=", JSON, JSON),
+        ("?format=%ff", JSON, "text/html; charset=utf-8"),
+    ],
+)
+def test_a_page_says_its_type_and_that_it_depends_on_accept(
+    reader: Reader, path: str, query: str, accept: str, sent: str
+) -> None:
+    answer = reader.request(path + query, **({"accept": accept} if accept else {}))
+
+    assert answer.status == 200
+    assert answer.headers["Content-Type"] == sent
+    assert answer.headers["Vary"] == "Accept"
+    assert answer.headers["Cache-Control"] == "private, no-cache"
+    assert answer.headers["Content-Length"] == str(len(answer.content))
+    if sent == JSON:
+        assert json.loads(answer.content)["meta"]["api-version"] >= "1.0"
+    else:
+        assert answer.content.startswith(b"<!DOCTYPE html>")
+    assert b"my-private-lib" in answer.content
+
+
+def test_a_page_links_what_can_be_downloaded_and_checked(reader: Reader) -> None:
+    page = json.loads(reader.request(PAGE, accept=JSON).content)
+
+    (file,) = page["files"]
+    answer = reader.request(urljoin(PAGE, file["url"]))
+    assert answer.content == (reader.data / WHEEL).read_bytes()
+    assert urljoin(PAGE, file["url"]) == FILE
+    assert file["url"].encode() in reader.request(PAGE).content
+
+
+# What the client has already ----------------------------------------------------------------------
+
+PLACES = ["/simple/", PAGE, FILE, f"{FILE}.metadata"]
+
+
+@pytest.mark.parametrize("path", PLACES)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("known", ["{}", "W/{}", '"other", {}', '{}, W/"other"', "*", " * "])
+def test_what_the_client_has_is_not_sent_again(
+    reader: Reader, path: str, method: str, known: str
+) -> None:
+    first = reader.request(path)
+
+    again = reader.request(path, method, if_none_match=known.format(first.headers["ETag"]))
+
+    assert (again.status, again.content) == (304, b"")
+    for name in ("ETag", "Vary", "Cache-Control"):
+        assert again.headers[name] == first.headers[name]
+
+
+@pytest.mark.parametrize("path", PLACES)
+@pytest.mark.parametrize("known", ['"other"', "other", "", 'W/"other"', '"'])
+def test_what_the_client_has_not_is_sent(reader: Reader, path: str, known: str) -> None:
+    answer = reader.request(path, if_none_match=known)
+
+    assert answer.status == 200
+    assert answer.content == reader.request(path).content
+
+
+@pytest.mark.parametrize("accept", [JSON, HTML])
+def test_a_page_has_another_tag_once_it_shows_something_else_and_only_then(
+    own: Reader, accept: str
+) -> None:
+    first = own.request(PAGE, accept=accept)
+    own.index.refresh(reread=True)
+    assert own.request(PAGE, accept=accept, if_none_match=first.headers["ETag"]).status == 304
+
+    own.add("0.2.0")
+
+    second = own.request(PAGE, accept=accept, if_none_match=first.headers["ETag"])
+    assert second.status == 200
+    assert second.headers["ETag"] != first.headers["ETag"]
+    assert b"0.2.0" in second.content
+
+
+def test_html_and_json_have_different_tags(reader: Reader) -> None:
+    tags = [reader.request(PAGE, accept=kind).headers["ETag"] for kind in (HTML, JSON)]
+
+    assert tags[0] != tags[1]
+
+
+@pytest.mark.parametrize("path", PLACES)
+@pytest.mark.parametrize(("days", "status"), [(1, 304), (-1, 200)])
+def test_without_a_tag_the_time_of_the_last_change_counts(
+    reader: Reader, path: str, days: int, status: int
+) -> None:
+    lies = reader.folder / path.lstrip("/")
+    changed = (lies / "index.html" if lies.is_dir() else lies).stat().st_mtime
+    when = formatdate(changed + days * 86400, usegmt=True)
+
+    assert reader.request(path, if_modified_since=when).status == status
+
+
+@pytest.mark.parametrize("path", PLACES)
+def test_beside_a_tag_a_time_is_not_looked_at(reader: Reader, path: str) -> None:
+    # Two changes within a second have the same time.
+    headers = {"if_modified_since": formatdate(2**33, usegmt=True)}
+
+    assert reader.request(path, if_none_match='"other"', **headers).status == 200
+
+
+# Files --------------------------------------------------------------------------------------------
+
+
+def test_a_distribution_may_be_kept_for_ever_but_not_by_a_shared_cache(reader: Reader) -> None:
+    answer = reader.request(FILE)
+
+    assert answer.status == 200
+    assert answer.content == (reader.data / WHEEL).read_bytes()
+    assert answer.headers["Content-Type"] == "application/octet-stream"
+    assert answer.headers["Cache-Control"] == "private, max-age=31536000, immutable"
+    assert answer.headers["Content-Length"] == str(len(answer.content))
+    assert answer.headers["Accept-Ranges"] == "bytes"
+    assert "Content-Encoding" not in answer.headers
+
+
+def test_the_metadata_of_a_wheel_are_served_beside_it(reader: Reader) -> None:
+    answer = reader.request(f"{FILE}.metadata")
+
+    assert (answer.status, answer.content) == (200, METADATA)
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert answer.headers["Cache-Control"] == "private, max-age=31536000, immutable"
+
+
+def test_a_signature_is_served_beside_its_distribution_and_no_other_is(own: Reader) -> None:
+    (own.data / f"{WHEEL}.asc").write_text("signed")
+    (own.data / "other-1.0.tar.gz.asc").write_text("signed")
+    own.index.refresh()
+
+    assert own.request(f"{FILE}.asc").content == b"signed"
+    assert own.request("/packages/other-1.0.tar.gz.asc").status == 404
+
+
+@pytest.mark.parametrize("below", ["old", "a b", "Größe", "日本"])
+def test_a_distribution_in_a_folder_below_is_served_from_there(own: Reader, below: str) -> None:
+    content = own.add("0.2.0", below)
+    (url,) = [
+        file["url"]
+        for file in json.loads(own.request(PAGE, accept=JSON).content)["files"]
+        if "0.2.0" in file["filename"]
+    ]
+
+    answer = own.request(urljoin(PAGE, url))
+
+    assert url.startswith("../../packages/")
+    assert (answer.status, answer.content) == (200, content)
+    assert own.request(f"{urljoin(PAGE, url)}.metadata").status == 200
+
+
+# bottle leaves it to the garbage collector to close the file.
+UNCLOSED = pytest.mark.filterwarnings("ignore:.*unclosed file", "ignore:.*FileIO")
+
+
+@UNCLOSED
+@pytest.mark.parametrize(
+    ("asked", "part", "said"),
+    [
+        ("bytes=0-9", slice(0, 10), "bytes 0-9/{size}"),
+        ("bytes=10-", slice(10, None), "bytes 10-{last}/{size}"),
+        ("bytes=-22", slice(-22, None), "bytes {tail}-{last}/{size}"),
+        ("bytes=5-99999999", slice(5, None), "bytes 5-{last}/{size}"),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_part_of_a_distribution_can_be_had(
+    reader: Reader, asked: str, part: slice, said: str, method: str
+) -> None:
+    whole = (reader.data / WHEEL).read_bytes()
+    numbers = {"size": len(whole), "last": len(whole) - 1, "tail": len(whole) - 22}
+
+    answer = reader.request(FILE, method, range=asked)
+
+    assert answer.status == 206
+    assert answer.headers["Content-Range"] == said.format(**numbers)
+    assert answer.headers["Content-Length"] == str(len(whole[part]))
+    assert answer.headers["ETag"] == reader.request(FILE).headers["ETag"]
+    assert answer.content == (whole[part] if method == "GET" else b"")
+
+
+@UNCLOSED
+def test_a_part_that_is_not_there_cannot_be_had(reader: Reader) -> None:
+    assert reader.request(FILE, range="bytes=99999999-").status == 416
+
+
+@pytest.mark.parametrize("path", PLACES)
+def test_head_says_what_get_would_and_sends_nothing(reader: Reader, path: str) -> None:
+    get, head = reader.request(path), reader.request(path, "HEAD")
+
+    assert (head.status, head.content) == (200, b"")
+    for name in ("Content-Type", "Content-Length", "ETag", "Cache-Control", "Last-Modified"):
+        assert head.headers[name] == get.headers[name] is not None
+
+
+# Names --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("query", ["", "?format=application/vnd.pypi.simple.v1%2Bjson", "?a=b&c"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/simple/my-private-lib",
+        "/simple/My_Private.Lib/",
+        "/simple/My_Private.Lib",
+        "/simple/MY--PRIVATE-_LIB/",
+        "/simple/%6dy_private_lib/",
+    ],
+)
+def test_a_name_leads_to_its_normalised_page_and_the_query_with_it(
+    reader: Reader, path: str, query: str, method: str
+) -> None:
+    answer = reader.request(path + query, method)
+
+    assert answer.status == 301
+    assert urljoin(path + query, answer.headers["Location"]) == PAGE + query
+    assert reader.request(PAGE + query).status == 200
+
+
+def test_a_name_we_do_not_hold_is_normalised_too_and_then_passed_on(reader: Reader) -> None:
+    answer = reader.request("/simple/Some_Thing?a=b")
+
+    assert answer.status == 301
+    assert urljoin("/simple/Some_Thing", answer.headers["Location"]) == "/simple/some-thing/?a=b"
+    assert reader.request("/simple/some-thing/").status == PASSED_ON
+
+
+@pytest.mark.parametrize(
+    "path", ["/simple/Ab%0d%0aX:y/", "/simple/Ab%0aX/", "//evil.example/simple/A"]
+)
+def test_a_redirect_never_leads_out_or_carries_a_header(reader: Reader, path: str) -> None:
+    answer = reader.request(path)
+
+    assert "X" not in answer.headers
+    assert not urljoin(
+        f"http://index.example{path}", answer.headers.get("Location", "")
+    ).startswith("http://evil")
+    assert answer.status in (PASSED_ON, 404)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+@pytest.mark.parametrize("path", [*PLACES, "/simple/My_Private.Lib/"])
+def test_what_is_no_read_is_passed_on(reader: Reader, method: str, path: str) -> None:
+    assert reader.request(path, method).status == PASSED_ON
+
+
+@pytest.mark.parametrize("path", ["/", "/health", "/simple", "/my-private-lib/", "/simple/a/b/"])
+def test_what_has_no_file_is_passed_on(reader: Reader, path: str) -> None:
+    assert reader.request(path).status in (PASSED_ON, 404)
+    assert reader.request(path).content != reader.request(PAGE).content
+
+
+@pytest.mark.parametrize("path", ["/simple/", PAGE])
+def test_a_page_that_is_not_made_yet_is_not_looked_for_elsewhere(tmp_path: Path, path: str) -> None:
+    assert Reader(tmp_path).request(path).status == 503
+
+
+@pytest.mark.parametrize("length", [255, 256, 5000])
+def test_a_name_that_is_too_long_for_a_file_is_no_trouble(reader: Reader, length: int) -> None:
+    assert reader.request(f"/simple/{'x' * length}/").status == 404
+    assert reader.request(f"/packages/{'x' * length}").status == 404
+
+
+# What is never served -----------------------------------------------------------------------------
+
+SECRET = b"not for you"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/packages/../pypi_auth/.htpasswd",
+        "/packages/..%2f..%2fpypi_auth%2f.htpasswd",
+        "/packages/%2e%2e/%2e%2e/pypi_auth/.htpasswd",
+        "/packages/old/../../../pypi_auth/.htpasswd",
+        "/packages/..%5c..%5cpypi_auth%5c.htpasswd",
+        "/packages//{tmp}/pypi_auth/.htpasswd",
+        "/packages//{tmp}/pypi_auth/plain",
+        "/packages/%2f{tmp}/pypi_auth/plain",
+        "/packages/old//{tmp}/pypi_auth/plain",
+        "/packages/.uploads/hidden-1.0.tar.gz",
+        "/packages/.hidden-1.0.tar.gz",
+        "/packages/.journal.jsonl",
+        "/packages/.secret-1.0.tar.gz.new",
+        "/packages/../index.sqlite3",
+        "/packages/index.sqlite3",
+        "/packages/unlisted-1.0.tar.gz",
+        "/packages/notes.txt",
+        "/packages/old/notes.txt",
+        "/packages/a%00b",
+        "/packages/%ff%fe",
+        "/packages/%e6%97%a5",
+        "/packages/",
+        "/packages/old",
+        "/packages/old/",
+        f"{FILE}/",
+        f"{FILE}/x",
+        f"{FILE}.sha256",
+        "/packages/my_private_lib-9-py3-none-any.whl",
+    ],
+)
+def test_nothing_but_listed_distributions_can_be_downloaded_nor_their_presence_told(
+    own: Reader, tmp_path: Path, path: str
+) -> None:
+    own.add("0.2.0", "old")
+    (tmp_path / "pypi_auth").mkdir()
+    for name in (
+        "pypi_auth/.htpasswd",
+        "pypi_auth/plain",
+        "pypi_data/.uploads/hidden-1.0.tar.gz",
+        "pypi_data/.hidden-1.0.tar.gz",
+        "pypi_data/unlisted-1.0.tar.gz",
+        "pypi_data/notes.txt",
+        "pypi_data/old/notes.txt",
+        "pypi_index/packages/.secret-1.0.tar.gz.new",
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(SECRET)
+    os.utime(own.data / "unlisted-1.0.tar.gz", (0, 0))
+    own.index.refresh()
+    path = path.format(tmp=str(tmp_path).lstrip("/"))
+
+    for method in ("GET", "HEAD"):
+        for answer in (own.request(path, method), own.request(path, method, if_none_match="*")):
+            assert answer.status == (400 if "%ff" in path else 404)
+            assert SECRET not in answer.content
+            for name in ("ETag", "Last-Modified", "Cache-Control", "Accept-Ranges"):
+                assert name not in answer.headers, "that tells something about a file"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/simple/../index.sqlite3",
+        "/simple/%2e%2e/",
+        "/simple/../packages/",
+        "/simple/..",
+        "/simple/.",
+    ],
+)
+def test_no_page_is_looked_for_outside_of_its_folder(own: Reader, path: str) -> None:
+    (own.folder / "index.html").write_bytes(SECRET)
+    (own.folder / "packages/index.html").write_bytes(SECRET)
+
+    answer = own.request(path)
+
+    assert answer.status in (PASSED_ON, 404)
+    assert SECRET not in answer.content

@@ -1,0 +1,504 @@
+"""The reader of upload forms: what it takes in, what that costs, and what it refuses."""
+
+from __future__ import annotations
+
+import base64
+import errno
+import hashlib
+import io
+import os
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+import quiet_pypiserver  # noqa: F401
+from e2e import wheel
+from private_pypi import uploads
+from private_pypi.distribution import DistributionError
+from private_pypi.index import Index
+from private_pypi.storage import Storage
+from private_pypi.uploads import FORM, FormError, TooLargeError, delete_abandoned, read_form
+from pypiserver.bottle_wrapper import FormsDict, request
+from pypiserver.config import Config
+
+MEGABYTE = 2**20
+TYPE = "multipart/form-data; boundary=x"
+END = b"--x--\r\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An empty folder of unfinished uploads."""
+    folder = tmp_path / "pypi_data" / uploads.FOLDER
+    folder.mkdir(parents=True)
+    return folder
+
+
+def text(name: str, value: str | bytes) -> bytes:
+    """Return a text field of a form."""
+    content = value.encode() if isinstance(value, str) else value
+    head = f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'
+    return head.encode() + content + b"\r\n"
+
+
+def file(content: bytes, name: str = "content", filename: str = "lib-1.0.tar.gz") -> bytes:
+    """Return a file field of a form."""
+    head = f'--x\r\nContent-Disposition: form-data; name="{name}"; filename="{filename}"\r\n'
+    return f"{head}Content-Type: application/octet-stream\r\n\r\n".encode() + content + b"\r\n"
+
+
+def environ(
+    body: bytes | io.RawIOBase | io.BytesIO, *, length: int | None = None, kind: str = TYPE
+) -> dict[str, Any]:
+    """Return the environment of a request with that body."""
+    if isinstance(body, bytes):
+        length = len(body) if length is None else length
+        body = io.BytesIO(body)
+    return {
+        "REQUEST_METHOD": "POST",
+        "CONTENT_TYPE": kind,
+        "CONTENT_LENGTH": str(length),
+        "wsgi.input": body,
+    }
+
+
+def left(folder: Path) -> list[str]:
+    """Return the names of the unfinished uploads."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+# What is taken in ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [0, 1, 1000, 2**18 - 100, 2**18, 3 * 2**18 + 1])
+def test_a_file_comes_to_the_disk_byte_for_byte_and_is_read_from_its_start(
+    folder: Path, size: int
+) -> None:
+    content = os.urandom(size)
+
+    form = read_form(environ(file(content) + END), folder, MEGABYTE)
+
+    upload = form["content"]
+    assert upload.raw_filename == "lib-1.0.tar.gz"
+    assert upload.file.read() == content
+    assert Path(upload.file.name).parent == folder
+    assert Path(upload.file.name).read_bytes() == content
+    uploads.close(form)
+
+
+@pytest.mark.parametrize(
+    "content", [b"\r\n", b"\r\n--x", b"--x--\r\n", b"\r\n--", b"\r\n--y\r\n", b"\r" * 300_000]
+)
+def test_a_file_may_hold_what_looks_like_the_end_of_a_field(folder: Path, content: bytes) -> None:
+    body = (file(content) + END).replace(b"--x\r\n", b"--xyz123\r\n", 1)
+    body = body.removesuffix(END) + b"--xyz123--\r\n"
+
+    form = read_form(environ(body, kind='multipart/form-data; boundary="xyz123"'), folder, MEGABYTE)
+
+    assert form["content"].file.read() == content
+    uploads.close(form)
+
+
+def test_text_is_text_whatever_its_bytes_and_a_field_may_be_given_twice(folder: Path) -> None:
+    body = text("summary", "Größe: 5 €") + text("classifiers", "A") + text("classifiers", "B")
+    body += text("odd", b"a\xffb\0") + text("empty", "") + text("content", "no file") + END
+
+    form = read_form(environ(body), folder, MEGABYTE)
+
+    assert form["summary"] == "Größe: 5 €"
+    assert form.getall("classifiers") == ["A", "B"]
+    assert form["odd"] == "a\ufffdb\0"
+    assert form["empty"] == ""
+    assert form["content"] == "no file"
+    assert left(folder) == []
+
+
+def test_a_file_nobody_asked_for_is_text_and_takes_no_disk(folder: Path) -> None:
+    form = read_form(environ(file(b"x", name="other") + END), folder, MEGABYTE)
+
+    assert form["other"] == "x"
+    assert left(folder) == []
+
+
+def test_a_closed_form_leaves_nothing_on_the_disk(folder: Path) -> None:
+    body = file(b"x") + text("name", "lib") + file(b"s", "gpg_signature", "lib-1.0.tar.gz.asc")
+    form = read_form(environ(body + END), folder, MEGABYTE)
+    assert len(left(folder)) == 2
+
+    uploads.close(form)
+
+    assert left(folder) == []
+
+
+def test_what_is_published_stays_when_its_form_is_closed(folder: Path) -> None:
+    form = read_form(environ(file(b"content") + END), folder, MEGABYTE)
+    os.link(form["content"].file.name, folder.parent / "lib-1.0.tar.gz")
+
+    uploads.close(form)
+
+    assert (folder.parent / "lib-1.0.tar.gz").read_bytes() == b"content"
+    assert left(folder) == []
+
+
+class Endless(io.RawIOBase):
+    """A body that is made while it is read; it notes how much of it lay on the disk by then."""
+
+    def __init__(self, head: bytes, size: int, tail: bytes, folder: Path) -> None:
+        self._parts = [io.BytesIO(head), None, io.BytesIO(tail)]
+        self._left = size
+        self._folder = folder
+        self.length = len(head) + size + len(tail)
+        self.on_disk: list[int] = []
+
+    def read(self, size: int = -1) -> bytes:
+        assert 0 <= size <= MEGABYTE, "it would hold all of it in memory"
+        self.on_disk += [path.stat().st_size for path in self._folder.iterdir()]
+        for part in self._parts:
+            if part is None and self._left:
+                size = min(size, self._left)
+                self._left -= size
+                return bytes(size)
+            if part and (chunk := part.read(size)):
+                return chunk
+        return b""
+
+
+def endless(folder: Path, size: int, *, name: str = "content") -> Endless:
+    """Return the body of a form with so many bytes in one field."""
+    field = file(b"!") if name == "content" else text(name, "!")
+    before, after = field.split(b"!")
+    return Endless(before, size, after + END, folder)
+
+
+def test_a_large_file_goes_to_the_disk_while_it_arrives_and_never_into_memory(folder: Path) -> None:
+    body = endless(folder, 64 * MEGABYTE)
+    tracemalloc.start()
+
+    form = read_form(environ(body, length=body.length), folder, 64 * MEGABYTE)
+
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 4 * MEGABYTE
+    assert body.on_disk == sorted(body.on_disk)
+    assert body.on_disk[-1] > 63 * MEGABYTE
+    assert Path(form["content"].file.name).stat().st_size == 64 * MEGABYTE
+    uploads.close(form)
+
+
+# What is refused ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "",
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/mixed; boundary=x",
+        "multipart/form-data",
+        "multipart/form-data; boundary=",
+        'multipart/form-data; boundary=""',
+        "; boundary=x",
+    ],
+)
+def test_what_is_no_form_is_told_what_to_send(folder: Path, kind: str) -> None:
+    with pytest.raises(FormError) as refusal:
+        read_form(environ(file(b"x") + END, kind=kind), folder, MEGABYTE)
+
+    assert str(refusal.value) == (
+        "Send the upload as multipart/form-data, as twine, uv and Poetry do."
+    )
+
+
+@pytest.mark.parametrize("length", ["", None])
+def test_a_request_that_says_no_length_is_no_form(folder: Path, length: str | None) -> None:
+    request = environ(b"")
+    request.pop("CONTENT_LENGTH")
+    if length is not None:
+        request["CONTENT_LENGTH"] = length
+
+    with pytest.raises(FormError):
+        read_form(request, folder, MEGABYTE)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"nonsense",
+        b"--x\r\n\r\nno head\r\n" + END,
+        b"--x\r\nContent-Disposition: attachment\r\n\r\n\r\n" + END,
+        b"--x\nContent-Disposition: form-data; name=a\n\n\n--x--\n",
+        b'--x\r\nContent-Disposition: form-data; name="a"\r\n' + b"A: b\r\n" * 20 + b"\r\n" + END,
+        b"--x\r\nContent-Disposition: form-data; name=" + b"a" * 10_000 + b"\r\n\r\n\r\n" + END,
+        b'--x\r\nContent-Disposition: form-data; name="\xff"\r\n\r\n\r\n' + END,
+        b"--x\r\nno colon\r\n\r\n\r\n" + END,
+        file(b"x") + text("a", "b") + b"--xx" + END,
+    ],
+)
+def test_a_form_that_is_broken_but_whole_is_called_broken(folder: Path, body: bytes) -> None:
+    with pytest.raises(FormError, match=r"^This is not an upload form: [ -~]*\.$"):
+        read_form(environ(body), folder, MEGABYTE)
+
+    assert left(folder) == []
+
+
+WHOLE = text(":action", "file_upload") + file(b"x" * 500_000) + text("name", "lib") + END
+
+
+@pytest.mark.parametrize("kept", [0, 1, 100, 200, 2**18, len(WHOLE) - 80, len(WHOLE) - 5])
+def test_a_form_that_ends_early_is_told_to_be_sent_again(folder: Path, kept: int) -> None:
+    with pytest.raises(FormError) as refusal:
+        read_form(environ(WHOLE[:kept], length=len(WHOLE)), folder, MEGABYTE)
+
+    assert str(refusal.value) == "The upload ended early: send it again."
+    assert left(folder) == []
+
+
+@pytest.mark.parametrize("name", ["content", "gpg_signature"])
+def test_a_file_may_be_as_large_as_the_limit_and_no_byte_larger(folder: Path, name: str) -> None:
+    uploads.close(read_form(environ(file(b"x" * 1000, name) + END), folder, 1000))
+
+    with pytest.raises(TooLargeError):
+        read_form(environ(file(b"x" * 1001, name) + END), folder, 1000)
+
+    assert left(folder) == []
+
+
+def test_a_file_that_is_too_large_is_not_written_to_its_end(folder: Path) -> None:
+    body = endless(folder, 64 * MEGABYTE)
+
+    with pytest.raises(TooLargeError):
+        read_form(environ(body, length=body.length), folder, MEGABYTE)
+
+    assert max(body.on_disk) <= MEGABYTE
+    assert left(folder) == []
+
+
+def test_text_may_have_four_megabytes_in_all_and_no_byte_more(folder: Path) -> None:
+    half = b"x" * (FORM // 2)
+    uploads.close(read_form(environ(text("a", half) + text("b", half) + END), folder, 10))
+
+    with pytest.raises(FormError) as refusal:
+        read_form(environ(text("a", half) + text("b", half + b"x") + END), folder, 10)
+
+    assert FORM == 4 * MEGABYTE
+    assert str(refusal.value) == "The form has more than 4 MB of text."
+
+
+def test_text_beyond_the_limit_is_not_kept_in_memory(folder: Path) -> None:
+    body = endless(folder, 64 * MEGABYTE, name="description")
+    tracemalloc.start()
+
+    with pytest.raises(FormError):
+        read_form(environ(body, length=body.length), folder, 10)
+
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 8 * FORM
+
+
+@pytest.mark.parametrize("value", ["", "x" * 50])
+def test_a_form_may_have_ten_thousand_fields_and_not_one_more(folder: Path, value: str) -> None:
+    form = read_form(environ(text("a", value) * 10_000 + END), folder, MEGABYTE)
+    assert form.getall("a") == [value] * 10_000
+
+    with pytest.raises(FormError, match=r"^This is not an upload form: .*count") as refusal:
+        read_form(environ(file(b"x") + text("a", value) * 10_000 + END), folder, MEGABYTE)
+
+    assert "early" not in str(refusal.value)
+    assert left(folder) == []
+
+
+@pytest.mark.parametrize("name", ["content", "gpg_signature"])
+@pytest.mark.parametrize("first", [file, text])
+def test_a_form_has_one_distribution_and_one_signature_at_the_most(
+    folder: Path, name: str, first: Any
+) -> None:
+    before = file(b"one", name) if first is file else text(name, "text")
+
+    with pytest.raises(FormError) as refusal:
+        read_form(environ(before + file(b"two", name) + END), folder, MEGABYTE)
+
+    assert str(refusal.value) == f"The form has more than one file {name}."
+    assert left(folder) == []
+
+
+@pytest.mark.parametrize("filename", ["a\x1b[2Jb", "a\tb-1.0.tar.gz", "a\x7f", "a\x00b", "a\x9bb"])
+def test_a_name_with_control_characters_is_refused_without_repeating_them(
+    folder: Path, filename: str
+) -> None:
+    with pytest.raises((FormError, DistributionError)) as refusal:
+        publish(folder, file(b"x", filename=filename))
+
+    assert str(refusal.value).isprintable()
+    assert left(folder) == []
+
+
+@pytest.mark.parametrize("name", ["a\x1b[2Jb", "a\x00b", "../a", "content\x00"])
+def test_the_name_of_a_field_is_never_the_name_of_a_file(folder: Path, name: str) -> None:
+    form = read_form(environ(file(b"x", name) + text(name, "y") + END), folder, MEGABYTE)
+
+    assert form.getall(name) == ["x", "y"]
+    assert left(folder) == []
+
+
+def test_a_disk_that_is_full_leaves_nothing_of_the_form(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = uploads.create
+
+    def limited(folder: Path) -> IO[bytes]:
+        unfinished = create(folder)
+
+        def write(_: bytes) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        unfinished.write = write  # type: ignore[assignment,method-assign]
+        return unfinished
+
+    monkeypatch.setattr(uploads, "create", limited)
+
+    with pytest.raises(OSError, match="No space left"):
+        read_form(environ(file(b"x") + END), folder, MEGABYTE)
+
+    assert left(folder) == []
+
+
+# Digests ------------------------------------------------------------------------------------------
+
+
+def storage(folder: Path) -> Storage:
+    """Return a storage above a folder of unfinished uploads, its index ready."""
+    data = folder.parent
+    index = Index(data, data.with_name("pypi_index"))
+    index.refresh()
+    return Storage(Config.default_with_overrides(roots=[data]), index)
+
+
+def publish(folder: Path, *fields: bytes) -> None:
+    """Send an upload form, which is handed over as pypiserver does."""
+    sent = environ(b"".join(fields) + END)
+    form: FormsDict = read_form(sent, folder, MEGABYTE)
+    pair = base64.b64encode(b"alice:secret").decode()
+    request.bind({**sent, "bottle.request.post": form, "HTTP_AUTHORIZATION": f"Basic {pair}"})
+    try:
+        storage(folder).add_package(form["content"].raw_filename, form["content"].file)
+    finally:
+        uploads.close(form)
+
+
+def upload(folder: Path, path: Path, digests: dict[str, str]) -> None:
+    """Send a distribution with digests."""
+    fields = [text(f"{name}_digest", value) for name, value in digests.items()]
+    publish(folder, file(path.read_bytes(), filename=path.name), *fields)
+
+
+def digests(content: bytes) -> dict[str, str]:
+    """Return the digests that clients send."""
+    return {
+        "md5": hashlib.md5(content).hexdigest(),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "blake2_256": hashlib.blake2b(content, digest_size=32).hexdigest(),
+    }
+
+
+@pytest.mark.parametrize("names", [[], ["sha256"], ["md5", "sha256", "blake2_256"]])
+@pytest.mark.parametrize("spell", [str.lower, str.upper])
+def test_a_distribution_with_the_digests_its_client_sent_is_published(
+    folder: Path, tmp_path: Path, names: list[str], spell: Any
+) -> None:
+    path = wheel.build(tmp_path, "lib", "1.0", origin="us")
+    right = digests(path.read_bytes())
+
+    upload(folder, path, {name: spell(right[name]) for name in names})
+
+    assert (folder.parent / path.name).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["md5", "sha256", "blake2_256"])
+@pytest.mark.parametrize("wrong", ["0" * 64, "nonsense", "\u0660" * 64])
+def test_a_distribution_that_was_damaged_on_its_way_is_refused(
+    folder: Path, tmp_path: Path, name: str, wrong: str
+) -> None:
+    path = wheel.build(tmp_path, "lib", "1.0", origin="us")
+    right = digests(path.read_bytes())
+
+    with pytest.raises(DistributionError) as refusal:
+        upload(folder, path, {**right, name: wrong})
+
+    assert str(refusal.value) == (
+        f"{path.name} was damaged on its way: its {name} digest is not the one that was sent;"
+        " send it again"
+    )
+    assert not (folder.parent / path.name).exists()
+    assert left(folder) == []
+
+
+def test_an_empty_digest_counts_as_none(folder: Path, tmp_path: Path) -> None:
+    path = wheel.build(tmp_path, "lib", "1.0", origin="us")
+
+    upload(folder, path, {"md5": "", "sha256": "", "blake2_256": ""})
+
+    assert (folder.parent / path.name).exists()
+
+
+# What is left behind ------------------------------------------------------------------------------
+
+
+def test_what_nobody_writes_any_more_is_deleted_and_what_somebody_writes_is_kept(
+    folder: Path,
+) -> None:
+    (folder / "abandoned").write_bytes(b"x")
+    with uploads.create(folder) as written:
+        delete_abandoned(folder)
+        assert left(folder) == [Path(written.name).name]
+
+    assert left(folder) == []
+
+
+WRITER = """
+import os, sys
+from pathlib import Path
+from private_pypi import uploads
+unfinished = uploads.create(Path(sys.argv[1]))
+print(Path(unfinished.name).name, flush=True)
+sys.stdin.read()
+os._exit(0)  # As when it is killed: nothing is cleaned up.
+"""
+
+
+def test_a_file_is_kept_as_long_as_the_process_that_writes_it_lives(folder: Path) -> None:
+    package = str(Path(uploads.__file__).parent.parent)
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", WRITER, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": package},
+        text=True,
+    ) as writer:
+        assert writer.stdout
+        name = writer.stdout.readline().strip()
+
+        delete_abandoned(folder)
+        assert left(folder) == [name]
+
+    assert left(folder) == [name]
+    delete_abandoned(folder)
+    assert left(folder) == []
+
+
+def test_what_is_deleted_by_its_writer_meanwhile_is_no_trouble(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "abandoned").write_bytes(b"x")
+    gone = folder / "finished"
+    listed = [gone, folder / "abandoned"]
+    monkeypatch.setattr(Path, "iterdir", lambda _: iter(listed))
+
+    delete_abandoned(folder)
+
+    monkeypatch.undo()
+    assert left(folder) == []
