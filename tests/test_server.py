@@ -83,9 +83,21 @@ def test_nobody_but_the_account_commands_may_write_accounts(render: Render, mode
         "private_pypi": ["./pypi_auth:/pypi/auth:ro"],
         "accounts": ["./pypi_auth:/pypi/auth"],
     }
-    assert "./pypi_data:/srv/packages:ro" in services["gateway"]["volumes"]
     # A new password is printed to the terminal: no log driver may keep it.
     assert services["accounts"]["logging"] == {"driver": "none"}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_gateway_only_reads_what_private_pypi_writes(render: Render, mode: str) -> None:
+    services = compose(render({"template": "server", "https": mode}))["services"]
+    for folder in ("pypi_data", "pypi_index"):
+        mount = f"./{folder}:/srv/{folder}"
+        assert f"{mount}:ro" in services["gateway"]["volumes"]
+        assert mount in services["private_pypi"]["volumes"]
+        assert not any(folder in volume for volume in services["accounts"]["volumes"])
+    # The links in the one lead into the other.
+    assert services["private_pypi"]["environment"]["PYPI_DATA"] == "/srv/pypi_data"
+    assert services["private_pypi"]["environment"]["PYPI_INDEX"] == "/srv/pypi_index"
 
 
 @pytest.mark.docker
@@ -98,8 +110,8 @@ def test_compose_accepts_the_file_and_knows_two_services(render: Render, mode: s
     assert done.stderr == b""
     model = json.loads(done.stdout)
     assert set(model["services"]) == {"gateway", "private_pypi"}
-    if mode != "none":
-        assert model["services"]["gateway"]["environment"] == {"pypi_url": "pypi.acme.test"}
+    expected = {"GOGC": "400"} | ({} if mode == "none" else {"pypi_url": "pypi.acme.test"})
+    assert model["services"]["gateway"]["environment"] == expected
 
 
 def test_traefik_finds_what_it_expects(render: Render) -> None:

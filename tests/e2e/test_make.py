@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
+import pwd
 import re
 import shutil
 import signal
@@ -17,6 +19,7 @@ from pathlib import Path
 import pytest
 from conftest import PASSWORD, Render
 
+from e2e import wheel
 from e2e.server import free_port, status
 
 HASH = "$2y$04$private.pypi.tests..uugfvOQnbet/tUFgFlRVT9OR15g5aLe82"
@@ -28,15 +31,18 @@ class Repository:
 
     Attributes:
         path: the folders in which the owner's programs are looked for.
+        surroundings: more variables.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.surroundings: dict[str, str] = {}
         self.path = [str(Path(sys.executable).parent), *os.environ["PATH"].split(os.pathsep)]
 
     def environment(self) -> dict[str, str]:
         """Return the environment, where USER is the login name as everywhere."""
-        return {**os.environ, "PATH": os.pathsep.join(self.path), "USER": "login-name"}
+        path = os.pathsep.join(self.path)
+        return {**os.environ, "PATH": path, "USER": "login-name", **self.surroundings}
 
     def make(self, *arguments: str, typed: str = "", ok: bool = True) -> str:
         """Run make and return all it printed."""
@@ -86,7 +92,9 @@ def test_make_alone_lists_every_target_by_category(rendered_here: Repository) ->
     said = rendered_here.make()
 
     assert said == rendered_here.make("help")
-    assert re.findall(r"^([A-Z]\w+)$", said, re.MULTILINE) == ["Server", "Accounts", "Upkeep"]
+    assert re.findall(r"^([A-Z]\w+)$", said, re.MULTILINE) == [
+        *("Server", "Accounts", "Index", "Upkeep"),
+    ]
     assert re.findall(r"^  ([a-z-]+) +[A-Z]", said, re.MULTILINE) == rendered_here.targets()
 
 
@@ -99,6 +107,7 @@ def test_every_target_is_documented_or_made_by_another(rendered_here: Repository
     assert {
         *("pypi-launch", "pypi-stop", "pypi-restart", "pypi-logs", "pypi-status", "pypi-local"),
         *("pypi-user-add", "pypi-user-passwd", "pypi-user-remove", "pypi-user-list"),
+        *("pypi-yank", "pypi-unyank", "pypi-remove", "pypi-index", "pypi-verify"),
         *("template-check", "template-update"),
     } <= set(documented)
     assert set(phony.replace("\\", "").split()) == {"help", "image", *documented}
@@ -132,7 +141,7 @@ def test_every_target_can_be_asked_what_it_would_do(
     rendered_here: Repository, local: tuple[str, ...]
 ) -> None:
     for target in ["help", "image", *rendered_here.targets()]:
-        assert rendered_here.make("-n", target, "USER=alice", *local)
+        assert rendered_here.make("-n", target, "USER=alice", "PKG=lib", "VERSION=1", *local)
 
 
 # Without Docker -----------------------------------------------------------------------------------
@@ -227,6 +236,41 @@ def test_who_is_logged_in_is_not_taken_for_the_account(local: Repository, target
 
     assert f"Say which account: make {target} USER=name" in said
     assert "login-name" not in said
+
+
+@pytest.mark.parametrize("target", ["pypi-yank", "pypi-unyank", "pypi-remove"])
+@pytest.mark.parametrize("given", [(), ("PKG=lib",), ("VERSION=1",), ("PKG=", "VERSION=1")])
+def test_a_release_has_a_name_and_a_version(
+    local: Repository, target: str, given: tuple[str, ...]
+) -> None:
+    local.surroundings = {"PKG": "environment", "VERSION": "environment"}
+
+    said = local.make(target, "LOCAL=1", *given, ok=False)
+
+    assert f"Say which release: make {target} PKG=name VERSION=1.0" in said
+    assert "environment" not in said
+
+
+def test_releases_are_withdrawn_without_docker(local: Repository) -> None:
+    data, release = local.folder / "pypi_data", ("LOCAL=1", "PKG=My.Lib", "VERSION=1.0")
+    file = wheel.build(data, "my-lib", "1.0", origin="us")
+    os.utime(file, (0, 0))
+
+    assert "1 distributions of 1 projects" in local.make("pypi-index", "LOCAL=1")
+    page = local.folder / "pypi_index/simple/my-lib/index.html"
+    local.make("pypi-yank", *release, "REASON=it's $broken; #1")
+    assert "it&#x27;s $broken; #1" in page.read_text()
+    local.make("pypi-unyank", *release)
+    assert "data-yanked" not in page.read_text()
+    local.make("pypi-verify", "LOCAL=1")
+    assert "YES=1" in local.make("pypi-remove", *release, ok=False)
+    assert file.exists()
+    local.make("pypi-remove", *release, "YES=1")
+    assert not file.exists()
+
+    journal = [json.loads(line) for line in (data / ".journal.jsonl").read_text().splitlines()]
+    done_by = {line["by"] for line in journal if line["action"] in ("yank", "unyank", "remove")}
+    assert done_by == {pwd.getpwuid(os.getuid()).pw_name}
 
 
 # With a stand-in for Docker -----------------------------------------------------------------------
@@ -343,6 +387,39 @@ def test_launch_builds_checks_and_waits_in_this_order(docker: Docker, account: N
     order = [" build ", " private_pypi check", " up --detach --wait "]
     found = [next(i for i, call in enumerate(called) if step in call) for step in order]
     assert found == sorted(found)
+
+
+def test_launch_replaces_containers_only_if_their_folder_was_deleted(
+    docker: Docker, account: None
+) -> None:
+    repository = docker("")
+    repository.make("pypi-launch")
+    assert "--force-recreate" not in (repository.folder.parent / "calls").read_text()
+
+    shutil.rmtree(repository.folder / "pypi_index")
+    repository.make("pypi-launch")
+
+    assert (repository.folder / "pypi_index").is_dir()
+    (called,) = [call for call in calls(repository) if "--force-recreate" in call]
+    assert "up" in called
+
+
+def test_root_gives_away_what_belongs_to_somebody_else_and_touches_nothing_else(
+    docker: Docker, account: None, tmp_path: Path
+) -> None:
+    repository = docker("")
+    for name, text in {"id": "echo 0", "chown": f'echo "$@" >> {tmp_path}/given'}.items():
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    (repository.folder / "pypi_index/link").symlink_to("../pypi_data/.gitignore")
+
+    repository.make("pypi-launch", f"PYPI_UID={os.getuid()}", f"PYPI_GID={os.getgid()}")
+    assert not (tmp_path / "given").exists()
+
+    repository.make("pypi-launch", "PYPI_UID=4242", "PYPI_GID=4243")
+    options, owner, *paths = (tmp_path / "given").read_text().split()
+    assert (options, owner) == ("-h", "4242:4243")
+    assert {"pypi_data/.gitignore", "pypi_index/link", "pypi_auth/.htpasswd"} <= set(paths)
 
 
 def test_launch_makes_the_settings_of_a_fresh_clone_for_their_owner_alone(
@@ -462,6 +539,29 @@ def test_accounts_are_changed_in_a_container(
     assert called[called.index("accounts") :] == ["accounts", "user", *arguments]
 
 
+@pytest.mark.parametrize(
+    ("given", "arguments"),
+    [
+        (("pypi-yank",), ["yank", "--", "lib", "1.0"]),
+        (("pypi-yank", "REASON=--bad"), ["yank", "--reason=--bad", "--", "lib", "1.0"]),
+        (("pypi-unyank",), ["unyank", "--", "lib", "1.0"]),
+        (("pypi-remove",), ["remove", "--", "lib", "1.0"]),
+        (("pypi-remove", "YES=1"), ["remove", "--yes", "--", "lib", "1.0"]),
+        (("pypi-index",), ["index"]),
+        (("pypi-verify",), ["verify"]),
+    ],
+)
+def test_releases_are_withdrawn_in_a_container(
+    docker: Docker, given: tuple[str, ...], arguments: list[str]
+) -> None:
+    repository = docker("")
+    repository.make(*given, "PKG=lib", "VERSION=1.0")
+
+    (called,) = [call for call in calls(repository) if "run" in call]
+    options = ["run", "--rm", "--no-deps", "--no-TTY", "--env", "PYPI_BY", "private_pypi"]
+    assert called[called.index("run") :] == [*options, *arguments]
+
+
 HOSTILE = [
     "a;touch pwned",
     "a|touch pwned",
@@ -501,3 +601,14 @@ def test_no_shell_ever_runs_what_stands_in_a_role(docker: Docker, role: str) -> 
     repository.make("pypi-user-add", "USER=alice", f"ROLE={role}")
 
     assert not (repository.folder / "pwned").exists()
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_no_shell_ever_runs_what_stands_in_a_release(docker: Docker, value: str) -> None:
+    repository = docker("")
+
+    repository.make("pypi-yank", f"PKG={value}", f"VERSION={value}", f"REASON={value}")
+
+    assert not (repository.folder / "pwned").exists()
+    text = (repository.folder.parent / "calls").read_text()
+    assert text.endswith(f"yank\n--reason={value}\n--\n{value}\n{value}\nend\n")

@@ -39,7 +39,7 @@ def server(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """A running server whose folders belong to a user that the host does not know."""
     server = plain_server(render(ANSWERS), tmp_path_factory.mktemp("docker") / "server")
     if os.getuid() == 0:
-        for folder in ("pypi_data", "pypi_auth", "gateway/accounts", "gateway_data"):
+        for folder in ("pypi_data", "pypi_index", "pypi_auth", "gateway/accounts", "gateway_data"):
             subprocess.run(["chown", "-R", "4242:4243", folder], cwd=server.folder, check=True)
     said = server.make("pypi-launch")
     assert said.endswith(f"The index is at {server.url}/\n")
@@ -74,10 +74,10 @@ def status(server: Server, path: str, account: tuple[str, str] | None, method: s
 
 
 def lets_in(server: Server, account: tuple[str, str]) -> set[bool]:
-    """Say who lets an account in: the gateway, which alone answers /packages/, and private_pypi."""
+    """Say who lets an account in: the gateway, which alone answers /RPC2, and private_pypi."""
     return {
+        status(server, "/RPC2", account) == 404,
         status(server, "/packages/none.whl", account) == 404,
-        status(server, "/simple/", account) == 200,
     }
 
 
@@ -111,7 +111,10 @@ def test_only_the_folders_that_a_service_writes_are_writable(server: Server) -> 
         service: {m["Destination"] for m in server.inspect(service)["Mounts"] if m["RW"]}
         for service in ("gateway", "private_pypi")
     }
-    assert writable == {"gateway": {"/data"}, "private_pypi": {"/pypi/data", "/pypi/gateway"}}
+    assert writable == {
+        "gateway": {"/data"},
+        "private_pypi": {"/srv/pypi_data", "/srv/pypi_index", "/pypi/gateway"},
+    }
 
 
 def test_private_pypi_cannot_reach_the_internet(server: Server) -> None:

@@ -32,11 +32,12 @@ require_docker() {
 
 # The containers run as the owner of pypi_data. When that is root, they get a user of their own.
 prepare_folders() {
-	mkdir -p pypi_data/.uploads pypi_auth gateway/accounts gateway/live gateway_data
+	mkdir -p pypi_data/.uploads pypi_index pypi_auth gateway/accounts gateway/live gateway_data
 	if [ "$(id -u)" = 0 ]; then
-		for folder in pypi_data pypi_auth gateway/accounts gateway_data; do
-			chown -R "$PYPI_UID:$PYPI_GID" "$folder"
-		done
+		# What root restored or made, and nothing else; an upload may end meanwhile.
+		find pypi_data pypi_index pypi_auth gateway/accounts gateway_data \
+			\( ! -user "$PYPI_UID" -o ! -group "$PYPI_GID" \) \
+			-exec chown -h "$PYPI_UID:$PYPI_GID" {} + || :
 	fi
 	# Already done if the folders belong to somebody else.
 	chmod 700 pypi_auth gateway/accounts gateway_data 2>/dev/null || :
@@ -49,13 +50,17 @@ prepare() {
 }
 
 start() {
+	# A container that runs would hold on to a folder that was deleted.
+	anew=
+	[ -d pypi_index ] || anew=yes
 	prepare
 	compose --progress quiet build --quiet private_pypi
 	compose --progress quiet run --rm --no-deps --no-TTY private_pypi check || exit 1
 	messages=$(mktemp)
 	trap 'rm -f "$messages" gateway/live/Caddyfile.new' EXIT
 	install_caddyfile
-	if ! compose up --detach --wait --wait-timeout 120 --remove-orphans 2>"$messages"; then
+	if ! compose up --detach --wait --wait-timeout 120 --remove-orphans \
+		${anew:+--force-recreate} 2>"$messages"; then
 		cat "$messages" >&2
 		explain_known
 		compose ps --all >&2

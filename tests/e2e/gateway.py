@@ -1,0 +1,98 @@
+"""The gateway of a rendered server without Docker: Caddy on the rendered Caddyfile."""
+
+from __future__ import annotations
+
+import http.client
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass
+from email.message import Message
+from pathlib import Path
+from types import TracebackType
+from urllib.parse import urlsplit
+
+from e2e.server import Server, free_port, status
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a request was answered with; names of headers know no case."""
+
+    status: int
+    headers: Message
+    body: bytes
+
+
+def ask(
+    url: str, path: str, headers: dict[str, str] | None = None, *, method: str = "GET"
+) -> Answer:
+    """Send one request, its path letter for letter and without headers of the client's own."""
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
+    try:
+        connection.putrequest(method, path, skip_accept_encoding=True)
+        for name, value in (headers or {}).items():
+            connection.putheader(name, value)
+        connection.endheaders()
+        response = connection.getresponse()
+        return Answer(response.status, response.headers, response.read())
+    finally:
+        connection.close()
+
+
+class Gateway:
+    """Caddy in front of a server, over the folders of that.
+
+    As a context manager it runs from the first line of the block to the last.
+
+    Attributes:
+        url: where it listens; without a slash at the end.
+        health: URL of the listener for the container's health check.
+        log: what it printed.
+    """
+
+    def __init__(self, repository: Path, folder: Path, accounts: Path, server: Server) -> None:
+        port, health = free_port(), free_port()
+        self.url, self.health = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{health}"
+        self.log = folder / "gateway.log"
+        self._caddyfile = folder / "Caddyfile"
+        text = (repository / "gateway/Caddyfile").read_text()
+        for there, here in (
+            (":80 {", f":{port} {{"),
+            (":2020 {", f":{health} {{"),
+            ("private_pypi:8080", f"127.0.0.1:{server.port}"),
+            ("/accounts/", f"{accounts}/"),
+            ("/srv", str(folder)),
+        ):
+            assert there in text
+            text = text.replace(there, here)
+        self._caddyfile.write_text(text)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Gateway:
+        command = [str(shutil.which("caddy")), "run", "--config", str(self._caddyfile)]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*command, "--adapter", "caddyfile"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        deadline = time.monotonic() + 20
+        while status(f"{self.url}/health", "", "") != 200:
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.__exit__()
+                raise AssertionError(f"the gateway did not start:\n{self.log.read_text()}")
+            time.sleep(0.05)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace: TracebackType | None = None,
+    ) -> None:
+        assert self._process is not None
+        # Caddy waits for connections that idle; nobody here needs them.
+        self._process.kill()
+        self._process.wait()
