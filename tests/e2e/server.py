@@ -142,4 +142,8 @@ class Server:
 
     def files(self) -> list[str]:
         """Return the names of the distributions it holds."""
-        return sorted(entry.name for entry in self.data.iterdir() if entry.is_file())
+        return sorted(
+            entry.name
+            for entry in self.data.iterdir()
+            if entry.is_file() and not entry.name.startswith(".")
+        )

@@ -5,17 +5,20 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import shutil
 import socket
 import time
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import pytest
 from conftest import PASSWORD
 
+from e2e import wheel
 from e2e.conftest import Library
-from e2e.server import Server
+from e2e.server import Server, status
 from e2e.user import User
 
 
@@ -67,13 +70,14 @@ def with_uv(
 
 
 def with_twine(
-    user: User, project: Path, server: Server, account: str, password: str, ok: bool
+    user: User, project: Path, server: Server, account: str, password: str, ok: bool, *flags: str
 ) -> str:
     return user.run(
         "twine",
         "upload",
         "--non-interactive",
         "--disable-progress-bar",
+        *flags,
         *sorted((project / "dist").iterdir()),
         ok=ok,
         TWINE_REPOSITORY_URL=server.url(),
@@ -117,6 +121,54 @@ def test_a_publisher_publishes_both_files_byte_for_byte(
     assert list((server.data / ".uploads").iterdir()) == []
 
 
+def with_reasons(publish: Publish) -> Publish:
+    """Return the client as it shows what the server answered, which twine does if asked to."""
+
+    def verbose(
+        user: User, project: Path, server: Server, account: str, password: str, ok: bool
+    ) -> str:
+        return with_twine(user, project, server, account, password, ok, "--verbose")
+
+    return verbose if publish is with_twine else publish
+
+
+def words(said: str) -> str:
+    """Return what a client printed without the frames and the line breaks of its own."""
+    return " ".join(said.replace("│", " ").split())
+
+
+def changed(project: Path, folder: Path) -> Path:
+    """Return a copy of a project that has built other bytes under the same names."""
+    copy = folder / "changed" / project.name
+    shutil.copytree(project, copy)
+    for path in (copy / "dist").iterdir():
+        if path.suffix == ".whl":
+            with zipfile.ZipFile(path, "a") as archive:
+                archive.comment = b"changed"
+        else:
+            # The time in the head of a gzip file.
+            path.write_bytes(path.read_bytes()[:4] + b"\1\2\3\4" + path.read_bytes()[8:])
+    assert built(copy).keys() == built(project).keys()
+    assert not set(built(copy).values()) & set(built(project).values())
+    return copy
+
+
+def damaged(project: Path, folder: Path) -> Path:
+    """Return a copy of a project whose wheel cannot be unpacked, though its metadata can."""
+    copy = folder / "damaged" / project.name
+    shutil.copytree(project, copy)
+    (sdist,) = (copy / "dist").glob("*.tar.gz")
+    sdist.unlink()
+    (path,) = (copy / "dist").iterdir()
+    with zipfile.ZipFile(path) as archive:
+        (module,) = (one for one in archive.infolist() if one.filename.endswith("/__init__.py"))
+    content = bytearray(path.read_bytes())
+    start = module.header_offset + 30 + len(module.filename)
+    content[start : start + module.compress_size] = bytes(module.compress_size)
+    path.write_bytes(content)
+    return copy
+
+
 def test_a_wrong_password_publishes_nothing_and_the_client_says_so(
     publish: Publish, user: User, project: Path, server: Server
 ) -> None:
@@ -135,24 +187,109 @@ def test_a_reader_publishes_nothing_and_the_client_says_so(
     assert stored(server, project) == {}
 
 
-def test_a_version_that_exists_is_refused_and_the_first_stays(
+def test_publishing_the_same_again_is_harmless_without_any_flag(
     publish: Publish, user: User, project: Path, server: Server
 ) -> None:
-    for name in built(project):
-        (server.data / name).write_bytes(b"first")
+    for _ in range(2):
+        publish(user, project, server, "alice", PASSWORD, ok=True)
 
-    said = publish(user, project, server, "alice", PASSWORD, ok=False)
+    assert stored(server, project) == built(project)
+    journal = (server.data / ".journal.jsonl").read_text()
+    assert [journal.count(name) for name in built(project)] == [1, 1]
+
+
+def test_a_version_that_exists_is_refused_for_other_bytes_and_the_client_says_why(
+    publish: Publish, user: User, project: Path, server: Server, tmp_path: Path
+) -> None:
+    publish(user, project, server, "alice", PASSWORD, ok=True)
+
+    said = with_reasons(publish)(
+        user, changed(project, tmp_path), server, "alice", PASSWORD, ok=False
+    )
 
     assert ("400" if publish is with_twine else "409") in said
-    assert set(stored(server, project).values()) == {b"first"}
+    assert "already exists: publish a new version" in words(said)
+    assert stored(server, project) == built(project)
 
 
-def test_publishing_again_with_poetry_is_harmless_when_asked_to_skip(
-    user: User, project: Path, server: Server
+def test_a_version_that_was_removed_cannot_come_back_as_something_else(
+    publish: Publish, user: User, project: Path, server: Server, tmp_path: Path
+) -> None:
+    publish(user, project, server, "alice", PASSWORD, ok=True)
+    for name in built(project):
+        (server.data / name).unlink()
+    wait_until_gone(server, project)
+
+    publish(user, changed(project, tmp_path), server, "alice", PASSWORD, ok=False)
+    assert stored(server, project) == {}
+
+    publish(user, project, server, "alice", PASSWORD, ok=True)
+    assert stored(server, project) == built(project)
+
+
+def test_a_distribution_that_is_damaged_is_refused_and_the_client_says_why(
+    publish: Publish, user: User, project: Path, server: Server, tmp_path: Path
+) -> None:
+    broken = damaged(project, tmp_path)
+
+    said = with_reasons(publish)(user, broken, server, "alice", PASSWORD, ok=False)
+
+    assert "400" in said
+    (name,) = built(broken)
+    assert f"{name} is damaged: it cannot be read to its end" in words(said)
+    assert stored(server, project) == {}
+    assert list((server.data / ".uploads").iterdir()) == []
+
+
+def test_a_file_copied_into_the_data_folder_is_on_its_page_within_three_seconds(
+    project: Path, server: Server
+) -> None:
+    (sdist,) = (project / "dist").glob("*.tar.gz")
+    (whl,) = (project / "dist").glob("*.whl")
+    # Nobody asks for it, which would have the server look at once.
+    shutil.copy(whl, server.data)
+    wait_for(lambda: whl.name in page(server, project))
+    assert status(f"{server.url()}simple/{name_of(project)}/", "alice", PASSWORD) == 200
+
+    shutil.copy(sdist, server.data)
+    wait_for(lambda: sdist.name in page(server, project))
+
+    (server.data / sdist.name).unlink()
+    wait_for(lambda: sdist.name not in page(server, project))
+    assert whl.name in page(server, project)
+
+
+def name_of(project: Path) -> str:
+    """Return the name of what a project has built."""
+    return min(built(project)).partition("-")[0].replace("_", "-")
+
+
+def page(server: Server, project: Path) -> str:
+    """Return the page of a project as it lies on the disk, empty if there is none."""
+    path = server.data.with_name("pypi_index") / "simple" / name_of(project) / "index.html"
+    return path.read_text() if path.exists() else ""
+
+
+def wait_until_gone(server: Server, project: Path) -> None:
+    """Wait until the server has noticed that all files of a project were deleted."""
+    wait_for(lambda: not page(server, project))
+
+
+def wait_for(happened: Callable[[], bool]) -> None:
+    """Wait three seconds at the most, the longest that a change by hand may take to show."""
+    deadline = time.monotonic() + 3
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_version_that_exists_is_skipped_by_poetry_when_asked_to(
+    user: User, project: Path, server: Server, tmp_path: Path
 ) -> None:
     with_poetry(user, project, server, "alice", PASSWORD, True, "--skip-existing")
+    other = changed(project, tmp_path)
 
-    said = with_poetry(user, project, server, "alice", PASSWORD, True, "--skip-existing")
+    said = with_poetry(user, other, server, "alice", PASSWORD, True, "--skip-existing")
 
     assert said.count("File exists. Skipping") == 2
     assert stored(server, project) == built(project)
@@ -206,6 +343,7 @@ def test_who_is_removed_can_no_longer_publish_and_who_is_added_can_without_a_res
     server.user("remove", account)
     for name in built(project):
         (server.data / name).unlink()
+    wait_until_gone(server, project)
     said = publish(user, project, server, account, PASSWORD, ok=False)
 
     assert "401" in said
@@ -266,6 +404,20 @@ class Upload(NamedTuple):
         return b"%sContent-Length: %d\r\n\r\n%s" % (self.head, len(self.body), self.body)
 
 
+def distribution(folder: Path, size: int = 0) -> bytes:
+    """Return a wheel that is larger than so many bytes."""
+    path = wheel.build(folder, "cut-short", "1.0", origin="us")
+    assert path.name == WHEEL
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(zipfile.ZipInfo("cut_short/noise"), os.urandom(size))
+    return path.read_bytes()
+
+
+def held(server: Server) -> list[str]:
+    """Return the names of the distributions it holds."""
+    return [name for name in server.files() if not name.startswith(".")]
+
+
 def upload(content: bytes) -> Upload:
     """Return alice's upload of a file."""
     pair = base64.b64encode(f"alice:{PASSWORD}".encode()).decode()
@@ -291,45 +443,62 @@ def send(server: Server, request: bytes, *, hang_up: bool = False) -> str:
             return answer.readline().decode().strip()
 
 
-def test_the_bytes_of_these_tests_are_an_upload(narrow: Server) -> None:
-    assert send(narrow, bytes(upload(b"whole"))) == "HTTP/1.1 200 OK"
-    assert (narrow.data / WHEEL).read_bytes() == b"whole"
+def test_the_bytes_of_these_tests_are_an_upload(narrow: Server, tmp_path: Path) -> None:
+    content = distribution(tmp_path, 1000)
+
+    assert send(narrow, bytes(upload(content))) == "HTTP/1.1 200 OK"
+    assert (narrow.data / WHEEL).read_bytes() == content
 
     (narrow.data / WHEEL).unlink()
 
 
 @pytest.mark.parametrize("size", [1_000, 800_000])
 @pytest.mark.parametrize("hang_up", [False, True])
-def test_an_upload_that_breaks_off_is_not_stored(narrow: Server, size: int, hang_up: bool) -> None:
+def test_an_upload_that_breaks_off_is_not_stored(
+    narrow: Server, tmp_path: Path, size: int, hang_up: bool
+) -> None:
     requests = narrow.log.read_text().count('"POST / ')
 
-    status = send(narrow, bytes(upload(os.urandom(size)))[: -size // 2], hang_up=hang_up)
+    answer = send(
+        narrow, bytes(upload(distribution(tmp_path, size)))[: -size // 2], hang_up=hang_up
+    )
 
-    assert hang_up or status == "HTTP/1.1 400 Bad Request"
+    assert hang_up or answer == "HTTP/1.1 400 The upload ended early: send it again."
     deadline = time.monotonic() + 10
     while narrow.log.read_text().count('"POST / ') == requests:
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    assert narrow.files() == []
+    assert held(narrow) == []
     assert list((narrow.data / ".uploads").iterdir()) == []
 
 
-def test_a_chunked_upload_is_told_to_say_its_length(narrow: Server) -> None:
-    head, body = upload(b"whole")
+def test_an_upload_without_a_length_is_the_clients_fault(narrow: Server, tmp_path: Path) -> None:
+    head, _ = upload(distribution(tmp_path))
+
+    assert send(narrow, head + b"\r\n").startswith("HTTP/1.1 4")
+    assert held(narrow) == []
+
+
+def test_a_chunked_upload_is_told_to_say_its_length(narrow: Server, tmp_path: Path) -> None:
+    head, body = upload(distribution(tmp_path))
     chunked = b"%sTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (head, len(body), body)
 
-    assert send(narrow, chunked) == "HTTP/1.1 411 Length Required"
-    assert narrow.files() == []
+    assert send(narrow, chunked) == (
+        "HTTP/1.1 411 Send a Content-Length: this index takes no chunked uploads."
+    )
+    assert held(narrow) == []
 
 
 @pytest.mark.parametrize("length", [b"x", b"-1", b"1_0", b"1.5", b"+5", b"9" * 5000, b"\xb2", b" "])
-def test_a_length_that_is_no_number_is_the_clients_fault(narrow: Server, length: bytes) -> None:
-    head, body = upload(b"whole")
+def test_a_length_that_is_no_number_is_the_clients_fault(
+    narrow: Server, tmp_path: Path, length: bytes
+) -> None:
+    head, body = upload(distribution(tmp_path))
 
-    status = send(narrow, b"%sContent-Length: %s\r\n\r\n%s" % (head, length, body))
+    answer = send(narrow, b"%sContent-Length: %s\r\n\r\n%s" % (head, length, body))
 
-    assert status == "HTTP/1.1 400 Bad Request"
-    assert narrow.files() == []
+    assert answer == "HTTP/1.1 400 Bad Request"
+    assert held(narrow) == []
 
 
 def test_a_server_killed_in_the_middle_of_an_upload_has_nothing_of_it_when_it_is_back(
@@ -337,15 +506,15 @@ def test_a_server_killed_in_the_middle_of_an_upload_has_nothing_of_it_when_it_is
 ) -> None:
     server = Server(rendered, tmp_path / "s")
     server.user("add", "alice", "--role", "publisher", password=PASSWORD)
-    request = bytes(upload(os.urandom(400_000)))
+    request = bytes(upload(distribution(tmp_path, 400_000)))
 
     with server, socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
         connection.sendall(request[:300_000])
         time.sleep(0.2)
         server.kill()
-    assert server.files() == []
+    assert held(server) == []
 
     with server:
         assert list((server.data / ".uploads").iterdir()) == []
         assert send(server, request) == "HTTP/1.1 200 OK"
-        assert server.files() == [WHEEL]
+        assert held(server) == [WHEEL]

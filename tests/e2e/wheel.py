@@ -1,25 +1,113 @@
-"""A wheel made in a millisecond, for tests that do not care how it was built."""
+"""Distributions made in a millisecond, for tests that do not care how they were built."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import io
+import tarfile
 import zipfile
 from pathlib import Path
 
+_BACKEND = """
+import zipfile
 
-def build(folder: Path, name: str, version: str, *requirements: str, origin: str) -> Path:
+WHEEL, MEMBERS = {name!r}, {members!r}
+
+
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    with zipfile.ZipFile(folder + "/" + WHEEL, "w") as archive:
+        for member, text in MEMBERS.items():
+            archive.writestr(member, text)
+    return WHEEL
+"""
+
+
+def build(
+    folder: Path,
+    name: str,
+    version: str,
+    *requirements: str,
+    origin: str,
+    requires_python: str = "",
+) -> Path:
     """Write a wheel whose module has the constant ORIGIN; return its path.
 
     Args:
         name: of the distribution; the module has underscores instead of hyphens.
         requirements: of the distribution (PEP 508).
         origin: where whoever installs it will believe it came from.
+        requires_python: the versions of Python it says it needs (PEP 440), empty for all.
     """
+    metadata = _metadata("2.1", name, version, requirements, requires_python)
+    members = _members(name, version, metadata, origin)
+    path = folder / _wheel(name, version)
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, text in members.items():
+            archive.writestr(zipfile.ZipInfo(member), text)
+    return path
+
+
+def build_sdist(
+    folder: Path,
+    name: str,
+    version: str,
+    *requirements: str,
+    origin: str,
+    requires_python: str = "",
+    suffix: str = ".tar.gz",
+    metadata_version: str = "2.2",
+) -> Path:
+    """Write an sdist of the same as build() and return its path; nothing is needed to install it.
+
+    Args:
+        suffix: .tar.gz or .zip.
+        metadata_version: from 2.2 on the metadata is what the wheel's will be (PEP 643).
+    """
+    metadata = _metadata(metadata_version, name, version, requirements, requires_python)
+    members = _members(name, version, metadata, origin)
+    stem = f"{name.replace('-', '_')}-{version}"
+    sources = {
+        f"{stem}/PKG-INFO": metadata,
+        f"{stem}/pyproject.toml": "[build-system]\nrequires = []\n"
+        'build-backend = "backend"\nbackend-path = ["."]\n',
+        f"{stem}/backend.py": _BACKEND.format(name=_wheel(name, version), members=members),
+    }
+    path = folder / f"{stem}{suffix}"
+    if suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for member, text in sources.items():
+                archive.writestr(zipfile.ZipInfo(member), text)
+    else:
+        with tarfile.open(path, "w:gz") as archive_of_tar:
+            for member, text in sources.items():
+                header = tarfile.TarInfo(member)
+                header.size = len(text)
+                archive_of_tar.addfile(header, io.BytesIO(text.encode()))
+    return path
+
+
+def _wheel(name: str, version: str) -> str:
+    return f"{name.replace('-', '_')}-{version}-py3-none-any.whl"
+
+
+def _metadata(
+    metadata_version: str,
+    name: str,
+    version: str,
+    requirements: tuple[str, ...],
+    requires_python: str,
+) -> str:
+    metadata = f"Metadata-Version: {metadata_version}\nName: {name}\nVersion: {version}\n"
+    if requires_python:
+        metadata += f"Requires-Python: {requires_python}\n"
+    return metadata + "".join(f"Requires-Dist: {requirement}\n" for requirement in requirements)
+
+
+def _members(name: str, version: str, metadata: str, origin: str) -> dict[str, str]:
+    """Return the text of every file in a wheel, by path."""
     module = name.replace("-", "_")
     info = f"{module}-{version}.dist-info"
-    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
-    metadata += "".join(f"Requires-Dist: {requirement}\n" for requirement in requirements)
     members = {
         f"{module}/__init__.py": f"ORIGIN = {origin!r}\nVERSION = {version!r}\n",
         f"{info}/METADATA": metadata,
@@ -28,11 +116,7 @@ def build(folder: Path, name: str, version: str, *requirements: str, origin: str
     }
     record = "".join(f"{path},{_digest(text)},{len(text)}\n" for path, text in members.items())
     members[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n"
-    path = folder / f"{module}-{version}-py3-none-any.whl"
-    with zipfile.ZipFile(path, "w") as archive:
-        for member, text in members.items():
-            archive.writestr(zipfile.ZipInfo(member), text)
-    return path
+    return members
 
 
 def _digest(text: str) -> str:

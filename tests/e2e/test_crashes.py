@@ -1,0 +1,355 @@
+"""A real server that is killed, starved of disk space, or sent more than its memory holds."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import io
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from conftest import PASSWORD
+from passlib.hash import bcrypt
+
+from e2e import crash, wheel
+from e2e.crash import Found
+from e2e.server import Server
+
+ALICE = ("alice", PASSWORD)
+MEBIBYTE = 2**20
+_CHUNK = bytes(MEBIBYTE)
+
+
+class Crashing(Server):
+    """A server with one publisher, alice, whose password costs a millisecond."""
+
+    def __init__(self, repository: Path, folder: Path, **settings: str) -> None:
+        super().__init__(repository, folder, PYPI_UNKNOWN_PACKAGES="refuse", **settings)
+        self.index = folder / "pypi_index"
+        cheap = bcrypt.using(rounds=4, ident="2y").hash(PASSWORD)
+        (self.auth / ".htpasswd").write_text(f"alice:{cheap}\n")
+
+    def publish(self, file: str, content: bytes) -> tuple[int, str]:
+        """Send a distribution; return status and sentence, status 0 if no answer came."""
+        body, kind = crash.form(file, content)
+        headers = {"Content-Type": kind}
+        try:
+            answer = requests.post(self.url(), body, headers=headers, auth=ALICE, timeout=60)
+        except requests.ConnectionError:
+            return 0, ""
+        return answer.status_code, answer.text
+
+    def listed(self) -> Found:
+        """Return what it lists, by location, and check that each is served as it says."""
+        found = Found()
+        with requests.Session() as session:
+            session.auth = ALICE
+            session.headers["Accept"] = "application/vnd.pypi.simple.v1+json"
+            for project in session.get(f"{self.url()}simple/", timeout=60).json()["projects"]:
+                page = session.get(f"{self.url()}simple/{project['name']}/", timeout=60)
+                for file in page.json()["files"]:
+                    download = session.get(
+                        requests.compat.urljoin(page.url, file["url"]), timeout=60
+                    )
+                    assert crash.digest(download.content) == file["hashes"]["sha256"], file
+                    found[file["filename"]] = file["hashes"]["sha256"]
+        return found
+
+    def verify(self) -> str:
+        """Run the command of that name, which must find nothing; return what it printed."""
+        done = subprocess.run(
+            [sys.executable, "-m", "private_pypi", "verify"],
+            cwd=self.index.parent,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def memory(self) -> int:
+        """Return the most bytes that any of its processes ever had in memory."""
+        assert self._process is not None
+        most = 0
+        for status in Path("/proc").glob("[0-9]*/status"):
+            try:
+                lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+                if os.getsid(int(status.parent.name)) == self._process.pid:
+                    most = max(most, int(lines["VmHWM"].split()[0]) * 1024)
+            except (OSError, KeyError):
+                continue  # It has ended.
+        assert most
+        return most
+
+
+@pytest.fixture
+def server(rendered: Path, tmp_path: Path) -> Crashing:
+    """A server that is not started yet."""
+    return Crashing(rendered, tmp_path / "server", PYPI_MAX_UPLOAD_MB="2048")
+
+
+def made(folder: Path, name: str, kilobytes: int = 0) -> tuple[str, bytes]:
+    """Return file name and content of a wheel of about that size."""
+    path = wheel.build(folder, name, "1.0", origin=random.randbytes(512 * kilobytes).hex())
+    return path.name, path.read_bytes()
+
+
+class Publishers:
+    """Threads that publish one wheel after the other until the server is gone.
+
+    Attributes:
+        answered: sha256 of all that was answered with 200, by file name.
+        unanswered: what was sent when the server was killed.
+    """
+
+    def __init__(self, server: Crashing, folder: Path, *, count: int = 4) -> None:
+        self.answered: dict[str, str] = {}
+        self.unanswered: dict[str, bytes] = {}
+        self.wrong: list[tuple[int, str]] = []
+        self._server = server
+        self._folder = folder
+        self._threads = [
+            threading.Thread(target=self._publish, args=(number,)) for number in range(count)
+        ]
+
+    def start(self) -> None:
+        """Begin to publish."""
+        for thread in self._threads:
+            thread.start()
+
+    def join(self) -> None:
+        """Wait until all have noticed that the server is gone."""
+        for thread in self._threads:
+            thread.join(60)
+            assert not thread.is_alive()
+
+    def _publish(self, number: int) -> None:
+        for turn in range(10_000):
+            # A project of its own or one that all share, small or of more than one chunk.
+            name = f"{self._folder.name}-{number}-{turn}"
+            file, content = made(self._folder, name, (0, 1, 300)[turn % 3])
+            answer = self._server.publish(file, content)
+            if answer[0] == 200:
+                self.answered[file] = crash.digest(content)
+                continue
+            self.unanswered[file] = content
+            if answer[0]:
+                self.wrong.append(answer)
+            return
+
+
+def test_a_server_killed_again_and_again_loses_nothing_and_shows_nothing_torn(
+    server: Crashing, tmp_path: Path
+) -> None:
+    published: dict[str, str] = {}
+    unanswered: dict[str, bytes] = {}
+    tried = 0
+    for turn in range(16):
+        folder = tmp_path / f"round{turn}"
+        folder.mkdir()
+        publishers = Publishers(server, folder)
+        with server:
+            check_mended(server, published, unanswered)
+            publishers.start()
+            time.sleep(0.02 + 0.03 * turn + random.uniform(0, 0.03))
+            server.kill()
+        publishers.join()
+        assert publishers.wrong == []
+        published |= publishers.answered
+        unanswered = publishers.unanswered
+        tried += len(unanswered)
+        # What the gateway serves meanwhile.
+        assert published.items() <= crash.served(server.index).items()
+    assert tried >= 16
+    with server:
+        check_mended(server, published, unanswered)
+        assert len(published) > 60
+        assert server.listed() == published
+    assert f"{len(published)} distributions are what was published" in server.verify()
+    assert "Traceback" not in server.log.read_text()
+
+
+def check_mended(server: Crashing, published: dict[str, str], unanswered: dict[str, bytes]) -> None:
+    """Nothing unfinished is left after a start, and what had no answer can be sent again."""
+    assert list((server.data / ".uploads").iterdir()) == []
+    for file, content in unanswered.items():
+        assert server.publish(file, content)[0] == 200
+        published[file] = crash.digest(content)
+    assert crash.check_tidy(server.data, server.index) == published
+
+
+# Large uploads ------------------------------------------------------------------------------------
+
+
+class _Pieces(io.RawIOBase):
+    """A file that only grows; what is written is held until it is taken."""
+
+    def __init__(self) -> None:
+        self.held: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, content: bytes) -> int:  # type: ignore[override]
+        self.held.append(bytes(content))
+        return len(content)
+
+    def take(self) -> Iterator[bytes]:
+        """Yield what was written and forget it."""
+        while self.held:
+            yield self.held.pop(0)
+
+
+def large_wheel(name: str, megabytes: int) -> Iterator[bytes]:
+    """Yield a wheel with a member of so many zeros, which is nowhere as a whole."""
+    pieces = _Pieces()
+    info = f"{name}-1.0.dist-info"
+    with zipfile.ZipFile(pieces, "w") as archive:
+        archive.writestr(
+            zipfile.ZipInfo(f"{info}/METADATA"),
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
+        )
+        with archive.open(zipfile.ZipInfo(f"{name}/zeros"), "w", force_zip64=True) as member:
+            for _ in range(megabytes):
+                member.write(_CHUNK)
+                yield from pieces.take()
+    yield from pieces.take()
+
+
+class Large:
+    """The upload of a large wheel, sent as it is made."""
+
+    def __init__(self, server: Crashing, name: str, megabytes: int) -> None:
+        self.file = f"{name}-1.0-py3-none-any.whl"
+        before, after = crash.around(self.file)
+        # Only the zeros of the member matter, and each of them is one byte.
+        length = sum(map(len, large_wheel(name, 0))) + megabytes * MEBIBYTE
+        self._parts = [iter([before]), large_wheel(name, megabytes), iter([after])]
+        self._connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
+        pair = base64.b64encode(":".join(ALICE).encode()).decode()
+        self._connection.putrequest("POST", "/")
+        self._connection.putheader("Authorization", f"Basic {pair}")
+        self._connection.putheader(
+            "Content-Type", f"multipart/form-data; boundary={crash.BOUNDARY}"
+        )
+        self._connection.putheader("Content-Length", str(len(before) + length + len(after)))
+        self._connection.endheaders()
+
+    def send(self, at_most: int | None = None) -> None:
+        """Send the rest, or about so many bytes of it."""
+        sent = 0
+        for part in self._parts:
+            for piece in part:
+                self._connection.send(piece)
+                sent += len(piece)
+                if at_most is not None and sent >= at_most:
+                    return
+
+    def answer(self) -> tuple[int, str]:
+        """Return status and sentence."""
+        answer = self._connection.getresponse()
+        return answer.status, answer.read().decode()
+
+    def close(self) -> None:
+        """Hang up."""
+        self._connection.close()
+
+
+def in_use(folder: Path) -> int:
+    """Return the bytes that files in a folder take on disk."""
+    return sum(path.lstat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("end", ["killed", "hung up"])
+def test_a_large_upload_that_ends_in_the_middle_leaves_nothing(server: Crashing, end: str) -> None:
+    with server:
+        large = Large(server, "large", 200)
+        large.send(100 * MEBIBYTE)
+        wait_for(lambda: in_use(server.data) > 50 * MEBIBYTE)
+        if end == "killed":
+            server.kill()
+        large.close()
+        if end == "hung up":
+            wait_for(lambda: in_use(server.data) < MEBIBYTE)
+    with server:
+        assert in_use(server.data) < MEBIBYTE
+        assert crash.check_tidy(server.data, server.index) == {}
+
+        large = Large(server, "large", 200)
+        large.send()
+        assert large.answer()[0] == 200
+        large.close()
+        assert list(crash.check_tidy(server.data, server.index)) == [large.file]
+
+
+def wait_for(done: object, seconds: float = 20) -> None:
+    """Wait until something is so."""
+    assert callable(done)
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_an_upload_of_1500_megabytes_takes_little_memory(server: Crashing) -> None:
+    with server:
+        large = Large(server, "large", 1500)
+        large.send()
+        answer = large.answer()
+        large.close()
+        assert answer[0] == 200, answer
+        assert server.memory() < 150 * MEBIBYTE
+        assert (server.data / large.file).stat().st_size > 1500 * MEBIBYTE
+        page = requests.get(f"{server.url()}simple/large/", auth=ALICE, timeout=30).text
+        assert large.file in page
+    (server.data / large.file).unlink()
+
+
+# A full disk --------------------------------------------------------------------------------------
+
+
+def small_volume(folder: Path) -> list[str] | None:
+    """Return what to put before a command so that it may mount a volume; None if nobody lets us."""
+    for command in (
+        ["unshare", "--mount"],
+        ["unshare", "--user", "--map-root-user", "--mount"],
+        ["sudo", "--non-interactive", "--preserve-env", "unshare", "--mount"],
+    ):
+        try:
+            subprocess.run(
+                [*command, "mount", "-t", "tmpfs", "tmpfs", str(folder)],
+                check=True,
+                capture_output=True,
+            )
+        except (OSError, subprocess.CalledProcessError):
+            continue
+        return command
+    return None
+
+
+def test_a_full_disk_refuses_uploads_and_loses_nothing(rendered: Path, tmp_path: Path) -> None:
+    """Run tests/e2e/full_disk.py, in mounts of its own that end with it."""
+    (tmp_path / "volume").mkdir()
+    prefix = small_volume(tmp_path / "volume")
+    how = ["limit"] if prefix is None else ["mount"]
+    done = subprocess.run(
+        [*(prefix or []), sys.executable, "-m", "e2e.full_disk", *how, rendered, tmp_path],
+        cwd=Path(__file__).parent.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.endswith("all is well\n")
