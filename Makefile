@@ -2,9 +2,10 @@
 
 PYTHON ?= python3
 PYTEST_ARGUMENTS ?=
+SCALE ?= full
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format docs requirements clean
+.PHONY: help demo test lint format docs bench requirements clean
 
 help:
 	@if [ -t 1 ]; then bold=$$(printf '\033[1m') cyan=$$(printf '\033[36m') plain=$$(printf '\033[0m'); fi; \
@@ -31,6 +32,9 @@ format: .venv/test ## Format the Python code
 docs: .venv/demo ## Write docs/questions.md anew from copier.yml
 	@.venv/bin/python docs/questions.py > docs/questions.md
 
+bench: .venv/test .venv/peers/installed ## Measure the server beside its peers (SCALE=small: a quick look)
+	@.venv/bin/python bench/bench.py --scale $(SCALE)
+
 requirements: .venv/test ## Pin every Python requirement anew, with hashes
 	@sh scripts/requirements.sh
 
@@ -42,6 +46,13 @@ clean: ## Delete what make made
 		{ echo 'error: $(PYTHON) is older than Python 3.10: say which to use with PYTHON=' >&2; exit 1; }
 	@$(PYTHON) -m venv .venv || \
 		{ echo 'error: $(PYTHON) has no venv module: install python3-venv' >&2; exit 1; }
+
+# An environment of their own: some need another passlib than ours.
+.venv/peers/installed: requirements/bench.txt | .venv/bin/pip
+	@echo 'Installing requirements/bench.txt into .venv/peers'
+	@$(PYTHON) -m venv .venv/peers
+	@.venv/peers/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@touch $@
 
 .venv/%: requirements/%.txt | .venv/bin/pip
 	@echo 'Installing requirements/$*.txt into .venv'

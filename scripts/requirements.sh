@@ -9,6 +9,7 @@ pin() {
 
 pin template/server/private_pypi/requirements
 pin requirements/test
+pin requirements/bench
 # The demo runs on the very versions the tests ran on.
 .venv/bin/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate --constraint requirements/test.txt \

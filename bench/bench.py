@@ -1,0 +1,163 @@
+"""Measures the server beside its peers, in one run on one machine: run by `make bench`.
+
+What counts are ratios: absolute figures belong to the machine. Only one stack runs at a time;
+each is started anew for every round, and the order of the stacks turns from round to round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import signal
+import sys
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+
+import files
+import load
+import results
+import stacks
+from measurements import SCALES, Measurements, Scale
+from process import BenchError
+from stacks import Content, Devpi, Ours, Pypiserver, Server, Stack
+
+READS = ("page", "download")
+CURVES = (*READS, "unknown", "upload")
+INSTALLS = ("uv", "pip")
+
+LONG = 0.1
+"""Seconds of a request after which a server is not warmed up with more of them."""
+
+Plan = list[tuple[Stack, tuple[str, ...]]]
+"""Each stack with what is measured of it."""
+
+
+class Bench:
+    """One run at one scale, in a folder of its own."""
+
+    def __init__(self, scale: Scale, folder: Path) -> None:
+        self._scale = scale
+        self._folder = folder
+        self._found = Measurements()
+
+    def run(self) -> Measurements:
+        """Measure everything."""
+        plan = self._prepare()
+        for number in range(self._scale.rounds):
+            print(f"Round {number + 1} of {self._scale.rounds}", flush=True)
+            for stack, what in plan if number % 2 == 0 else plan[::-1]:
+                self._measure(stack, what, number)
+        return self._found
+
+    def _prepare(self) -> Plan:
+        """Make everything that is served."""
+        scale, folder = self._scale, self._folder
+        print(f"Making {scale.sizes[-1]:,} distributions and an index of each size", flush=True)
+        library, certificates = folder / "library", folder / "certificates"
+        files.write(library, scale.sizes[-1])
+        stacks.certificate(certificates)
+        plain = stacks.render(folder / "plain", "none")
+        secure = stacks.render(folder / "secure", "certificate")
+
+        # What is compared with each other stands side by side, as machines change their speed.
+        grown: Plan = []
+        others: Plan = []
+        for size in scale.sizes:
+            compared = size == scale.compared
+            installs = INSTALLS if size == scale.installed else ()
+            server = Ours(plain / "private_pypi", folder / f"ours-{size}", library, size)
+            ours = server.stack("ours", plain / "gateway" / "Caddyfile")
+            self._found.note(ours, "indexed a second", server.indexed_per_second)
+            grown.append((ours, (*CURVES, *installs)))
+            peer = Pypiserver(folder / f"pypiserver-{size}", library, size)
+            others.append((peer.stack("classic"), (*CURVES, *installs)))
+            if compared or installs:
+                gunicorn = peer.stack("gunicorn", "--server", "gunicorn")
+                others.append((gunicorn, (*(READS if compared else ()), *installs)))
+            if compared:
+                tls = server.stack("ours, TLS", secure / "gateway" / "Caddyfile", certificates)
+                same = self._same_bytes(ours, tls, certificates)
+        devpi = Devpi(folder / "devpi")
+        others.append((devpi.stack("devpi", results.DEVPI), READS))
+        others.append((devpi.stack("devpi", results.DEVPI_TREE), INSTALLS))
+        if not load.wrk():
+            self._found.skip("every rate, as wrk is not installed: apt-get install wrk")
+        grown.sort(key=lambda entry: entry[0].held == scale.compared)
+        return grown + same + others
+
+    def _same_bytes(self, ours: Stack, tls: Stack, certificates: Path) -> Plan:
+        with ours.running() as server:
+            server.find(ours.held)
+            content = Content(self._folder / "content", server)
+        plan: Plan = [(content.caddy("Caddy file_server"), READS), (tls, READS)]
+        if stacks.nginx():
+            plan.append((content.nginx("nginx, TLS", certificates), READS))
+            plan.append((content.nginx("nginx"), READS))
+        else:
+            self._found.skip("nginx, which is not installed: apt-get install nginx-light")
+        return plan
+
+    def _measure(self, stack: Stack, what: tuple[str, ...], number: int) -> None:
+        with stack.running() as server:
+            if not server.paths:
+                server.find(stack.held)
+            for metric in what:
+                if metric in INSTALLS:
+                    measure = partial(load.install, metric, server.index_url())
+                elif metric == "upload":
+                    measure = partial(self._uploads, stack, server, number)
+                elif load.wrk():
+                    measure = partial(self._rate, server, server.paths[metric])
+                else:
+                    continue
+                self._found.take(stack, metric, measure)
+            for process in server.processes:
+                self._found.note(stack, f"MB of {process.name}", process.memory() / 2**20)
+
+    def _rate(self, server: Server, paths: list[str]) -> float:
+        client = server.client()
+        for path in paths:
+            once = load.timed(partial(client.request, "GET", path))
+            if once > LONG:
+                break
+        # Who is slow gets the time to answer on every connection.
+        seconds = max(self._scale.seconds, math.ceil(once * load.CONNECTIONS * 1.25))
+        return load.requests_per_second(server.url, paths, client.headers, seconds)
+
+    def _uploads(self, stack: Stack, server: Server, number: int) -> float:
+        client, projects = server.client(), stack.held // files.VERSIONS
+        seconds = load.uploads(client, "/", projects, self._scale.uploads, number)
+        # It counts only if whoever installs now sees it.
+        client.link(f"{server.index}{files.project(0)}/", files.file_name(0, f"2.{number}.0"))
+        return seconds * 1000
+
+
+def main() -> int:
+    """Run the benchmark and write its results; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scale", choices=SCALES, default="full")
+    name = parser.parse_args().scale
+    if not sys.platform.startswith("linux"):
+        print("error: the benchmark reads /proc: run it on Linux", file=sys.stderr)
+        return 1
+    # So that what was started is stopped.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(1))
+    started = time.monotonic()
+    try:
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            found = Bench(SCALES[name], Path(folder)).run()
+    except (BenchError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped: nothing is running any more, no results were written", file=sys.stderr)
+        return 130
+    print(results.write(found, name, (time.monotonic() - started) / 60))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,225 @@
+"""The results: a table of what was promised and what was found, and the curves."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import files
+import plot
+from load import CONNECTIONS
+from measurements import SCALES, Measurements, Scale
+
+FOLDER = Path(__file__).parent
+
+DEVPI = 100
+DEVPI_TREE = files.TREE * files.VERSIONS
+"""Distributions that devpi-server holds: for reads, and for installs, which need the whole tree."""
+
+_CURVES = {
+    "page": "simple page, requests a second",
+    "download": "download, requests a second",
+    "unknown": "unknown name, requests a second",
+    "upload": "upload, ms",
+}
+_DRAWN = {"ours": "ours", "classic": "classic stack"}
+_STACKS = {
+    "ours": "ours",
+    "ours, TLS": "ours, over TLS",
+    "Caddy file_server": "Caddy file_server, no accounts, the same bytes",
+    "nginx": "nginx, no accounts, the same bytes",
+    "nginx, TLS": "nginx over TLS, no accounts, the same bytes",
+    "gunicorn": "pypiserver under gunicorn with gevent, SHA-1",
+    "classic": "classic stack: pypiserver's default server, SHA-1",
+    "devpi": f"devpi-server with {DEVPI} files, no accounts",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One promise.
+
+    Attributes:
+        what: is compared.
+        ratio: that was measured; None if it was not.
+        target: that it has to reach; None if there is none.
+        at_least: whether the ratio may be more, rather than less, than the target.
+    """
+
+    what: str
+    ratio: float | None
+    target: float | None = None
+    at_least: bool = True
+
+    def cells(self) -> list[str]:
+        """Return what the table says."""
+        if self.target is None:
+            bound, met = "", ""
+        else:
+            bound = f"{'at least' if self.at_least else 'at most'} {self.target:g}"
+            met = "yes" if self.met() else "**no**"
+        if self.ratio is None:
+            return [self.what, "not measured", bound, ""]
+        return [self.what, number(self.ratio), bound, met]
+
+    def met(self) -> bool:
+        """Return whether the target is reached."""
+        if self.ratio is None or self.target is None:
+            return False
+        return self.ratio >= self.target if self.at_least else self.ratio <= self.target
+
+
+def rows(found: Measurements, scale: Scale) -> list[Row]:
+    """Return every promise with what became of it."""
+
+    def ratio(
+        what: str, ours: tuple[str, int], peer: tuple[str, int], *, turned: bool = False
+    ) -> float | None:
+        a, b = found.median(*ours, what), found.median(*peer, what)
+        if not a or not b:
+            return None
+        return b / a if turned else a / b
+
+    least, most = scale.sizes[0], scale.sizes[-1]
+    ours = ("ours", scale.compared)
+    promised: list[Row] = []
+    for name, peer, targets in (
+        ("Caddy's own file_server, no accounts", ("Caddy file_server", 0), (0.8, 0.8)),
+        ("classic stack", ("classic", scale.compared), (500, 500)),
+        ("pypiserver under gunicorn", ("gunicorn", scale.compared), (50, 10)),
+        (f"devpi-server with {DEVPI} files, no accounts", ("devpi", DEVPI), (15, 15)),
+    ):
+        for what, target in zip(("page", "download"), targets, strict=True):
+            promised.append(Row(f"{what} rate: ours / {name}", ratio(what, ours, peer), target))
+    for what in ("page", "download"):
+        over_tls = ratio(what, ("ours, TLS", scale.compared), ("nginx, TLS", 0))
+        promised.append(Row(f"{what} rate over TLS: ours / nginx, no accounts", over_tls, 0.5))
+    for what in _CURVES:
+        slower = ratio(what, ("ours", least), ("ours", most), turned=what == "upload")
+        name = f"{what}: time with {most:,} files / time with {least:,}"
+        promised.append(Row(f"{name}, ours", slower, 1.2, at_least=False))
+    for what in ("download", "upload"):
+        slower = ratio(what, ("classic", least), ("classic", most), turned=what == "upload")
+        name = f"{what}: time with {most:,} files / time with {least:,}"
+        promised.append(Row(f"{name}, classic stack", slower))
+    for size in scale.sizes:
+        longer = ratio("upload", ("ours", size), ("classic", size))
+        name = f"upload time with {size:,} files: ours / classic stack"
+        promised.append(Row(name, longer, 1.5 if size == least else 1, at_least=False))
+    for program in ("uv", "pip"):
+        for name, peer in (
+            ("classic stack", ("classic", scale.installed)),
+            ("pypiserver under gunicorn", ("gunicorn", scale.installed)),
+            (f"devpi-server with {DEVPI_TREE} files, no accounts", ("devpi", DEVPI_TREE)),
+        ):
+            faster = ratio(program, ("ours", scale.installed), peer, turned=True)
+            promised.append(Row(f"{program} install time: {name} / ours", faster))
+    return promised
+
+
+def write(found: Measurements, scale_name: str, minutes: float) -> str:
+    """Write RESULTS.md and the plot; return the table of promises for the terminal."""
+    scale = SCALES[scale_name]
+    promised = [row.cells() for row in rows(found, scale)]
+    curves = {
+        title: {name: _curve(found, scale, stack, what) for stack, name in _DRAWN.items()}
+        for what, title in _CURVES.items()
+    }
+    (FOLDER / "results.svg").write_text(plot.svg(curves))
+    sections = [
+        "# Results of `make bench`",
+        f"Scale {scale_name}, {minutes:.0f} minutes, {_today()}, {os.cpu_count()} cores,"
+        f" Python {platform.python_version()}. Ratios are what counts: absolute figures belong to"
+        " the machine they were measured on.",
+        *(f"Left out: {why}." for why in found.skipped),
+        "## What is promised",
+        f"Page and download: ten pages and ten wheels of 20 kB, asked for by wrk on {CONNECTIONS}"
+        f" connections, from an index of {scale.compared:,} files. Ours asks for an account whose"
+        " password has a bcrypt hash of cost 12.",
+        _table(["what", "measured", "target", "met"], promised),
+        "## Against the number of files",
+        "![Curves of pages, downloads and uploads](results.svg)",
+        _table(["", *(f"{size:,} files" for size in scale.sizes)], _growth(found, scale)),
+        f"## All stacks, with {scale.compared:,} files",
+        _table(["requests a second", "page", "download"], _reads(found, scale)),
+        f"## Installing {files.TREE} packages that depend on each other, nothing cached",
+        _table(["seconds", "uv", "pip"], _installs(found, scale)),
+    ]
+    (FOLDER / "RESULTS.md").write_text("\n\n".join(sections) + "\n")
+    return "\n" + _aligned([["what", "measured", "target", "met"], *promised])
+
+
+def number(figure: float | None) -> str:
+    """Return a figure with three digits that mean something."""
+    if figure is None:
+        return "-"
+    if figure >= 100:
+        return f"{figure:,.0f}"
+    return f"{figure:.1f}" if figure >= 10 else f"{figure:.2f}"
+
+
+def _curve(found: Measurements, scale: Scale, stack: str, what: str) -> list[tuple[int, float]]:
+    points = [(size, found.median(stack, size, what)) for size in scale.sizes]
+    return [(size, figure) for size, figure in points if figure]
+
+
+def _growth(found: Measurements, scale: Scale) -> list[list[str]]:
+    lines = [
+        (f"{name}: {title}", stack, what)
+        for what, title in _CURVES.items()
+        for stack, name in _DRAWN.items()
+    ]
+    lines += [
+        ("ours: memory of private_pypi, MB", "ours", "MB of private_pypi"),
+        ("ours: memory of Caddy, MB", "ours", "MB of caddy"),
+        ("classic stack: memory, MB", "classic", "MB of pypiserver"),
+        ("ours: index rebuilt, files a second", "ours", "indexed a second"),
+    ]
+    return [
+        [name, *(number(found.median(stack, size, what)) for size in scale.sizes)]
+        for name, stack, what in lines
+    ]
+
+
+def _reads(found: Measurements, scale: Scale) -> list[list[str]]:
+    alone = {"Caddy file_server": 0, "nginx": 0, "nginx, TLS": 0, "devpi": DEVPI}
+    return [
+        [name]
+        + [
+            number(found.median(stack, alone.get(stack, scale.compared), what))
+            for what in ("page", "download")
+        ]
+        for stack, name in _STACKS.items()
+    ]
+
+
+def _installs(found: Measurements, scale: Scale) -> list[list[str]]:
+    stacks = [(name, stack, scale.installed) for stack, name in _STACKS.items()]
+    stacks = [line for line in stacks if line[1] in ("ours", "gunicorn", "classic")]
+    stacks = [(f"{name}, {held:,} files", stack, held) for name, stack, held in stacks]
+    stacks.append((f"devpi-server, {DEVPI_TREE} files, no accounts", "devpi", DEVPI_TREE))
+    return [
+        [name, *(number(found.median(stack, held, program)) for program in ("uv", "pip"))]
+        for name, stack, held in stacks
+    ]
+
+
+def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    rule = ["---", *("---:" for _ in head[1:])]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, rule, *body))
+
+
+def _aligned(table: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in table
+    )
+
+
+def _today() -> str:
+    return datetime.datetime.now(tz=datetime.timezone.utc).strftime("%B %Y")
