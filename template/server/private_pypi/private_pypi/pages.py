@@ -16,7 +16,6 @@ from simple_repository import model
 from simple_repository.content_negotiation import Format
 from simple_repository.serializer import serialize
 
-from .journal import TIMESTAMP
 
 HTML, JSON = "index.html", "index.json"
 NAMES = (HTML, JSON, f"{HTML}.gz", f"{JSON}.gz")
@@ -60,7 +59,7 @@ class Listed:
             gpg_sig=self.signed or None,
             yanked=self.yanked if self.yanked is None else (self.yanked or True),
             size=self.size,
-            upload_time=datetime.strptime(self.uploaded, TIMESTAMP),
+            upload_time=datetime.fromisoformat(self.uploaded.removesuffix("Z")),
         )
 
 
