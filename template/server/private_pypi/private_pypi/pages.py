@@ -16,7 +16,6 @@ from simple_repository import model
 from simple_repository.content_negotiation import Format
 from simple_repository.serializer import serialize
 
-
 HTML, JSON = "index.html", "index.json"
 NAMES = (HTML, JSON, f"{HTML}.gz", f"{JSON}.gz")
 
