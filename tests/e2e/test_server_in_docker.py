@@ -10,6 +10,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ import pytest
 import requests
 from conftest import PASSWORD, Render, commit, git
 
+from e2e import wheel
 from e2e.in_docker import Server, docker, plain_server
 
 pytestmark = pytest.mark.docker
@@ -64,6 +66,13 @@ def upload(
         auth=account,
         timeout=60,
     )
+
+
+def made(name: str, version: str = "0.1.0", origin: str = "us") -> tuple[str, bytes]:
+    """Return file name and content of a wheel."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = wheel.build(Path(folder), name, version, origin=origin)
+        return path.name, path.read_bytes()
 
 
 def status(server: Server, path: str, account: tuple[str, str] | None, method: str = "GET") -> int:
@@ -147,7 +156,7 @@ def test_a_wrong_password_is_401_with_a_challenge(server: Server) -> None:
 
 
 def test_what_is_uploaded_is_listed_and_downloaded(server: Server) -> None:
-    name, content = "up_load-0.1.0-py3-none-any.whl", os.urandom(20_000)
+    name, content = made("up-load")
     assert upload(server, ALICE, name, content).status_code == 200
     page = requests.get(f"{server.url}/simple/up-load/", auth=ALICE, timeout=30)
     assert f"{name}#sha256={hashlib.sha256(content).hexdigest()}" in page.text
@@ -157,15 +166,20 @@ def test_what_is_uploaded_is_listed_and_downloaded(server: Server) -> None:
 
 
 def test_a_published_file_is_never_replaced(server: Server) -> None:
-    name = "once-0.1.0.tar.gz"
-    assert upload(server, ALICE, name, b"first").status_code == 200
-    assert upload(server, ALICE, name, b"second").status_code == 409
-    assert (server.folder / "pypi_data" / name).read_bytes() == b"first"
+    name, first = made("once")
+    assert upload(server, ALICE, name, first).status_code == 200
+    assert upload(server, ALICE, name, first).status_code == 200
+    assert upload(server, ALICE, *made("once", origin="another")).status_code == 409
+    assert (server.folder / "pypi_data" / name).read_bytes() == first
 
 
 def test_uploads_up_to_the_limit_are_taken_and_larger_ones_are_413(server: Server) -> None:
     limit = 2 * 2**20
-    assert upload(server, ALICE, "just-1.0.tar.gz", bytes(limit)).status_code == 200
+    padding = limit - len(made("just")[1])
+    excess = len(made("just", origin="x" * padding)[1]) - limit
+    just = made("just", origin="x" * (padding - excess))
+    assert len(just[1]) == limit
+    assert upload(server, ALICE, *just).status_code == 200
     for size in (limit + 1, 2 * limit, 40 * limit):
         assert upload(server, ALICE, f"over-{size}.tar.gz", bytes(size)).status_code == 413
     assert not list((server.folder / "pypi_data").glob("over-*"))
@@ -180,10 +194,13 @@ def test_a_reader_installs_and_does_not_publish(server: Server, reader: tuple[st
 
 
 def test_nothing_is_removed_or_searched_over_http(server: Server) -> None:
-    upload(server, ALICE, "stays-0.1.0.tar.gz", b"x")
-    form = {":action": "remove_pkg", "name": "stays", "version": "0.1.0"}
-    assert requests.post(f"{server.url}/", form, auth=ALICE, timeout=30).status_code == 403
-    assert (server.folder / "pypi_data/stays-0.1.0.tar.gz").exists()
+    name, content = made("stays")
+    upload(server, ALICE, name, content)
+    fields = {":action": "remove_pkg", "name": "stays", "version": "0.1.0"}
+    form = {field: (None, value) for field, value in fields.items()}
+    answer = requests.post(f"{server.url}/", files=form, auth=ALICE, timeout=30)
+    assert answer.status_code == 403
+    assert (server.folder / "pypi_data" / name).exists()
     assert status(server, "/RPC2", ALICE, "POST") == 404
 
 
@@ -193,7 +210,8 @@ def test_files_that_start_with_a_dot_are_not_served(server: Server) -> None:
 
 
 def test_an_unknown_name_is_redirected_and_a_held_one_never(server: Server) -> None:
-    upload(server, ALICE, "Held_Name-0.1.0.tar.gz", b"x")
+    name, content = made("Held_Name")
+    upload(server, ALICE, name, content)
     answer = requests.get(
         f"{server.url}/simple/surely-unknown/", auth=ALICE, allow_redirects=False, timeout=30
     )
@@ -203,24 +221,50 @@ def test_an_unknown_name_is_redirected_and_a_held_one_never(server: Server) -> N
     for spelling in ("held-name", "Held_Name", "HELD.NAME"):
         answer = requests.get(f"{server.url}/simple/{spelling}/", auth=ALICE, timeout=30)
         assert answer.url == f"{server.url}/simple/held-name/"
-        assert "Held_Name-0.1.0.tar.gz" in answer.text
+        assert name in answer.text
     assert status(server, "/packages/held_name-9.9.tar.gz", ALICE) == 404
 
 
 def test_files_put_in_or_taken_out_by_hand_show(server: Server) -> None:
-    file = server.folder / "pypi_data/by_hand-0.1.0-py3-none-any.whl"
-    file.write_bytes(b"x")
+    file = wheel.build(server.folder / "pypi_data", "by-hand", "0.1.0", origin="us")
     page = requests.get(f"{server.url}/simple/by-hand/", auth=ALICE, timeout=30)
     assert file.name in page.text
     file.unlink()
-    assert status(server, "/simple/by-hand/", ALICE) == 303
+    deadline = time.monotonic() + 3
+    while status(server, "/simple/by-hand/", ALICE) == 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert status(server, "/simple/by-hand/", ALICE) == 404
 
 
-def test_downloads_go_on_while_private_pypi_is_down(server: Server) -> None:
-    upload(server, ALICE, "static-0.1.0.tar.gz", b"x")
+def test_a_version_is_yanked_and_removed_and_the_index_made_anew_while_it_runs(
+    server: Server,
+) -> None:
+    name, content = made("doomed")
+    upload(server, ALICE, name, content)
+
+    server.make("pypi-yank", "PKG=doomed", "VERSION=0.1.0", "REASON=it's $(broken)")
+    page = requests.get(f"{server.url}/simple/doomed/", auth=ALICE, timeout=30)
+    assert 'data-yanked="it&#x27;s $(broken)"' in page.text
+    assert "distributions are what was published" in server.make("pypi-verify")
+    shutil.rmtree(server.folder / "pypi_index" / "simple" / "doomed")
+    assert "distributions of" in server.make("pypi-index")
+    assert status(server, "/simple/doomed/", ALICE) == 200
+
+    assert "say YES=1" in server.make("pypi-remove", "PKG=doomed", "VERSION=0.1.0", ok=False)
+    server.make("pypi-remove", "PKG=doomed", "VERSION=0.1.0", "YES=1")
+    assert status(server, "/simple/doomed/", ALICE) == 404
+    assert status(server, f"/packages/{name}", ALICE) == 404
+    assert not (server.folder / "pypi_data" / name).exists()
+
+
+def test_reads_go_on_while_private_pypi_is_down(server: Server) -> None:
+    name, content = made("static")
+    upload(server, ALICE, name, content)
     docker("stop", f"{PROJECT}-private_pypi-1")
     try:
-        assert status(server, "/packages/static-0.1.0.tar.gz", ALICE) == 200
+        for path in ("/simple/", "/simple/static/", f"/packages/{name}"):
+            assert status(server, path, ALICE) == 200
     finally:
         docker("start", f"{PROJECT}-private_pypi-1")
     assert status(server, "/simple/static/", ALICE) == 200
@@ -229,7 +273,7 @@ def test_downloads_go_on_while_private_pypi_is_down(server: Server) -> None:
 def test_account_changes_take_effect_within_two_seconds(server: Server) -> None:
     first = ("carol", server.add_user("carol", "publisher"))
     assert after_two_seconds(server, first) == {True}
-    assert upload(server, first, "carols-0.1.0.tar.gz", b"x").status_code == 200
+    assert upload(server, first, *made("carols")).status_code == 200
 
     server.make("pypi-user-passwd", "USER=carol", "PASSWORD_STDIN=1", stdin=f"{PASSWORD}2\n")
     second = ("carol", f"{PASSWORD}2")
@@ -238,7 +282,7 @@ def test_account_changes_take_effect_within_two_seconds(server: Server) -> None:
 
     server.make("pypi-user-remove", "USER=carol")
     assert after_two_seconds(server, second) == {False}
-    assert upload(server, second, "carols-0.2.0.tar.gz", b"x").status_code == 401
+    assert upload(server, second, *made("carols", "0.2.0")).status_code == 401
 
 
 def test_accounts_edited_by_hand_count_within_two_seconds(server: Server) -> None:
@@ -325,7 +369,7 @@ def test_account_containers_leave_no_trace(server: Server) -> None:
 
 
 def test_restart_keeps_everything(server: Server) -> None:
-    upload(server, ALICE, "kept-0.1.0.tar.gz", b"x")
+    upload(server, ALICE, *made("kept"))
     server.make("pypi-restart")
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:

@@ -433,9 +433,9 @@ class Index:
             change.touched.add("")
 
     def _strays(self, known: Catalogue) -> Iterator[Path]:
-        projects = known.pages()
+        expected = {*known.projects(), *pages.NAMES}
         for path in sorted((self._folder / "simple").iterdir()):
-            if path.name not in (*projects, *pages.NAMES):
+            if path.name not in expected:
                 yield path
             elif path.is_dir():
                 yield from (page for page in path.iterdir() if page.name not in pages.NAMES)
