@@ -69,6 +69,8 @@ PRIVATE = {
         ".pypi.env": "pypi_url=pypi.our-company.example\n# by hand\n",
         "pypi_auth/.htpasswd-readers": "bob:$2y$12$" + "a" * 53 + "\n",
         "pypi_data/my_private_lib-0.1.0-py3-none-any.whl": "a wheel",
+        "pypi_data/.journal.jsonl": "{}\n",
+        "pypi_index/simple/my-private-lib/index.html": "a page",
         "gateway/accounts/accounts.caddy": "ada $2y$12$" + "b" * 53 + "\n",
         "gateway_data/caddy/certificates/local/key.pem": "a key",
         "certs/privkey.pem": "another key",

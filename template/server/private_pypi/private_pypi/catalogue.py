@@ -82,6 +82,8 @@ class Catalogue:
         self._db = sqlite3.connect(folder / FILE, timeout=60, isolation_level=None)
         try:
             self._db.execute("PRAGMA synchronous = NORMAL")
+            # The container has no other writable folder.
+            self._db.execute("PRAGMA temp_store = MEMORY")
             if self._version() != _VERSION:
                 self._make()
             if check:
