@@ -21,6 +21,7 @@ from typing import Any
 
 import copier
 import files
+import yaml
 from copier.errors import DirtyLocalWarning
 from load import Client
 from process import BenchError, Process, environment, free_port, running, settle
@@ -104,6 +105,13 @@ def render(folder: Path, https: str) -> Path:
     return folder
 
 
+def _settings(rendered: Path) -> dict[str, str]:
+    """Return what Compose puts into the gateway's environment, whatever the host."""
+    model = yaml.safe_load((rendered / "docker-compose.pypi.yml").read_text())
+    variables = model["services"]["gateway"]["environment"]
+    return {name: value for name, value in variables.items() if "$" not in value}
+
+
 def certificate(folder: Path) -> None:
     """Make a self-signed certificate for 127.0.0.1, under the names the gateway reads."""
     folder.mkdir()
@@ -142,9 +150,10 @@ class Ours:
         caddyfile = self._caddyfile(gateway, port, inner, certificates)
         scheme = "https" if certificates else "http"
         url = f"{scheme}://127.0.0.1:{port}"
+        variables = {**self._environment(inner), **_settings(gateway.parents[1])}
         with ExitStack() as stack:
             processes = [
-                stack.enter_context(running(command, self._folder, name, self._environment(inner)))
+                stack.enter_context(running(command, self._folder, name, variables))
                 for name, command in (
                     ("private_pypi", [sys.executable, "-m", "private_pypi", "serve"]),
                     ("caddy", [str(HERE / "caddy"), "run", "--config", str(caddyfile)]),
