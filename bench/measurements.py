@@ -37,7 +37,7 @@ class Scale:
 
 SCALES = {
     "small": Scale((100, 1_000, 10_000), 10_000, 1_000, seconds=1, rounds=1, uploads=10),
-    "full": Scale((100, 1_000, 10_000, 100_000), 10_000, 10_000, seconds=3, rounds=2, uploads=20),
+    "full": Scale((100, 1_000, 10_000, 100_000), 10_000, 10_000, seconds=5, rounds=1, uploads=40),
 }
 
 
