@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,6 +24,14 @@ def user(tmp_path: Path) -> User:
     home = tmp_path / "home"
     home.mkdir()
     return User(home)
+
+
+@pytest.fixture
+def venv(user: User) -> Path:
+    """An empty virtual environment."""
+    folder = user.home / "venv"
+    user.run("uv", "venv", "--quiet", "--python", sys.executable, folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -23,8 +23,8 @@ from e2e import wheel
 from e2e.gateway import Answer, Gateway, ask
 from e2e.public_index import PublicIndex
 from e2e.server import Server
-from e2e.test_install import Install, installed, with_pip, with_uv
-from e2e.user import User
+from e2e.test_install import Install, with_pip, with_uv
+from e2e.user import User, installed
 
 BOB = {"Authorization": "Basic " + base64.b64encode(f"bob:{PASSWORD}".encode()).decode()}
 SIMPLE = "application/vnd.pypi.simple"
@@ -512,11 +512,8 @@ def test_what_is_not_on_the_disk_is_an_error_while_private_pypi_is_stopped(alone
     ("install", "path"), [(with_pip, "/simple/"), (with_pip, ""), (with_uv, "/simple/")]
 )
 def test_installing_goes_on_while_private_pypi_is_stopped(
-    install: Install, path: str, alone: Index, user: User
+    install: Install, path: str, alone: Index, user: User, venv: Path
 ) -> None:
-    venv = user.home / "venv"
-    user.run("uv", "venv", "--quiet", "--python", sys.executable, venv)
-
     install(user, venv, alone.url + path, "held-name")
 
     assert installed(venv) == {"held-name": "1.0 from us"}

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import runpy
-import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -18,7 +16,7 @@ from conftest import PASSWORD
 from e2e import wheel
 from e2e.public_index import PublicIndex
 from e2e.server import Server, free_port, status
-from e2e.user import User
+from e2e.user import User, installed
 
 
 class Install(Protocol):
@@ -82,25 +80,6 @@ def install(request: pytest.FixtureRequest) -> Install:
     """Each of the clients."""
     chosen: Install = request.param
     return chosen
-
-
-@pytest.fixture
-def venv(user: User) -> Path:
-    """An empty virtual environment."""
-    folder = user.home / "venv"
-    user.run("uv", "venv", "--quiet", "--python", sys.executable, folder)
-    return folder
-
-
-def installed(venv: Path) -> dict[str, str]:
-    """Return version and origin of what is installed."""
-    (packages,) = venv.glob("lib/python*/site-packages")
-    found = {}
-    for info in packages.glob("*.dist-info"):
-        module, _, version = info.name.removesuffix(".dist-info").partition("-")
-        constants = runpy.run_path(str(packages / module / "__init__.py"))
-        found[module.replace("_", "-")] = f"{version} from {constants['ORIGIN']}"
-    return found
 
 
 OURS = {"my-private-lib": "0.2.0 from us", "public-lib": "1.2.3 from the public index"}

@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import re
-import runpy
 import shutil
 import subprocess
 import sys
@@ -33,7 +32,7 @@ from e2e import wheel
 from e2e.conftest import Library
 from e2e.public_index import PublicIndex
 from e2e.server import Server
-from e2e.user import User
+from e2e.user import User, installed
 
 JSON = "application/vnd.pypi.simple.v1+json"
 HTML = "application/vnd.pypi.simple.v1+html"
@@ -195,25 +194,6 @@ def install(request: pytest.FixtureRequest) -> Install:
     """Each of the clients."""
     chosen: Install = request.param
     return chosen
-
-
-@pytest.fixture
-def venv(user: User) -> Path:
-    """An empty virtual environment."""
-    folder = user.home / "venv"
-    user.run("uv", "venv", "--quiet", "--python", sys.executable, folder)
-    return folder
-
-
-def installed(venv: Path) -> dict[str, str]:
-    """Return the version and origin of what is installed, by name."""
-    (packages,) = venv.glob("lib/python*/site-packages")
-    found = {}
-    for info in packages.glob("*.dist-info"):
-        module, _, version = info.name.removesuffix(".dist-info").partition("-")
-        constants = runpy.run_path(str(packages / module / "__init__.py"))
-        found[module.replace("_", "-")] = f"{version} from {constants['ORIGIN']}"
-    return found
 
 
 # The server ---------------------------------------------------------------------------------------

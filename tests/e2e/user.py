@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -46,3 +47,14 @@ class User:
         )
         assert (done.returncode == 0) is ok, f"{command}\n{done.stdout}"
         return done.stdout
+
+
+def installed(venv: Path) -> dict[str, str]:
+    """Return version and origin of what is installed."""
+    (packages,) = venv.glob("lib/python*/site-packages")
+    found = {}
+    for info in packages.glob("*.dist-info"):
+        module, _, version = info.name.removesuffix(".dist-info").partition("-")
+        constants = runpy.run_path(str(packages / module / "__init__.py"))
+        found[module.replace("_", "-")] = f"{version} from {constants['ORIGIN']}"
+    return found

@@ -139,11 +139,10 @@ class Change:
         place = link(self._folder, location)
         place.parent.mkdir(parents=True, exist_ok=True)
         self._lead(place, self._data / location)
-        signature = self._data / f"{location}.asc"
         if seen.signed:
-            self._lead(place.with_name(signature.name), signature)
+            self._lead(signature(place), signature(self._data / location))
         else:
-            self._obsolete.append(place.with_name(signature.name))
+            self._obsolete.append(signature(place))
         if new.metadata is None:
             self._obsolete.append(metadata(place))
         else:
@@ -152,8 +151,7 @@ class Change:
     def sign(self, location: str) -> None:
         """Serve the signature that lies beside a distribution, too."""
         self.touched |= self.catalogue.set_signed(location)
-        place = link(self._folder, f"{location}.asc")
-        self._lead(place, self._data / f"{location}.asc")
+        self._lead(signature(link(self._folder, location)), signature(self._data / location))
 
     def refuse(self, location: str, seen: Seen, problem: str) -> None:
         """Do not serve a file of the data folder, and log once why."""
@@ -166,12 +164,12 @@ class Change:
         """Serve a file no more; it may be gone."""
         self.touched |= self.catalogue.drop(location)
         place = link(self._folder, location)
-        self._obsolete += [place, metadata(place), place.with_name(f"{place.name}.asc")]
+        self._obsolete += [place, metadata(place), signature(place)]
 
     def delete(self, location: str) -> None:
         """Serve a distribution no more and delete it from the data folder."""
         self.drop(location)
-        self._doomed += [self._data / location, self._data / f"{location}.asc"]
+        self._doomed += [self._data / location, signature(self._data / location)]
 
     def write_pages(self) -> None:
         """Make the pages of all touched projects, and the list of all, what they have to be."""
@@ -221,6 +219,11 @@ def link(folder: Path, location: str) -> Path:
 def metadata(place: Path) -> Path:
     """Return where the metadata of a served distribution is (PEP 658)."""
     return place.with_name(f"{place.name}.metadata")
+
+
+def signature(path: Path) -> Path:
+    """Return where the detached signature of a distribution is, in the data or in the index."""
+    return path.with_name(f"{path.name}.asc")
 
 
 def leads_to(place: Path, target: Path) -> bool:

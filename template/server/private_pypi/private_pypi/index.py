@@ -31,7 +31,7 @@ from packaging.utils import canonicalize_name
 
 from . import catalogue, distribution, journal, pages, scan
 from .catalogue import Catalogue, Served
-from .change import UNFINISHED, Change, changing, leads_to, link, metadata, sync
+from .change import UNFINISHED, Change, changing, leads_to, link, metadata, signature, sync
 from .distribution import Distribution, DistributionError
 from .scan import Seen
 
@@ -105,7 +105,7 @@ class Index:
                     target.unlink()
                 raise
             stat = target.stat()
-            seen = Seen(stat.st_size, stat.st_mtime_ns, Path(f"{target}.asc").exists())
+            seen = Seen(stat.st_size, stat.st_mtime_ns, signature(target).exists())
             change.put(new.file, seen, new)
 
     def sign(self, unfinished: Path, file: str) -> None:
@@ -118,7 +118,7 @@ class Index:
             location = change.catalogue.location(file.removesuffix(".asc"))
             if location is None:
                 raise NameTakenError(f"{file} signs no distribution of this index")
-            self._link(unfinished, self._data / f"{location}.asc", _sha256(unfinished))
+            self._link(unfinished, signature(self._data / location), _sha256(unfinished))
             change.sign(location)
 
     def yank(self, project: str, version: str, reason: str, *, by: str) -> list[str]:
@@ -128,7 +128,7 @@ class Index:
             NoSuchReleaseError: if there is none.
         """
         with self._change() as change:
-            files = [_file(one.location) for one in change.release(project, version)]
+            files = [one.file for one in change.release(project, version)]
             change.note("yank", files, reason=reason, by=by)
         return files
 
@@ -139,7 +139,7 @@ class Index:
             NoSuchReleaseError: if there is no such version.
         """
         with self._change() as change:
-            files = [_file(one.location) for one in change.release(project, version)]
+            files = [one.file for one in change.release(project, version)]
             change.note("unyank", files, by=by)
         return files
 
@@ -150,7 +150,7 @@ class Index:
             NoSuchReleaseError: if there is none.
         """
         with self._change() as change:
-            return [_file(one.location) for one in change.release(project, version)]
+            return [one.file for one in change.release(project, version)]
 
     def remove(self, project: str, version: str, *, by: str) -> list[str]:
         """Delete a version for good; return its file names, which never stand for other bytes.
@@ -159,11 +159,11 @@ class Index:
             NoSuchReleaseError: if there is none.
         """
         with self._change() as change:
-            locations = [one.location for one in change.release(project, version)]
-            files = list(map(_file, locations))
+            release = change.release(project, version)
+            files = [one.file for one in release]
             change.note("remove", files, by=by)
-            for location in locations:
-                change.delete(location)
+            for one in release:
+                change.delete(one.location)
         return files
 
     def standing(self, project: str) -> Standing:
@@ -414,7 +414,7 @@ class Index:
         place, target = link(self._folder, served.location), self._data / served.location
         if not leads_to(place, target):
             return False
-        if served.signed and not leads_to(_signature(place), _signature(target)):
+        if served.signed and not leads_to(signature(place), signature(target)):
             return False
         try:
             size = metadata(place).stat().st_size
@@ -444,7 +444,7 @@ class Index:
             place = link(self._folder, served.location)
             kept.add(place)
             if served.signed:
-                kept.add(_signature(place))
+                kept.add(signature(place))
             if served.metadata_sha256 is not None:
                 kept.add(metadata(place))
         for folder, _, names in os.walk(self._folder / "packages"):
@@ -503,10 +503,6 @@ def _project(location: str) -> str:
         return distribution.parse_name(_file(location))[0]
     except DistributionError:
         return ""
-
-
-def _signature(path: Path) -> Path:
-    return path.with_name(f"{path.name}.asc")
 
 
 def _file(location: str) -> str:

@@ -47,10 +47,15 @@ class Listed:
     yanked: str | None
     signed: bool
 
+    @property
+    def file(self) -> str:
+        """Its file name."""
+        return self.location.rpartition("/")[2]
+
     def as_file(self) -> model.File:
         """Return it in the model of the Simple API."""
         return model.File(
-            filename=self.location.rpartition("/")[2],
+            filename=self.file,
             url=f"../../packages/{quote(self.location)}",
             hashes={"sha256": self.sha256},
             requires_python=self.requires_python,
