@@ -120,6 +120,8 @@ def ended(work: Work, prepare: Work) -> int:
         child = os.fork()
     if not child:
         failed = 1
+        # A lock that a thread held at the fork would otherwise be waited for without end.
+        signal.alarm(60)
         try:
             prepare()
             work()
@@ -132,6 +134,7 @@ def ended(work: Work, prepare: Work) -> int:
             os._exit(failed)
     _, status = os.waitpid(child, 0)
     assert not os.WIFEXITED(status) or os.WEXITSTATUS(status) == 0, "see the traceback above"
+    assert not os.WIFSIGNALED(status) or os.WTERMSIG(status) != signal.SIGALRM, "it hung"
     return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
 
 

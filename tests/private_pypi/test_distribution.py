@@ -117,18 +117,18 @@ class TooSlowError(BaseException):
 
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """Stop what takes longer, such as an endless loop."""
+    """Stop what takes more of the processor's time, such as an endless loop."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise TooSlowError
 
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    before = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
 
 
 @contextmanager
@@ -140,16 +140,16 @@ def bounded(limit: int = BOUND) -> Iterator[None]:
         if tracemalloc.get_traced_memory()[1] > limit:
             raise TooSlowError
 
-    before = signal.signal(signal.SIGALRM, look)
-    signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
+    before = signal.signal(signal.SIGVTALRM, look)
+    signal.setitimer(signal.ITIMER_VIRTUAL, 0.05, 0.05)
     try:
         yield
         peak = tracemalloc.get_traced_memory()[1]
     except TooSlowError:
         peak = tracemalloc.get_traced_memory()[1]
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
         tracemalloc.stop()
     assert peak < limit, f"it took {peak // MB} MB"
 
