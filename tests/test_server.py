@@ -14,7 +14,8 @@ from conftest import QUESTIONS, Render
 from packaging.requirements import Requirement
 
 MODES = list(QUESTIONS["https"]["choices"].values())
-PUBLIC_PORTS = ["80:80", "443:443", "443:443/udp"]
+ADDRESS = "${listen_address:+${listen_address}:}"
+PUBLIC_PORTS = [f"{ADDRESS}80:80", f"{ADDRESS}443:443", f"{ADDRESS}443:443/udp"]
 
 
 def compose(folder: Path) -> dict[str, Any]:

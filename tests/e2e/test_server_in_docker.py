@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import ssl
 import subprocess
 import tempfile
@@ -20,6 +19,7 @@ import requests
 from conftest import PASSWORD, Render, commit, git
 
 from e2e import wheel
+from e2e.https import ask, https_server
 from e2e.in_docker import Server, docker, plain_server
 
 pytestmark = pytest.mark.docker
@@ -424,34 +424,18 @@ def test_a_fresh_clone_starts_after_one_account_is_made(stopped: Server, tmp_pat
 
 
 def test_internal_https_serves_with_its_own_authority(render: Render, tmp_path: Path) -> None:
-    project = f"{PROJECT}-internal"
-    answers = {**ANSWERS, "project_name": project, "https": "internal", "pypi_url": "pypi.test"}
-    folder = tmp_path / "server"
-    shutil.copytree(render(answers), folder, symlinks=True)
-    server = Server(folder, project, "https://pypi.test")
+    address, host = "127.0.10.1", "pypi.test"
+    answers = {**ANSWERS, "project_name": f"{PROJECT}-internal", "https": "internal"}
+    server = https_server(render({**answers, "pypi_url": host}), tmp_path / "server", address)
     try:
         assert server.make("pypi-launch").endswith("The index is at https://pypi.test/\n")
-        authority = folder / "gateway_data/caddy/pki/authorities/local/root.crt"
-        context = ssl.create_default_context(cafile=authority)
-        answered = ask_over_tls(context, "pypi.test")
-        assert answered.startswith(b"HTTP/1.1 200")
+        authority = server.folder / "gateway_data/caddy/pki/authorities/local/root.crt"
+        assert ask(address, host, ssl.create_default_context(cafile=authority)).status == 200
         with pytest.raises(ssl.SSLCertVerificationError):
-            ask_over_tls(ssl.create_default_context(), "pypi.test")
+            ask(address, host, ssl.create_default_context())
         redirected = requests.get(
-            "http://127.0.0.1/x", headers={"Host": "pypi.test"}, allow_redirects=False, timeout=30
+            f"http://{address}/x", headers={"Host": host}, allow_redirects=False, timeout=30
         )
         assert redirected.headers["Location"] == "https://pypi.test/x"
     finally:
         server.make("pypi-stop")
-
-
-def ask_over_tls(context: ssl.SSLContext, host: str) -> bytes:
-    """Ask for the health check as a client that resolves the host to this machine would."""
-    with (
-        socket.create_connection(("127.0.0.1", 443), timeout=30) as raw,
-        context.wrap_socket(raw, server_hostname=host) as connection,
-    ):
-        connection.sendall(
-            f"GET /health HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
-        )
-        return connection.recv(65536)
