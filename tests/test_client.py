@@ -235,6 +235,8 @@ def test_the_checkers_find_nothing(render: Render, way: dict[str, str]) -> None:
     run(*check, "vendor.dependabot", ".github/dependabot.yml", cwd=folder)
     gitlab = render({**way, "ci": "gitlab"})
     run(*check, "vendor.gitlab-ci", "--data-transform", "gitlab-ci", ".gitlab-ci.yml", cwd=gitlab)
+    run(*check, "vendor.renovate", "renovate.json", cwd=gitlab)
+    run("compose-lint", "check", "--fail-on", "low", "docker-compose.yml", cwd=folder)
 
 
 @pytest.mark.parametrize(("choice", "path"), [("github", ".github"), ("gitlab", ".gitlab-ci.yml")])

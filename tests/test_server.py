@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -220,6 +221,23 @@ def test_the_checkers_find_nothing(render: Render) -> None:
     )
     gitlab = render({"template": "server", "ci": "gitlab"})
     run("check-jsonschema", "--builtin-schema", "vendor.gitlab-ci", ".gitlab-ci.yml", cwd=gitlab)
+    run("check-jsonschema", "--builtin-schema", "vendor.renovate", "renovate.json", cwd=gitlab)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_compose_lint_finds_nothing_that_has_no_reason(render: Render, mode: str) -> None:
+    folder = render({"template": "server", "https": mode})
+    lint = ("compose-lint", "check", "--strict-config", "--fail-on", "low")
+    run(*lint, "docker-compose.pypi.yml", cwd=folder)
+
+
+def test_no_exception_of_compose_lint_outlives_its_cause(render: Render, tmp_path: Path) -> None:
+    folder = render({"template": "server"})
+    reasons = yaml.safe_load((folder / ".compose-lint.yml").read_text())["rules"]
+    shutil.copy(folder / "docker-compose.pypi.yml", tmp_path)
+    command = ["compose-lint", "check", "--quiet", "docker-compose.pypi.yml"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert set(re.findall(r"CL-\d{4}", done.stdout)) == set(reasons)
 
 
 @pytest.mark.parametrize("mode", MODES)
