@@ -51,12 +51,15 @@ def docker(*arguments: str, cwd: Path | None = None, ok: bool = True) -> str:
     return run(["docker", *arguments], cwd=cwd, ok=ok)
 
 
-def run(command: list[str], *, cwd: Path | None, stdin: str = "", ok: bool) -> str:
-    """Run a program that must succeed, or must fail, and return all it printed."""
+def run(command: list[str], *, cwd: Path | None, stdin: str = "", ok: bool, **settings: str) -> str:
+    """Run a program that must succeed, or must fail, and return all it printed.
+
+    The settings are more variables of its environment.
+    """
     done = subprocess.run(
         command,
         cwd=cwd,
-        env={**os.environ, "BUILDKIT_PROGRESS": "plain"},
+        env={**os.environ, "BUILDKIT_PROGRESS": "plain", **settings},
         input=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
