@@ -16,6 +16,7 @@ from typing import Any
 
 from . import accounts, gateway
 from .accounts import AccountError
+from .certificate import CertificateError, check_pair
 from .change import NoSuchReleaseError
 from .index import Index
 from .settings import SettingError, Settings
@@ -26,7 +27,14 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.run(Settings.from_environment(), options)
-    except (AccountError, NoSuchReleaseError, SettingError, OSError, sqlite3.Error) as error:
+    except (
+        AccountError,
+        CertificateError,
+        NoSuchReleaseError,
+        SettingError,
+        OSError,
+        sqlite3.Error,
+    ) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
@@ -57,6 +65,13 @@ def check(settings: Settings, _: argparse.Namespace) -> None:
                 " repository with chown"
             )
     _tell_gateway(settings)
+
+
+def certificate(_: Settings, options: argparse.Namespace) -> None:
+    """Refuse a certificate that clients would refuse, and warn of one that soon expires."""
+    warning = check_pair(options.folder, options.host)
+    if warning:
+        print(f"warning: {warning}", file=sys.stderr)
 
 
 def health(settings: Settings, _: argparse.Namespace) -> None:
@@ -234,6 +249,9 @@ def _parser() -> argparse.ArgumentParser:
             subparser.add_argument("--reason", default="")
         if release_command is remove:
             subparser.add_argument("--yes", action="store_true")
+    subparser = _add(commands, "certificate", certificate)
+    subparser.add_argument("folder", type=Path)
+    subparser.add_argument("host")
     user = commands.add_parser("user", help="Add, change, remove or list accounts.")
     actions = user.add_subparsers(required=True, metavar="ACTION")
     _add(actions, "list", user_list)

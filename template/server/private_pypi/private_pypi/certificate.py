@@ -1,0 +1,142 @@
+"""Whether the certificate that the gateway serves will do, found out as a client does: over TLS.
+
+The certificate is trusted for this, whoever signed it: that depends on each client. Names are
+compared as RFC 9525 has it, so the common name does not count.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from pathlib import Path
+from typing import Any
+
+DAY = 24 * 60 * 60
+EARLY = 21
+"""Days before its end from which a certificate is worth a warning."""
+
+
+class CertificateError(Exception):
+    """No client would accept this certificate; the message names the file and the remedy."""
+
+
+def check_pair(folder: Path, host: str) -> str:
+    """Return a warning about the pair in a folder, or an empty string.
+
+    Args:
+        folder: holds `fullchain.pem`, the certificate and those that signed it, and `privkey.pem`.
+        host: the DNS name or address that clients ask for.
+
+    Raises:
+        CertificateError: a file is missing, cannot be read or is no PEM, the key is another
+            certificate's, or clients would refuse the certificate by its dates, names or purpose.
+    """
+    chain, key = folder / "fullchain.pem", folder / "privkey.pem"
+    for file, content in ((chain, "the certificate, then those that signed it"), (key, "its key")):
+        _require_readable(file, content)
+    client = _client(chain)
+    server = _server(chain, key)
+    client.check_hostname = False
+    certificate = _shown(server, client, host)
+    client.check_hostname = True
+    try:
+        _shown(server, client, host)
+    except CertificateError:
+        names = [str(name) for _, name in certificate.get("subjectAltName", ())]
+        raise CertificateError(
+            f"certs/{chain.name} is not for {host} but for {', '.join(names) or 'no name at all'}:"
+            " get one for that name, or correct pypi_url in .pypi.env"
+        ) from None
+    end = ssl.cert_time_to_seconds(str(certificate["notAfter"]))
+    days = int((end - time.time()) // DAY)
+    if days >= EARLY:
+        return ""
+    return (
+        f"certs/{chain.name} expires on {time.strftime('%Y-%m-%d', time.gmtime(end))},"
+        f" in {days} days: replace both files and run make pypi-reload"
+    )
+
+
+def _require_readable(file: Path, content: str) -> None:
+    try:
+        file.read_bytes()
+    except FileNotFoundError:
+        if file.is_symlink():
+            raise CertificateError(
+                f"certs/{file.name} is a link that leads out of certs/, where the gateway cannot"
+                " follow: put a copy there"
+            ) from None
+        raise CertificateError(f"certs/{file.name} is missing: put {content} there") from None
+    except OSError as error:
+        raise CertificateError(
+            f"certs/{file.name} cannot be read ({error.strerror}): give it to the owner of"
+            " pypi_data with chown"
+        ) from None
+
+
+def _server(chain: Path, key: Path) -> ssl.SSLContext:
+    """Load the pair as a server does."""
+
+    def refuse() -> str:
+        raise CertificateError(
+            f"certs/{key.name} is encrypted, and nobody is there to type the password when the"
+            " gateway starts: decrypt it with openssl pkey"
+        )
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(chain, key, refuse)
+    except ssl.SSLError as error:
+        if error.reason in ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH"):
+            raise CertificateError(
+                f"certs/{key.name} is not the key of the first certificate in certs/{chain.name}:"
+                " put the pair there that belongs together, and in the chain your own one first"
+            ) from None
+        raise CertificateError(
+            f"certs/{chain.name} and certs/{key.name} are no certificate and key that TLS can use"
+            f" ({_reason(error)}): put a pair there in PEM"
+        ) from None
+    return context
+
+
+def _client(chain: Path) -> ssl.SSLContext:
+    """Trust what is in the file itself, whether a root is among it or not."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(chain)
+    except ssl.SSLError as error:
+        raise CertificateError(
+            f"certs/{chain.name} is no certificate in PEM ({_reason(error)}): put one there"
+        ) from None
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context
+
+
+def _shown(server: ssl.SSLContext, client: ssl.SSLContext, host: str) -> dict[str, Any]:
+    """Let both shake hands in memory and return the certificate as the client has it.
+
+    Raises:
+        CertificateError: the client refused it.
+    """
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    asking = client.wrap_bio(to_client, to_server, server_hostname=host)
+    asked = server.wrap_bio(to_server, to_client, server_side=True)
+    waiting = [asking, asked]
+    while waiting:
+        for end in list(waiting):
+            try:
+                end.do_handshake()
+                waiting.remove(end)
+            except ssl.SSLWantReadError:
+                pass
+            except ssl.SSLError as error:
+                why = getattr(error, "verify_message", "") or _reason(error)
+                raise CertificateError(
+                    f"clients would refuse certs/fullchain.pem ({why}): put another one and its"
+                    " key there"
+                ) from None
+    return asking.getpeercert() or {}
+
+
+def _reason(error: ssl.SSLError) -> str:
+    return (error.reason or "no PEM").replace("_", " ").lower()

@@ -1,0 +1,225 @@
+"""The check of your own certificate: what it lets pass, what it names, and how."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from authority import Authority, Pair
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from private_pypi.__main__ import main
+from private_pypi.certificate import CertificateError, check_pair
+
+HOST = "pypi.test"
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    """One that nobody knows."""
+    return Authority()
+
+
+@pytest.fixture
+def certs(tmp_path: Path) -> Path:
+    """An empty folder."""
+    folder = tmp_path / "certs"
+    folder.mkdir()
+    return folder
+
+
+def put(certs: Path, chain: bytes, key: bytes) -> None:
+    """Write both files as they are."""
+    (certs / "fullchain.pem").write_bytes(chain)
+    (certs / "privkey.pem").write_bytes(key)
+
+
+@pytest.mark.parametrize(
+    ("names", "host"),
+    [
+        ([HOST], HOST),
+        (["other.test", HOST], HOST),
+        (["*.corp.test"], "pypi.corp.test"),
+        (["192.0.2.7"], "192.0.2.7"),
+    ],
+)
+def test_a_pair_for_the_name_passes_without_a_word(
+    certs: Path, authority: Authority, names: list[str], host: str
+) -> None:
+    made = authority.pair(*names)
+    put(certs, made.chain, made.key)
+
+    assert check_pair(certs, host) == ""
+
+
+def test_neither_the_root_nor_any_other_signer_must_be_in_the_chain(
+    certs: Path, authority: Authority
+) -> None:
+    made = authority.pair(HOST)
+    end = b"-----END CERTIFICATE-----\n"
+    put(certs, made.chain.split(end)[0] + end, made.key)
+
+    assert check_pair(certs, HOST) == ""
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["other.test", "192.0.2.7"], "other.test, 192.0.2.7"),
+        (["*.pypi.test"], re.escape("*.pypi.test")),
+        (["*.sub.test", "pypi.test.example"], r"\*\.sub\.test, pypi\.test\.example"),
+        ([], "no name at all"),
+    ],
+)
+def test_a_certificate_for_other_names_is_refused_with_those(
+    certs: Path, authority: Authority, names: list[str], told: str
+) -> None:
+    made = authority.pair(*names)
+    put(certs, made.chain, made.key)
+
+    with pytest.raises(
+        CertificateError, match=rf"^certs/fullchain.pem is not for pypi.test but for {told}: get"
+    ):
+        check_pair(certs, HOST)
+
+
+@pytest.mark.parametrize(
+    ("days", "begins", "why"),
+    [(-0.001, -1, "certificate has expired"), (90, 2, "certificate is not yet valid")],
+)
+def test_a_certificate_is_refused_outside_its_dates(
+    certs: Path, authority: Authority, days: float, begins: float, why: str
+) -> None:
+    made = authority.pair(HOST, days=days, begins=begins)
+    put(certs, made.chain, made.key)
+
+    with pytest.raises(
+        CertificateError, match=rf"^clients would refuse certs/fullchain.pem \({why}\): put"
+    ):
+        check_pair(certs, HOST)
+
+
+def test_a_certificate_for_clients_is_refused(certs: Path, authority: Authority) -> None:
+    made = authority.pair(HOST, usage=ExtendedKeyUsageOID.CLIENT_AUTH)
+    put(certs, made.chain, made.key)
+
+    with pytest.raises(CertificateError, match=r"certs/fullchain.pem \(\S+ certificate purpose\)"):
+        check_pair(certs, HOST)
+
+
+@pytest.mark.parametrize(("days", "warned"), [(21.1, False), (20.9, True), (0.5, True)])
+def test_a_certificate_that_ends_in_three_weeks_is_warned_of(
+    certs: Path, authority: Authority, days: float, warned: bool
+) -> None:
+    made = authority.pair(HOST, days=days)
+    put(certs, made.chain, made.key)
+
+    said = check_pair(certs, HOST)
+
+    assert bool(said) is warned
+    if warned:
+        assert re.fullmatch(
+            rf"certs/fullchain.pem expires on 20\d\d-\d\d-\d\d, in {int(days)} days: replace both"
+            " files and run make pypi-reload",
+            said,
+        )
+
+
+@pytest.mark.parametrize("missing", ["fullchain.pem", "privkey.pem"])
+def test_a_missing_file_is_named(certs: Path, authority: Authority, missing: str) -> None:
+    made = authority.pair(HOST)
+    put(certs, made.chain, made.key)
+    (certs / missing).unlink()
+
+    with pytest.raises(CertificateError, match=rf"^certs/{missing} is missing: put .* there$"):
+        check_pair(certs, HOST)
+
+    # As with certbot's links, seen from a container.
+    (certs / missing).symlink_to("/etc/letsencrypt/live/none.pem")
+    with pytest.raises(CertificateError, match=rf"^certs/{missing} is a link that leads out of"):
+        check_pair(certs, HOST)
+
+
+def test_a_folder_in_place_of_a_file_is_named(certs: Path) -> None:
+    (certs / "fullchain.pem").mkdir()
+
+    with pytest.raises(CertificateError, match=r"^certs/fullchain.pem cannot be read \(Is a dir"):
+        check_pair(certs, HOST)
+
+
+def test_a_key_of_another_certificate_is_refused(certs: Path, authority: Authority) -> None:
+    put(certs, authority.pair(HOST).chain, authority.pair(HOST).key)
+
+    with pytest.raises(CertificateError, match=r"^certs/privkey.pem is not the key of the first"):
+        check_pair(certs, HOST)
+
+
+def test_a_chain_in_the_wrong_order_is_refused(certs: Path, authority: Authority) -> None:
+    made = authority.pair(HOST)
+    put(certs, authority.certificate + made.chain, made.key)
+
+    with pytest.raises(CertificateError, match=r"in the chain your own one first$"):
+        check_pair(certs, HOST)
+
+
+@pytest.mark.parametrize("content", [b"", b"no PEM", b"\0\xff", b"-----BEGIN CERTIFICATE-----\n"])
+def test_what_is_no_certificate_is_refused(
+    certs: Path, authority: Authority, content: bytes
+) -> None:
+    put(certs, content, authority.pair(HOST).key)
+
+    with pytest.raises(
+        CertificateError, match=r"^certs/fullchain.pem is no certificate in PEM \([a-z0-9 ]+\): put"
+    ):
+        check_pair(certs, HOST)
+
+
+@pytest.mark.parametrize("content", [b"", b"no PEM", b"\0\xff", b"-----BEGIN PRIVATE KEY-----\n"])
+def test_what_is_no_key_is_refused(certs: Path, authority: Authority, content: bytes) -> None:
+    put(certs, authority.pair(HOST).chain, content)
+
+    with pytest.raises(
+        CertificateError, match=r"^certs/fullchain.pem and certs/privkey.pem are no certificate and"
+    ):
+        check_pair(certs, HOST)
+
+
+def test_an_encrypted_key_is_refused_and_nobody_asked_for_its_password(
+    certs: Path, authority: Authority
+) -> None:
+    made = encrypted(authority.pair(HOST))
+    put(certs, made.chain, made.key)
+
+    with pytest.raises(
+        CertificateError, match=r"^certs/privkey.pem is encrypted, .* openssl pkey$"
+    ):
+        check_pair(certs, HOST)
+
+
+def encrypted(made: Pair) -> Pair:
+    """Put a password on a key."""
+    key = load_pem_private_key(made.key, None)
+    return Pair(
+        made.chain,
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")),
+    )
+
+
+def test_the_command_says_error_or_warning_and_ends_with_1_or_0(
+    certs: Path, authority: Authority, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["certificate", str(certs), HOST]) == 1
+    assert re.fullmatch(r"error: certs/fullchain.pem is missing: .*\n", capsys.readouterr().err)
+
+    made = authority.pair(HOST, days=3.5)
+    put(certs, made.chain, made.key)
+    assert main(["certificate", str(certs), HOST]) == 0
+    printed = capsys.readouterr()
+    assert re.fullmatch(r"warning: certs/fullchain.pem expires .* in 3 days: .*\n", printed.err)
+    assert printed.out == ""
