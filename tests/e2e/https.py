@@ -68,6 +68,9 @@ def ask(
         socket.create_connection((address, 443), timeout=30) as raw,
         context.wrap_socket(raw, server_hostname=host) as secured,
     ):
+        # Before the answer, which may end the connection.
+        certificate = dict(secured.getpeercert() or {})
+        der, protocol = secured.getpeercert(binary_form=True) or b"", secured.version() or ""
         connection = http.client.HTTPConnection(host)
         connection.sock = secured
         connection.request(method, path, headers=headers or {})
@@ -76,7 +79,7 @@ def ask(
             response.status,
             response.headers,
             response.read(),
-            dict(secured.getpeercert() or {}),
-            secured.getpeercert(binary_form=True) or b"",
-            secured.version() or "",
+            certificate,
+            der,
+            protocol,
         )

@@ -105,7 +105,8 @@ def test_every_target_is_documented_or_made_by_another(rendered_here: Repository
     documented = rendered_here.targets()
 
     assert {
-        *("pypi-launch", "pypi-stop", "pypi-restart", "pypi-logs", "pypi-status", "pypi-local"),
+        *("pypi-launch", "pypi-reload", "pypi-stop", "pypi-restart", "pypi-logs", "pypi-status"),
+        "pypi-local",
         *("pypi-user-add", "pypi-user-passwd", "pypi-user-remove", "pypi-user-list"),
         *("pypi-yank", "pypi-unyank", "pypi-remove", "pypi-index", "pypi-verify"),
         *("template-check", "template-update"),
@@ -387,6 +388,34 @@ def test_launch_builds_checks_and_waits_in_this_order(docker: Docker, account: N
     order = [" build ", " private_pypi check", " up --detach --wait "]
     found = [next(i for i, call in enumerate(called) if step in call) for step in order]
     assert found == sorted(found)
+
+
+RUNS = '*" ps --quiet --status running gateway") echo 0123456789ab ;;\n'
+
+
+def test_reload_validates_before_it_tells_the_gateway(docker: Docker) -> None:
+    repository = docker(RUNS)
+
+    said = repository.make("pypi-reload")
+
+    assert said == "The gateway reads its Caddyfile and certificate again.\n"
+    called = [" ".join(call) for call in calls(repository)]
+    order = [" caddy validate ", " kill --signal SIGUSR1 gateway"]
+    found = [next(i for i, call in enumerate(called) if step in call) for step in order]
+    assert found == sorted(found)
+    # Only who has a certificate of their own has it checked.
+    assert not any(" certificate " in call for call in called)
+
+
+def test_reload_tells_the_gateway_nothing_that_it_would_refuse(docker: Docker) -> None:
+    repository = docker(RUNS + '*" caddy validate "*) echo "unrecognized directive"; exit 1 ;;')
+    live = repository.folder / "gateway/live/Caddyfile"
+
+    said = repository.make("pypi-reload", ok=False)
+
+    assert "unrecognized directive\nerror: the gateway cannot use gateway/Caddyfile" in said
+    assert not live.exists()
+    assert not any("kill" in call for call in calls(repository))
 
 
 def test_launch_replaces_containers_only_if_their_folder_was_deleted(

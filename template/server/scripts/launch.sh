@@ -2,7 +2,9 @@
 # Prepares this host for the index and starts it. The Makefile calls it:
 #
 #   launch.sh prepare   check Docker, create what a fresh clone lacks
-#   launch.sh start     prepare, build, check accounts and Caddyfile, start, wait until healthy
+#   launch.sh start     prepare, build, check accounts, certificate and Caddyfile, start, wait until
+#                       healthy
+#   launch.sh reload    check certificate and Caddyfile, let the running gateway read both again
 set -eu
 
 COMPOSE_FILE=docker-compose.pypi.yml
@@ -56,8 +58,7 @@ start() {
 	prepare
 	compose --progress quiet build --quiet private_pypi
 	compose --progress quiet run --rm --no-deps --no-TTY private_pypi check || exit 1
-	messages=$(mktemp)
-	trap 'rm -f "$messages" gateway/live/Caddyfile.new' EXIT
+	check_certificate
 	install_caddyfile
 	if ! compose up --detach --wait --wait-timeout 120 --remove-orphans \
 		${anew:+--force-recreate} 2>"$messages"; then
@@ -69,16 +70,40 @@ start() {
 	fi
 }
 
+reload() {
+	prepare
+	[ -n "$(compose ps --quiet --status running gateway)" ] ||
+		fail "the gateway does not run: start it with make pypi-launch"
+	check_certificate
+	install_caddyfile
+	# Caddy reads its configuration again, also where only the certificate changed.
+	compose --progress quiet kill --signal SIGUSR1 gateway
+	echo "The gateway reads its Caddyfile and certificate again."
+}
+
+# Where the gateway serves a certificate of yours. The container sees what the gateway will see.
+check_certificate() {
+	grep -q '^[[:space:]]*tls /certs/fullchain.pem /certs/privkey.pem' gateway/Caddyfile || return 0
+	# shellcheck source=/dev/null
+	name=$(. ./.pypi.env && printf '%s' "${pypi_url-}")
+	[ -n "$name" ] || fail ".pypi.env has no pypi_url: add the DNS name of the index"
+	mkdir -p certs
+	compose --progress quiet run --rm --no-deps --no-TTY --volume "$PWD/certs:/certs:ro" \
+		private_pypi certificate /certs "$name" || exit 1
+}
+
 # A syntax error in the file that the gateway watches would end the watching, and with that the
 # effect of account changes. So only what Caddy accepts gets there, and a running gateway goes on
 # with the file it has.
 install_caddyfile() {
+	messages=$(mktemp)
+	trap 'rm -f "$messages" gateway/live/Caddyfile.new' EXIT
 	cp gateway/Caddyfile gateway/live/Caddyfile.new
 	if ! compose --progress quiet run --rm --no-deps --no-TTY gateway \
 		caddy validate --config /etc/caddy/Caddyfile.new --adapter caddyfile >"$messages" 2>&1; then
 		cat "$messages" >&2
 		explain_known
-		fail "the gateway cannot use gateway/Caddyfile, see above: correct it and launch again"
+		fail "the gateway cannot use gateway/Caddyfile, see above: correct it and try again"
 	fi
 	mv gateway/live/Caddyfile.new gateway/live/Caddyfile
 }
@@ -94,5 +119,6 @@ explain_known() {
 case ${1-} in
 prepare) prepare ;;
 start) start ;;
-*) fail "usage: launch.sh prepare|start" ;;
+reload) reload ;;
+*) fail "usage: launch.sh prepare|start|reload" ;;
 esac

@@ -1,0 +1,398 @@
+"""A server with a certificate of its owner's, in containers, and the gateway's TLS as such."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+from authority import Authority, Pair
+from conftest import PASSWORD, Render
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from e2e import tls_probe, wheel
+from e2e.https import Answer, ask, https_server
+from e2e.in_docker import Server, docker
+
+pytestmark = pytest.mark.docker
+
+ADDRESS, HOST = "127.0.11.1", "pypi.test"
+ANSWERS = {
+    "template": "server",
+    "project_name": "tls-e2e-certificate",
+    "pypi_url": HOST,
+    "https": "certificate",
+    "publisher": "alice",
+    "publisher_password": PASSWORD,
+}
+YEAR = "max-age=31536000"
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    """The one that signs the owner's certificates, and that clients trust."""
+    return Authority()
+
+
+@pytest.fixture(scope="module")
+def stopped(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that was never launched, without a certificate."""
+    server = https_server(render(ANSWERS), tmp_path_factory.mktemp("docker") / "server", ADDRESS)
+    yield server
+    server.make("pypi-stop")
+
+
+@pytest.fixture(scope="module")
+def server(stopped: Server, authority: Authority) -> Server:
+    """The same with a certificate, running."""
+    authority.pair(HOST).write(certs(stopped))
+    assert stopped.make("pypi-launch") == f"The index is at https://{HOST}/\n"
+    return stopped
+
+
+@pytest.fixture
+def good(server: Server, authority: Authority) -> Pair:
+    """A new pair, which the server serves."""
+    pair = authority.pair(HOST)
+    pair.write(certs(server))
+    server.make("pypi-reload")
+    wait_for(authority, pair)
+    return pair
+
+
+def certs(server: Server) -> Path:
+    """Return the folder for the owner's pair."""
+    return server.folder / "certs"
+
+
+def get(
+    authority: Authority, path: str = "/health", headers: dict[str, str] | None = None
+) -> Answer:
+    """Send a request as pip and uv do, which repeat one that was not answered.
+
+    While Caddy reads its configuration again, it closes a connection whose first request it has not
+    read yet, without an answer. That is how Go's HTTP server shuts down (golang/go, issue 75591).
+    """
+    for _ in range(5):
+        try:
+            return ask(ADDRESS, HOST, authority.context(), path, headers)
+        except ConnectionError:
+            time.sleep(0.1)
+    return ask(ADDRESS, HOST, authority.context(), path, headers)
+
+
+def served(authority: Authority) -> int:
+    """Return the serial number of the certificate that a new connection gets."""
+    return x509.load_der_x509_certificate(get(authority).der).serial_number
+
+
+def wait_for(authority: Authority, pair: Pair) -> None:
+    """Return when new connections get this certificate."""
+    deadline = time.monotonic() + 30
+    while served(authority) != pair.serial:
+        assert time.monotonic() < deadline, "the old certificate is still served"
+        time.sleep(0.1)
+
+
+def make_unreadable(file: Path) -> None:
+    """Take everybody's right to read a file, its owner's included."""
+    file.chmod(0)
+
+
+# Launch -------------------------------------------------------------------------------------------
+
+
+def test_launch_names_what_is_wrong_with_the_pair_and_starts_nothing(
+    stopped: Server, authority: Authority
+) -> None:
+    folder, good = certs(stopped), authority.pair(HOST)
+
+    def refused(complaint: str) -> None:
+        said = stopped.make("pypi-launch", ok=False)
+        assert f"error: {complaint}" in said
+        assert "Traceback" not in said
+        assert not docker("ps", "--all", "--quiet", "--filter", f"name={stopped.project}-gateway")
+
+    refused("certs/fullchain.pem is missing: put the certificate")
+    good.write(folder)
+    make_unreadable(folder / "privkey.pem")
+    refused("certs/privkey.pem cannot be read (Permission denied): give it to the owner of")
+    authority.pair("other.test").write(folder)
+    refused(f"certs/fullchain.pem is not for {HOST} but for other.test: get one for that name")
+    settings = stopped.folder / ".pypi.env"
+    right = settings.read_text()
+    settings.write_text(right.replace("pypi_url=", "#pypi_url="))
+    refused(".pypi.env has no pypi_url: add the DNS name of the index")
+    settings.write_text(right)
+
+
+def test_only_a_running_gateway_can_reload(stopped: Server) -> None:
+    said = stopped.make("pypi-reload", ok=False)
+    assert "error: the gateway does not run: start it with make pypi-launch" in said
+
+
+def test_a_certificate_that_soon_ends_is_served_with_a_warning(
+    server: Server, authority: Authority
+) -> None:
+    pair = authority.pair(HOST, days=20.5)
+    pair.write(certs(server))
+
+    said = server.make("pypi-launch")
+
+    assert "warning: certs/fullchain.pem expires on" in said
+    assert "in 20 days: replace both files and run make pypi-reload\n" in said
+    assert said.endswith(f"The index is at https://{HOST}/\n")
+
+
+# Reload -------------------------------------------------------------------------------------------
+
+
+def test_a_replaced_certificate_is_served_after_a_reload_without_a_restart(
+    server: Server, authority: Authority, good: Pair, tmp_path: Path
+) -> None:
+    began = server.inspect("gateway")["State"]["StartedAt"]
+    new = authority.pair(HOST)
+    new.write(certs(server))
+
+    with asked_all_the_time(authority), half_an_upload(authority, tmp_path) as finish:
+        assert server.make("pypi-reload").endswith("reads its Caddyfile and certificate again.\n")
+        wait_for(authority, new)
+        assert finish() == 200
+
+    assert server.inspect("gateway")["State"]["StartedAt"] == began
+    assert new.serial != good.serial
+
+
+def test_a_reload_works_after_the_gateway_noticed_a_change_by_itself(
+    server: Server, authority: Authority, good: Pair
+) -> None:
+    account = ("bob", server.add_user("bob", "reader"))
+    deadline = time.monotonic() + 30
+    while get(authority, "/simple/", basic(*account)).status != 200:
+        assert time.monotonic() < deadline, "the account does not work"
+        time.sleep(0.1)
+    assert served(authority) == good.serial
+    new = authority.pair(HOST)
+    new.write(certs(server))
+
+    server.make("pypi-reload")
+
+    wait_for(authority, new)
+
+
+def test_an_edited_caddyfile_has_effect_after_a_reload(
+    server: Server, authority: Authority, good: Pair
+) -> None:
+    caddyfile = server.folder / "gateway/Caddyfile"
+    right = caddyfile.read_text()
+    try:
+        caddyfile.write_text(right.replace('respond "ok"', 'respond "fine"'))
+        server.make("pypi-reload")
+        deadline = time.monotonic() + 30
+        while get(authority).body != b"fine":
+            assert time.monotonic() < deadline, "the old Caddyfile is still in use"
+            time.sleep(0.1)
+    finally:
+        caddyfile.write_text(right)
+    server.make("pypi-reload")
+    wait_for(authority, good)
+
+
+def test_what_a_reload_refuses_is_named_and_the_old_goes_on(
+    server: Server, authority: Authority, good: Pair
+) -> None:
+    caddyfile = server.folder / "gateway/Caddyfile"
+    right = caddyfile.read_text()
+    logged = server.logs().count("SIGUSR1")
+    try:
+        caddyfile.write_text(right.replace("respond", "resp0nd"))
+        said = server.make("pypi-reload", ok=False)
+        assert "resp0nd" in said
+        assert "error: the gateway cannot use gateway/Caddyfile, see above" in said
+    finally:
+        caddyfile.write_text(right)
+    try:
+        for bad, complaint in (
+            (
+                Pair(authority.pair(HOST).chain, good.key),
+                "certs/privkey.pem is not the key of the first certificate in certs/fullchain.pem",
+            ),
+            (
+                authority.pair(HOST, days=-1),
+                "clients would refuse certs/fullchain.pem (certificate has expired)",
+            ),
+        ):
+            bad.write(certs(server))
+            assert f"error: {complaint}" in server.make("pypi-reload", ok=False)
+    finally:
+        good.write(certs(server))
+
+    assert served(authority) == good.serial
+    assert get(authority).body == b"ok"
+    assert server.logs().count("SIGUSR1") == logged
+
+
+def basic(name: str, password: str) -> dict[str, str]:
+    """Return the header of an account."""
+    request = requests.Request("GET", "http://unused", auth=(name, password)).prepare()
+    return {"Authorization": request.headers["Authorization"]}
+
+
+@contextmanager
+def asked_all_the_time(authority: Authority) -> Iterator[None]:
+    """Connect again and again, as pip does; each request must be answered."""
+    ended, failures, answered = threading.Event(), list[Exception](), list[int]()
+
+    def connect() -> None:
+        while not ended.wait(0.02):
+            try:
+                answered.append(get(authority).status)
+            except (OSError, http.client.HTTPException) as error:
+                failures.append(error)
+
+    thread = threading.Thread(target=connect)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+    assert not failures
+    assert len(answered) > 5
+    assert set(answered) == {200}
+
+
+class Upload:
+    """A form that is sent in two halves over one connection."""
+
+    def __init__(self, connection: http.client.HTTPConnection, rest: bytes) -> None:
+        self._connection, self._rest = connection, rest
+
+    def __call__(self) -> int:
+        """Send the second half and return the status of the answer."""
+        self._connection.send(self._rest)
+        response = self._connection.getresponse()
+        response.read()
+        return response.status
+
+
+@contextmanager
+def half_an_upload(authority: Authority, folder: Path) -> Iterator[Upload]:
+    """Begin to publish a wheel built in a folder, and hand out what ends it."""
+    file = wheel.build(folder, "slow", "0.1.0", origin="x" * 2**20)
+    form = requests.Request(
+        "POST",
+        f"https://{HOST}/",
+        data={":action": "file_upload", "protocol_version": "1"},
+        files={"content": (file.name, file.read_bytes())},
+        auth=("alice", PASSWORD),
+    ).prepare()
+    assert isinstance(form.body, bytes)
+    with (
+        socket.create_connection((ADDRESS, 443), timeout=60) as raw,
+        authority.context().wrap_socket(raw, server_hostname=HOST) as secured,
+    ):
+        connection = http.client.HTTPConnection(HOST)
+        connection.sock = secured
+        connection.putrequest("POST", "/")
+        for name, value in form.headers.items():
+            connection.putheader(name, value)
+        connection.endheaders()
+        middle = len(form.body) // 2
+        connection.send(form.body[:middle])
+        yield Upload(connection, form.body[middle:])
+
+
+# TLS ----------------------------------------------------------------------------------------------
+
+
+def test_tls_1_3_and_1_2_are_spoken(server: Server, authority: Authority) -> None:
+    context = authority.context()
+    assert ask(ADDRESS, HOST, context).protocol == "TLSv1.3"
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    assert ask(ADDRESS, HOST, context).protocol == "TLSv1.2"
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
+def test_a_client_of_older_tls_is_refused(
+    server: Server, authority: Authority, version: ssl.TLSVersion
+) -> None:
+    context = authority.context()
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with pytest.warns(DeprecationWarning, match="is deprecated"):
+        context.minimum_version = context.maximum_version = version
+    # It is the server that refuses, not this machine's OpenSSL.
+    with pytest.raises(ssl.SSLError, match="ALERT_PROTOCOL_VERSION"):
+        ask(ADDRESS, HOST, context)
+
+
+@pytest.mark.parametrize("kind", ["ECDSA", "RSA"])
+def test_weak_cipher_suites_and_old_versions_are_refused(
+    server: Server, authority: Authority, kind: str
+) -> None:
+    key = rsa.generate_private_key(65537, 2048) if kind == "RSA" else None
+    pair = authority.pair(HOST, key=key)
+    pair.write(certs(server))
+    server.make("pypi-reload")
+    wait_for(authority, pair)
+
+    strong = tls_probe.STRONG[f"ECDHE-{kind}-AES128-GCM"]
+    weak = [suite for suites in tls_probe.WEAK.values() for suite in suites]
+    everything = [*weak, *tls_probe.STRONG.values()]
+    for version in (tls_probe.SSL3, tls_probe.TLS1_0, tls_probe.TLS1_1):
+        refused = tls_probe.agreed(ADDRESS, HOST, version, everything)
+        assert refused == tls_probe.PROTOCOL_VERSION, hex(version)
+    agreed = tls_probe.agreed(ADDRESS, HOST, tls_probe.TLS1_2, everything)
+    assert agreed == (tls_probe.TLS1_2, strong)
+    for why, suites in tls_probe.WEAK.items():
+        chosen = tls_probe.agreed(ADDRESS, HOST, tls_probe.TLS1_2, suites)
+        assert isinstance(chosen, int), f"{why}: {chosen}"
+
+
+def test_a_browser_is_told_to_stay_with_tls(server: Server, authority: Authority) -> None:
+    account = basic("alice", PASSWORD)
+    for path, headers, status in (
+        ("/health", {}, 200),
+        ("/simple/", {}, 401),
+        ("/simple/", account, 200),
+        ("/.git", account, 404),
+        ("/simple/surely-unknown/", account, 303),
+    ):
+        answer = get(authority, path, headers)
+        assert (answer.status, answer.headers.get_all("Strict-Transport-Security")) == (
+            status,
+            [YEAR],
+        ), path
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
+@pytest.mark.parametrize("path", ["/", "/health", "/simple/x/?format=json", "/packages/x.whl"])
+def test_port_80_only_redirects(server: Server, method: str, path: str) -> None:
+    account = ("alice", PASSWORD)
+    answer = requests.request(
+        method,
+        f"http://{ADDRESS}{path}",
+        headers={"Host": HOST},
+        auth=account,
+        allow_redirects=False,
+        timeout=30,
+    )
+    assert (answer.status_code, answer.content) == (308, b"")
+    assert answer.headers["Location"] == f"https://{HOST}{path}"
+    # A promise that anybody on the way could have made counts nothing (RFC 6797, 7.2).
+    assert "Strict-Transport-Security" not in answer.headers
+
+
+def test_no_key_is_in_a_log_or_an_image(server: Server, good: Pair) -> None:
+    secret = good.key.decode().splitlines()[1]
+    assert secret not in server.logs()
+    assert (certs(server) / "privkey.pem").stat().st_mode & 0o077 == 0
+    assert secret not in docker("inspect", f"{server.project}-gateway-1")
