@@ -19,6 +19,9 @@ ADDRESS = "${listen_address:+${listen_address}:}"
 PUBLIC_PORTS = [f"{ADDRESS}80:80", f"{ADDRESS}443:443", f"{ADDRESS}443:443/udp"]
 
 
+LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
+
+
 def compose(folder: Path) -> dict[str, Any]:
     """Return the compose file as YAML has it, merges done and variables left as they are."""
     parsed = yaml.safe_load((folder / "docker-compose.pypi.yml").read_text())
@@ -113,6 +116,8 @@ def test_compose_accepts_the_file_and_knows_two_services(render: Render, mode: s
     model = json.loads(done.stdout)
     assert set(model["services"]) == {"gateway", "private_pypi"}
     expected = {"GOGC": "400"} | ({} if mode == "none" else {"pypi_url": "pypi.acme.test"})
+    if mode == "letsencrypt":
+        expected["acme_directory"] = LETS_ENCRYPT
     assert model["services"]["gateway"]["environment"] == expected
 
 
@@ -167,6 +172,55 @@ def test_the_gateway_takes_the_mail_address_of_the_answers(render: Render) -> No
     assert {issuer["email"] for policy in policies for issuer in policy["issuers"]} == {
         "ops@acme.test"
     }
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize(
+    ("setting", "asked"),
+    [
+        ("", LETS_ENCRYPT),
+        # As who comments it out halfway.
+        ("acme_directory=\n", LETS_ENCRYPT),
+        ("acme_directory=https://acme.test:14000/dir\n", "https://acme.test:14000/dir"),
+    ],
+)
+def test_pypi_env_says_who_is_asked_for_a_certificate(
+    render: Render, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, asked: str
+) -> None:
+    folder = render({"template": "server", "letsencrypt_email": "ops@acme.test"})
+    (tmp_path / ".pypi.env").write_text(f"pypi_url=pypi.acme.test\n{setting}")
+    command = ["docker", "compose", "--file", "docker-compose.pypi.yml"]
+    command += ["--env-file", str(tmp_path / ".pypi.env"), "config", "--format", "json"]
+    done = subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    for name, value in json.loads(done.stdout)["services"]["gateway"]["environment"].items():
+        monkeypatch.setenv(name, value)
+    policies = adapted(folder)["apps"]["tls"]["automation"]["policies"]
+    # Caddy's default also asks ZeroSSL, which nobody chose.
+    assert [issuer["ca"] for policy in policies for issuer in policy["issuers"]] == [asked]
+
+
+def test_a_certificate_of_ones_own_is_never_replaced_by_another(render: Render) -> None:
+    config = adapted(render({"template": "server", "https": "certificate"}))
+    assert config["apps"]["tls"]["certificates"] == {
+        "load_files": [
+            {
+                "certificate": "/certs/fullchain.pem",
+                "key": "/certs/privkey.pem",
+                "tags": ["cert0"],
+            }
+        ]
+    }
+    for server in config["apps"]["http"]["servers"].values():
+        if server["listen"] == [":443"]:
+            assert server["automatic_https"] == {"disable_certificates": True}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_only_a_public_index_promises_tls_for_a_year(render: Render, mode: str) -> None:
+    text = json.dumps(adapted(render({"template": "server", "https": mode})))
+    promised = '"set": {"Strict-Transport-Security": ["max-age=31536000"]}' in text
+    assert promised is (mode in ("letsencrypt", "certificate", "traefik"))
+    assert text.count("Strict-Transport-Security") == promised
 
 
 def test_every_request_passes_basic_auth_but_the_health_check(render: Render) -> None:
