@@ -662,7 +662,7 @@ def test_a_name_we_do_not_hold_is_sent_on_to_the_public_index(index: Index, pref
     index.upload()
     answer = index.request("GET", f"{prefix}requests/", "bob")
     if prefix == "/":
-        assert answer.headers["Location"] == "http://index.example/simple/requests/"
+        assert answer.headers["Location"] == "../simple/requests/"
         answer = index.request("GET", "/simple/requests/", "bob")
 
     assert answer.status in (302, 303)
@@ -684,6 +684,29 @@ def test_without_a_public_index_of_ones_own_unknown_names_go_to_pypi(settings: S
 
     assert location == f"{DEFAULTS.FALLBACK_URL}requests/"
     assert location.startswith("https://")
+
+
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        ("/simple", "simple/"),
+        ("/packages", "packages/"),
+        ("/requests/", "../simple/requests/"),
+        ("/My_Private.Lib/json", "../my-private-lib/json"),
+        ("/simple/My_Private.Lib/", "../my-private-lib/"),
+    ],
+)
+def test_a_redirect_within_the_index_holds_for_every_name_and_path_that_a_proxy_gives_it(
+    index: Index, path: str, place: str
+) -> None:
+    front = "https://front.example/pypi"
+    told = {"HTTP_X_FORWARDED_HOST": "evil.example", "HTTP_X_FORWARDED_PROTO": "https"}
+    expected = urljoin(f"{front}{path}", place)
+    assert expected.startswith(f"{front}/")
+
+    for headers in ({}, told):
+        location = index.request("GET", path, "bob", **headers).headers["Location"]
+        assert urljoin(f"{front}{path}", location) == expected
 
 
 def follow(index: Index, path: str) -> tuple[str, Answer]:

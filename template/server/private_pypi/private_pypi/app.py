@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial, wraps
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urljoin
 
 import pypiserver
 from pypiserver.backend import BackendProxy
-from pypiserver.bottle_wrapper import HTTPError, request, response
+from pypiserver.bottle_wrapper import HTTPError, HTTPResponse, request, response
 from pypiserver.config import Config
 
 from . import uploads
@@ -95,7 +97,7 @@ def _pypiserver(settings: Settings, index: Index) -> Any:
         authenticate=[],
         password_file=".",
         disable_fallback=not settings.redirect,
-        welcome_msg="A private Python package index; pip finds its packages under {{SIMPLE}}.",
+        welcome_msg="A private Python package index; pip finds its packages under simple/.",
         **({"fallback_url": settings.public_index} if settings.public_index else {}),
     )
     config.backend = BackendProxy(Storage(config, index))
@@ -109,14 +111,31 @@ def _pypiserver(settings: Settings, index: Index) -> Any:
 
 
 def _answering(max_upload: int, callback: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a handler of pypiserver whose refusals are sentences (a plugin of bottle)."""
+    """Return a handler of pypiserver whose answers have our form (a plugin of bottle)."""
 
     @wraps(callback)
     def answering(*arguments: Any, **options: Any) -> Any:
-        with refusals(max_upload):
+        with refusals(max_upload), _relative_redirects():
             return callback(*arguments, **options)
 
     return answering
+
+
+@contextmanager
+def _relative_redirects() -> Iterator[None]:
+    """Let redirects within this index name no host (RFC 9110, section 10.2.2).
+
+    So they are right for clients who know it by another name, or below a path of a proxy.
+    """
+    try:
+        yield
+    except HTTPResponse as answer:
+        root = urljoin(request.url, "/")
+        location = answer.get_header("Location", "")
+        if location.startswith(root):
+            up = "../" * (request.path.count("/") - 1)
+            answer.set_header("Location", up + location.removeprefix(root))
+        raise
 
 
 def _take_in(settings: Settings) -> None:
