@@ -22,16 +22,22 @@ from e2e.server import Server, status
 from e2e.user import User
 
 
+class Reached(Protocol):
+    """An index at a URL, with a slash at the end."""
+
+    def url(self) -> str: ...
+
+
 class Publish(Protocol):
     """Publishes what a project has built; returns what the client printed."""
 
     def __call__(
-        self, user: User, project: Path, server: Server, account: str, password: str, ok: bool
+        self, user: User, project: Path, server: Reached, account: str, password: str, ok: bool
     ) -> str: ...
 
 
 def with_poetry(
-    user: User, project: Path, server: Server, account: str, password: str, ok: bool, *flags: str
+    user: User, project: Path, server: Reached, account: str, password: str, ok: bool, *flags: str
 ) -> str:
     return user.run(
         "poetry",
@@ -50,7 +56,7 @@ def with_poetry(
 def with_uv(
     user: User,
     project: Path,
-    server: Server,
+    server: Reached,
     account: str,
     password: str,
     ok: bool,
@@ -70,7 +76,7 @@ def with_uv(
 
 
 def with_twine(
-    user: User, project: Path, server: Server, account: str, password: str, ok: bool, *flags: str
+    user: User, project: Path, server: Reached, account: str, password: str, ok: bool, *flags: str
 ) -> str:
     return user.run(
         "twine",

@@ -1,0 +1,236 @@
+"""`https=none` behind nginx, on the configuration that docs/https.md shows."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email.message import Message
+from pathlib import Path
+from urllib.parse import urljoin, urlsplit
+
+import pytest
+from conftest import PASSWORD
+
+from authority import Authority
+from e2e import wheel
+from e2e.conftest import Library
+from e2e.gateway import Gateway
+from e2e.nginx import Nginx
+from e2e.public_index import PublicIndex
+from e2e.server import Server
+from e2e.test_install import OURS, Install, with_pip, with_poetry, with_uv
+from e2e.test_publish import Publish
+from e2e.test_publish import with_poetry as publish_with_poetry
+from e2e.test_publish import with_twine as publish_with_twine
+from e2e.test_publish import with_uv as publish_with_uv
+from e2e.user import User, installed
+
+ADDRESS = "127.0.12.1"
+MEGABYTES = 4
+"""What a distribution may have; nginx allows 1 where nobody says more."""
+
+
+@dataclass(frozen=True)
+class Front:
+    """An index behind nginx: the programs, and the authority of its certificate."""
+
+    server: Server
+    gateway: Gateway
+    nginx: Nginx
+    authority: Authority
+
+
+@dataclass(frozen=True)
+class Index:
+    """The index as nginx serves it, at the root of a host or below a path."""
+
+    front: Front
+    root: str
+
+    def url(self) -> str:
+        """Return where it is published to."""
+        return f"{self.root}/"
+
+    def ask(
+        self, path: str, headers: dict[str, str] | None = None, source: str = ""
+    ) -> tuple[int, Message]:
+        """Send one request as bob, its path letter for letter; return status and headers.
+
+        Args:
+            source: the address it comes from, one of this machine's.
+        """
+        url = urlsplit(self.root)
+        connection = http.client.HTTPSConnection(
+            url.netloc,
+            timeout=30,
+            context=self.front.authority.context(),
+            source_address=(source, 0) if source else None,
+        )
+        bob = base64.b64encode(f"bob:{PASSWORD}".encode()).decode()
+        try:
+            connection.request(
+                "GET", url.path + path, headers={"Authorization": f"Basic {bob}", **(headers or {})}
+            )
+            response = connection.getresponse()
+            response.read()
+            return response.status, response.headers
+        finally:
+            connection.close()
+
+
+@pytest.fixture(scope="module")
+def front(
+    rendered: Path, public: PublicIndex, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Front]:
+    """A running index that holds my-private-lib 0.2.0, which needs public-lib."""
+    folder = tmp_path_factory.mktemp("nginx") / "s"
+    accounts = folder / "accounts"
+    accounts.mkdir(parents=True)
+    server = Server(
+        rendered,
+        folder,
+        PYPI_PUBLIC_INDEX=public.url,
+        PYPI_GATEWAY=str(accounts),
+        PYPI_MAX_UPLOAD_MB=str(MEGABYTES),
+    )
+    server.user("add", "alice", "--role", "publisher", password=PASSWORD)
+    server.user("add", "bob", "--role", "reader", password=PASSWORD)
+    wheel.build(server.data, "my-private-lib", "0.2.0", "public-lib>=1", origin="us")
+    authority = Authority()
+    gateway = Gateway(rendered, folder, accounts, server)
+    nginx = Nginx(folder, ADDRESS, authority.pair(ADDRESS), gateway)
+    with server, gateway, nginx:
+        yield Front(server, gateway, nginx, authority)
+    assert PASSWORD not in gateway.log.read_text() + server.log.read_text()
+
+
+@pytest.fixture(params=[0, 1], ids=["at-the-root", "below-a-path"])
+def index(front: Front, request: pytest.FixtureRequest) -> Index:
+    """The index by each of the two configurations."""
+    return Index(front, front.nginx.urls[request.param])
+
+
+@pytest.fixture
+def client(user: User, front: Front) -> User:
+    """Somebody who trusts the authority of nginx' certificate, set as docs/https.md says."""
+    root = user.home / "root.crt"
+    root.write_bytes(front.authority.certificate)
+    for name in ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
+        user.environment[name] = str(root)
+    return user
+
+
+@pytest.mark.parametrize("install", [with_pip, with_uv, with_poetry], ids=["pip", "uv", "poetry"])
+def test_a_reader_gets_our_library_and_is_sent_on_for_the_rest(
+    install: Install, client: User, venv: Path, index: Index
+) -> None:
+    install(client, venv, f"{index.root}/simple/", "My_Private.Lib==0.*")
+
+    assert installed(venv) == OURS
+
+
+def test_the_root_url_without_simple_works_in_pip(client: User, venv: Path, index: Index) -> None:
+    with_pip(client, venv, index.root, "my-private-lib==0.*")
+
+    assert installed(venv) == OURS
+
+
+def test_the_certificate_is_verified(user: User, venv: Path, index: Index) -> None:
+    said = with_pip(user, venv, f"{index.root}/simple/", "my-private-lib==0.*", ok=False)
+
+    assert "CERTIFICATE_VERIFY_FAILED" in said
+
+
+PUBLISH = pytest.mark.parametrize(
+    "publish",
+    [publish_with_poetry, publish_with_uv, publish_with_twine],
+    ids=["poetry", "uv", "twine"],
+)
+
+
+@PUBLISH
+def test_a_publisher_publishes_more_than_nginx_allows_by_itself(
+    publish: Publish, client: User, library: Library, index: Index, request: pytest.FixtureRequest
+) -> None:
+    name = re.sub("[^a-z]+", "-", request.node.callspec.id)
+    project = library(f"lib-{name}", megabytes=MEGABYTES - 2)
+
+    publish(client, project, index, "alice", PASSWORD, ok=True)
+
+    for path in (project / "dist").iterdir():
+        assert path.stat().st_size > 2**20
+        assert (index.front.server.data / path.name).read_bytes() == path.read_bytes()
+
+
+@PUBLISH
+@pytest.mark.parametrize(("megabytes", "password"), [(2 * MEGABYTES, ""), (MEGABYTES - 1, "x")])
+def test_a_client_reads_why_it_is_refused_though_it_had_much_to_send(
+    publish: Publish, client: User, library: Library, index: Index, megabytes: int, password: str
+) -> None:
+    project = library("refused", megabytes=megabytes)
+
+    said = publish(client, project, index, "alice", PASSWORD + password, ok=False)
+
+    assert ("401" if password else "413") in said
+    assert not list(index.front.server.data.glob("refused-*"))
+
+
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        ("/simple", "/simple/"),
+        ("/simple/my-private-lib", "/simple/my-private-lib/"),
+        ("/simple/My_Private.Lib/", "/simple/my-private-lib/"),
+        ("/my-private-lib/", "/simple/my-private-lib/"),
+        ("/My_Private.Lib/", "/simple/my-private-lib/"),
+        ("/My_Private.Lib/json", "/my-private-lib/json"),
+    ],
+)
+def test_redirects_stay_where_the_index_is(index: Index, path: str, place: str) -> None:
+    forged = {"X-Forwarded-Host": "evil.example"}
+    url = index.root + path
+    for _ in range(3):
+        status, headers = index.ask(url.removeprefix(index.root), forged)
+        if status == 200:
+            break
+        url = urljoin(url, headers["Location"])
+        assert url.startswith(f"{index.root}/")
+
+    assert (status, url) == (200, index.root + place)
+
+
+def test_a_name_the_index_does_not_hold_leads_to_the_public_index(
+    index: Index, public: PublicIndex
+) -> None:
+    url = f"{index.root}/public-lib/"
+    while url.startswith(index.root):
+        _, headers = index.ask(url.removeprefix(index.root))
+        url = urljoin(url, headers["Location"])
+
+    assert url == f"{public.url}public-lib/"
+
+
+def test_the_logs_have_the_address_of_the_client_whatever_that_forges(index: Index) -> None:
+    source, path = "127.0.12.7", f"/nobody-has-{time.monotonic_ns()}.txt"
+    forged = dict.fromkeys(
+        ("X-Forwarded-For", "X-Real-IP", "X-Client-IP", "True-Client-IP"), "203.0.113.9"
+    )
+    forged["Forwarded"] = "for=203.0.113.9"
+
+    assert index.ask(path, forged, source)[0] == 404
+
+    deadline = time.monotonic() + 20
+    lines: list[str] = []
+    while len(lines) < 2:
+        assert time.monotonic() < deadline
+        logs = (index.front.gateway.log.read_text(), index.front.server.log.read_text())
+        lines = [line for log in logs for line in log.splitlines() if path in line]
+        time.sleep(0.05)
+    in_gateway, in_server = lines
+    assert json.loads(in_gateway)["request"]["client_ip"] == source
+    assert in_server.startswith(f"{source} ")
