@@ -13,9 +13,9 @@ from pathlib import Path
 from types import TracebackType
 
 import pytest
+from authority import Pair
 from conftest import ROOT
 
-from authority import Pair
 from e2e.gateway import Gateway
 from e2e.images.stand_ins import StandInError, unpack_debian
 from e2e.server import free_port, status
@@ -73,7 +73,8 @@ class Nginx:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Nginx:
-        command = [program(), "-p", self._folder, "-c", self._folder / "nginx.conf", "-e", "stderr"]
+        configuration = str(self._folder / "nginx.conf")
+        command = [program(), "-p", str(self._folder), "-c", configuration, "-e", "stderr"]
         log = self._folder / "nginx.log"
         with log.open("ab") as output:
             self._process = subprocess.Popen(

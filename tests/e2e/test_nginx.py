@@ -14,9 +14,9 @@ from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 import pytest
+from authority import Authority
 from conftest import PASSWORD
 
-from authority import Authority
 from e2e import wheel
 from e2e.conftest import Library
 from e2e.gateway import Gateway
@@ -216,7 +216,7 @@ def test_a_name_the_index_does_not_hold_leads_to_the_public_index(
 
 
 def test_the_logs_have_the_address_of_the_client_whatever_that_forges(index: Index) -> None:
-    source, path = "127.0.12.7", f"/nobody-has-{time.monotonic_ns()}.txt"
+    source, path = "127.0.12.7", f"/packages/nobody-has-{time.monotonic_ns()}.whl"
     forged = dict.fromkeys(
         ("X-Forwarded-For", "X-Real-IP", "X-Client-IP", "True-Client-IP"), "203.0.113.9"
     )

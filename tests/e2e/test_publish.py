@@ -131,7 +131,7 @@ def with_reasons(publish: Publish) -> Publish:
     """Return the client as it shows what the server answered, which twine does if asked to."""
 
     def verbose(
-        user: User, project: Path, server: Server, account: str, password: str, ok: bool
+        user: User, project: Path, server: Reached, account: str, password: str, ok: bool
     ) -> str:
         return with_twine(user, project, server, account, password, ok, "--verbose")
 

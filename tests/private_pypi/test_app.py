@@ -700,13 +700,12 @@ def test_a_redirect_within_the_index_holds_for_every_name_and_path_that_a_proxy_
     index: Index, path: str, place: str
 ) -> None:
     front = "https://front.example/pypi"
-    told = {"HTTP_X_FORWARDED_HOST": "evil.example", "HTTP_X_FORWARDED_PROTO": "https"}
     expected = urljoin(f"{front}{path}", place)
     assert expected.startswith(f"{front}/")
 
-    for headers in ({}, told):
-        location = index.request("GET", path, "bob", **headers).headers["Location"]
-        assert urljoin(f"{front}{path}", location) == expected
+    for host in ("", "evil.example"):
+        answer = index.request("GET", path, "bob", HTTP_X_FORWARDED_HOST=host)
+        assert urljoin(f"{front}{path}", answer.headers["Location"]) == expected
 
 
 def follow(index: Index, path: str) -> tuple[str, Answer]:
