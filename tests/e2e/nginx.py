@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 import shutil
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
@@ -26,9 +24,8 @@ SITE, BELOW_A_PATH = re.findall(
 """What docs/https.md shows: a whole server, and a location of one that serves other things too."""
 
 
-@functools.cache
-def program() -> str:
-    """Return nginx: the machine's own, or Debian's, which is only unpacked."""
+def program(folder: Path) -> str:
+    """Return nginx: the machine's own, or Debian's, which is only unpacked, into a folder."""
     # Debian keeps it where only root looks.
     found = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
     if found:
@@ -36,7 +33,7 @@ def program() -> str:
     if shutil.which("apt-get") is None:
         pytest.skip("nginx is not installed, and this is no Debian")
     try:
-        unpacked = unpack_debian("nginx", Path(tempfile.mkdtemp(prefix="nginx-")))
+        unpacked = unpack_debian("nginx", folder)
     except StandInError as error:
         pytest.skip(f"nginx is not installed, and Debian's is not to be had: {error}")
     return str(unpacked / "usr/sbin/nginx")
@@ -74,7 +71,15 @@ class Nginx:
 
     def __enter__(self) -> Nginx:
         configuration = str(self._folder / "nginx.conf")
-        command = [program(), "-p", str(self._folder), "-c", configuration, "-e", "stderr"]
+        command = [
+            program(self._folder),
+            "-p",
+            str(self._folder),
+            "-c",
+            configuration,
+            "-e",
+            "stderr",
+        ]
         log = self._folder / "nginx.log"
         with log.open("ab") as output:
             self._process = subprocess.Popen(

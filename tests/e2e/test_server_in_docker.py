@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import ssl
 import subprocess
 import tempfile
@@ -113,6 +114,16 @@ def test_both_services_are_healthy_and_confined(server: Server) -> None:
         assert host["LogConfig"]["Config"] == {"max-size": "10m", "max-file": "5"}
     assert server.inspect("private_pypi")["HostConfig"]["CapAdd"] is None
     assert not any(server.inspect("private_pypi")["NetworkSettings"]["Ports"].values())
+
+
+def test_the_index_listens_on_127_0_0_1_alone(server: Server) -> None:
+    ports = server.inspect("gateway")["NetworkSettings"]["Ports"]
+    published = [binding for bindings in ports.values() for binding in bindings or []]
+    number = server.url.rpartition(":")[2]
+
+    assert published == [{"HostIp": "127.0.0.1", "HostPort": number}]
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.12.9", int(number)), timeout=30).close()
 
 
 def test_only_the_folders_that_a_service_writes_are_writable(server: Server) -> None:

@@ -95,7 +95,10 @@ def front(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     )
     remove()
     try:
-        start_traefik(folder / "traefik", authority, found)
+        (limit,) = re.findall(
+            r"`(--entrypoints\S+)`", (server.folder / "README.md").read_text(), re.IGNORECASE
+        )
+        start_traefik(folder / "traefik", authority, found, limit)
         said = server.make("pypi-launch")
         assert said.endswith(f"The index is at {server.url}/\n")
         with ThreadPoolExecutor(2) as pool:
@@ -113,10 +116,13 @@ def front(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         remove()
 
 
-def start_traefik(folder: Path, authority: Authority, image: str) -> None:
+def start_traefik(folder: Path, authority: Authority, image: str, limit: str) -> None:
     """Start Traefik on the host as its owner has it: with a certificate and two entry points.
 
     No resolver answers, so that the certificate comes from a file.
+
+    Args:
+        limit: the option that lets uploads take long.
     """
     folder.mkdir()
     pair = authority.pair(HOST)
@@ -141,8 +147,7 @@ def start_traefik(folder: Path, authority: Authority, image: str) -> None:
         *("--providers.docker.exposedbydefault=false", f"--providers.docker.network={NETWORK}"),
         "--providers.file.filename=/etc/traefik/dynamic.yml",
         *("--entrypoints.http.address=:80", "--entrypoints.https.address=:443"),
-        # As our README says.
-        "--entrypoints.https.transport.respondingTimeouts.readTimeout=30m",
+        limit,
         f"--entrypoints.minute.address=:{MINUTE}",
         "--certificatesresolvers.acme.acme.caserver=https://127.0.0.1:1/directory",
         "--certificatesresolvers.acme.acme.httpchallenge.entrypoint=http",
