@@ -262,10 +262,20 @@ def test_ci_is_rendered_where_it_was_asked_for(render: Render, choice: str, path
         assert (folder / path).exists() is (ci == choice)
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_only_a_server_with_an_authority_prints_its_certificate(render: Render, mode: str) -> None:
+    folder = render({"template": "server", "https": mode})
+    done = subprocess.run(["make"], cwd=folder, capture_output=True, text=True, check=True)
+    assert ("pypi-ca" in done.stdout) is (mode == "internal")
+    assert (folder / "scripts/ca.sh").exists() is (mode == "internal")
+
+
 def test_the_checkers_find_nothing(render: Render) -> None:
     folder = render({"template": "server", "ci": "github"})
     run("hadolint", "private_pypi/Dockerfile", cwd=folder)
     run("shellcheck", "scripts/launch.sh", cwd=folder)
+    internal = render({"template": "server", "https": "internal"})
+    run("shellcheck", "scripts/ca.sh", cwd=internal)
     run("zizmor", "--offline", "--quiet", ".github", cwd=folder)
     workflow = ".github/workflows/check.yml"
     run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", workflow, cwd=folder)
