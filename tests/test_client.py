@@ -161,6 +161,51 @@ def test_login_refuses_what_cannot_work_and_writes_nothing(
     assert git(folder, "status", "--short", "--ignored") == ""
 
 
+@pytest.mark.parametrize("target", ["login", "install", "build", "publish", "upload"])
+def test_a_missing_certificate_is_named_with_the_command_that_prints_it(
+    repository: Render, target: str
+) -> None:
+    folder = repository({"template": "client", "ca_certificate": "certs/ca.pem", **ACCOUNT})
+    done = subprocess.run(
+        ["make", target], cwd=folder, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode != 0
+    sentence, *rest = done.stderr.splitlines()
+    assert sentence == (
+        "There is no certs/ca.pem: 'make -s pypi-ca' in the server's repository prints it."
+    )
+    assert all(line.startswith("make: ") for line in rest)
+    assert done.stdout == ""
+    assert git(folder, "status", "--short") == ""
+
+
+@pytest.mark.parametrize("certificate", ["ca.crt", "certs/ca.pem"])
+def test_the_certificate_is_in_git_and_in_the_build_stage_alone(
+    repository: Render, certificate: str
+) -> None:
+    folder = repository({"template": "client", "ca_certificate": certificate})
+    (folder / certificate).parent.mkdir(exist_ok=True)
+    (folder / certificate).write_text("PEM\n")
+    (folder / ".ca-bundle.pem").write_text("PEM\n")
+    assert git(folder, "status", "--short", "--untracked-files=all") == f"?? {certificate}\n"
+    build, final = stages(folder)
+    assert f"COPY {certificate} .\n" in build
+    for word in ("PIP_CERT", ".crt", ".pem"):
+        assert word not in final
+    run("hadolint", "Dockerfile", cwd=folder)
+
+
+def test_without_an_authority_nobody_is_bothered_with_one(
+    render: Render, way: dict[str, str]
+) -> None:
+    folder = render({**way, **ACCOUNT})
+    for path in folder.rglob("*"):
+        if path.is_file() and path.name != ".copier-answers.yml":
+            text = path.read_text()
+            for word in ("ca-bundle", "need-trust", "ca_certificate", "pypi-ca"):
+                assert word not in text, path
+
+
 def test_pins_are_the_same_wherever_they_stand(render: Render) -> None:
     asked = ["my-private-lib", "other==2.*", "third[x]>=1,<3"]
     folder = render({"template": "client", "private_packages": asked})

@@ -47,6 +47,7 @@ ASKED = {
         "author_email",
         "python_version",
         "index_name",
+        "ca_certificate",
         "private_packages",
         "index_strategy",
         "build_credentials",
@@ -110,6 +111,7 @@ GOOD: dict[str, dict[str, list[Any]]] = {
         "author_name": ["", "Mr. O'Keefe", 'Ada "the first" Lovelace', "李"],
         "author_email": ["", "you@example.com"],
         "index_name": ["private", "a", "my-company-index"],
+        "ca_certificate": ["", "ca.crt", "certs/ca.pem", "Our_CA-2.v1.crt", "testsuite/ca.pem"],
         "private_packages": [
             ["my-private-lib"],
             ["a", "b==1.*", "c>=1,<2", "d[extra]~=2.0"],
@@ -231,6 +233,15 @@ BAD: dict[str, dict[str, dict[Any, str]]] = {
         "author_email": REFUSED_EMAILS,
         "index_name": dict.fromkeys(
             ["", "acme2", "my_repo", "my.repo", "My", "a--b", "-a", "a-", "a\n"], INDEX_NAME
+        ),
+        "ca_certificate": dict.fromkeys(
+            [
+                *("ca", "ca.key", ".crt", ".ca.crt", "ca.crt\n", "my ca.crt", "$ca.crt", "cä.crt"),
+                *("/etc/ca.crt", "../ca.crt", "./ca.crt", "a/b/ca.crt", "certs/", "-ca.crt"),
+                # Where git, Docker or the image would take it for something else.
+                *("src/ca.crt", "dist/ca.crt", "tests/ca.pem", "scripts/ca.pem", "Src/ca.crt"),
+            ],
+            "Type a file name such as ca.crt or certs/ca.pem: letters, digits and any of . _ -,",
         ),
         "private_packages": {
             "[]": "Type a YAML list of at least one package",

@@ -102,6 +102,8 @@ TEXTS: dict[str, st.SearchStrategy[Any]] = {
     "author_name": one_line_texts.map(lambda text: re.sub("[<>]", "", text)),
     "author_email": emails,
     "index_name": st.from_regex(r"[a-z]{1,10}(-[a-z]{1,10}){0,3}", fullmatch=True),
+    "ca_certificate": st.just("")
+    | st.from_regex(r"(certs/)?[A-Za-z0-9]{1,9}\.(crt|pem)", fullmatch=True),
     "private_packages": st.lists(
         requirements, min_size=1, max_size=4, unique_by=lambda text: canonical(text)
     ),
