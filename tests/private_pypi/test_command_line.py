@@ -344,6 +344,9 @@ def journal(folders: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
+END = b"\x1e"
+
+
 @contextmanager
 def terminal(typed: bytes = b"") -> Iterator[tuple[io.TextIOWrapper, Callable[[], str]]]:
     """Open a terminal where somebody types; yield it and what returns what it shows."""
@@ -352,11 +355,12 @@ def terminal(typed: bytes = b"") -> Iterator[tuple[io.TextIOWrapper, Callable[[]
 
     def shown() -> str:
         file.flush()
-        os.set_blocking(ours, False)
-        try:
-            return os.read(ours, 1_000_000).decode()
-        except BlockingIOError:
-            return ""
+        # A terminal passes things on in order, but when it finds the time.
+        raw.write(END)
+        seen = b""
+        while not seen.endswith(END):
+            seen += os.read(ours, 1_000_000)
+        return seen.removesuffix(END).decode()
 
     # Only one of the two may close the descriptor.
     with os.fdopen(theirs, "r+b", buffering=0) as raw:
