@@ -54,6 +54,7 @@ QUESTIONS_ASKED = {
         "Which e-mail address belongs in the package's metadata?",
         "Which Python does the app run on?",
         "What should Poetry, uv and twine call the private index?",
+        "Which file of this repository holds the certificate",
         "Which private packages does the app install?",
         "How should the app use the private index?",
         "How should the Docker build get the credentials?",
