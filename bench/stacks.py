@@ -172,6 +172,7 @@ class Ours:
             ("private_pypi:8080", f"127.0.0.1:{inner}"),
             (":2020", f":{free_port()}"),
             ("/accounts/", f"{self._folder}/accounts/"),
+            ("/data/refused.log", f"{self._folder}/refused.log"),
             ("/srv", str(self._folder)),
         ]
         if certificates:

@@ -5,16 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from passlib.hash import bcrypt
-from private_pypi import accounts, authentication
+from private_pypi import accounts
 
 
 @pytest.fixture
 def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hash at the lowest cost."""
-    monkeypatch.setattr(accounts, "COST", 4)
-    nobody = bcrypt.using(rounds=4, ident="2y").hash("nobody knows this")
-    monkeypatch.setattr(authentication, "_NOBODY", nobody)
+    """Hash at the lowest cost, as is done anyway with passwords that are made up."""
+    monkeypatch.setattr(accounts, "COST", accounts.MADE_UP_COST)
 
 
 @pytest.fixture

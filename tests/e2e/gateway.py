@@ -49,12 +49,13 @@ class Gateway:
         url: where it listens; without a slash at the end.
         health: URL of the listener for the container's health check.
         log: what it printed.
+        refused: the logins it refused.
     """
 
     def __init__(self, repository: Path, folder: Path, accounts: Path, server: Server) -> None:
         port, health = free_port(), free_port()
         self.url, self.health = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{health}"
-        self.log = folder / "gateway.log"
+        self.log, self.refused = folder / "gateway.log", folder / "refused.log"
         self._caddyfile = folder / "Caddyfile"
         text = (repository / "gateway/Caddyfile").read_text()
         for there, here in (
@@ -63,11 +64,18 @@ class Gateway:
             ("private_pypi:8080", f"127.0.0.1:{server.port}"),
             ("/accounts/", f"{accounts}/"),
             ("/srv", str(folder)),
+            ("/data/refused.log", str(self.refused)),
         ):
             assert there in text
             text = text.replace(there, here)
         self._caddyfile.write_text(text)
         self._process: subprocess.Popen[bytes] | None = None
+
+    def memory(self) -> int:
+        """Return how many bytes it holds."""
+        assert self._process is not None
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return 1024 * int(status.partition("VmRSS:")[2].split()[0])
 
     def __enter__(self) -> Gateway:
         command = [str(shutil.which("caddy")), "run", "--config", str(self._caddyfile)]

@@ -110,6 +110,7 @@ def test_every_target_is_documented_or_made_by_another(rendered_here: Repository
         "pypi-local",
         *("pypi-user-add", "pypi-user-passwd", "pypi-user-remove", "pypi-user-list"),
         *("pypi-yank", "pypi-unyank", "pypi-remove", "pypi-index", "pypi-verify"),
+        "pypi-audit",
         *("template-check", "template-update"),
     } <= set(documented)
     assert set(phony.replace("\\", "").split()) == {"help", "image", *documented}
@@ -587,6 +588,7 @@ def test_accounts_are_changed_in_a_container(
         (("pypi-remove", "YES=1"), ["remove", "--yes", "--", "lib", "1.0"]),
         (("pypi-index",), ["index"]),
         (("pypi-verify",), ["verify"]),
+        (("pypi-audit",), ["audit", "--project=lib"]),
     ],
 )
 def test_releases_are_withdrawn_in_a_container(

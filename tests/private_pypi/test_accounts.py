@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from passlib.hash import bcrypt
 from private_pypi import accounts
@@ -87,6 +87,10 @@ def test_comments_blank_lines_and_carriage_returns_are_no_accounts(auth: Path) -
         ("$1$gS7r8c2d$3QxJ6Yw3dlxXKzXbY1u2h/", "a MD5 hash"),
         ("$5$rounds=5000$salt$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc8", "a SHA-256 hash"),
         ("$6$salt$IxDD3jeSOb5eB1CX5LBsqZFVkJdido3OUILO5Ifz5iwMuTS4XMS130", "a SHA-512 hash"),
+        ("$argon2id$v=19$m=65536,t=3,p=4$c2FsdHNhbHQ$aGFzaGhhc2g", "a argon2 hash"),
+        ("$y$j9T$F5Jx5fExrKuPp53xLKQ..1$X3DX6M94c7o.9agCG9G317fhZg9SqC.5i5rd.RhAtQ7", "a yescrypt hash"),
+        ("$gy$j9T$F5Jx5fExrKuPp53xLKQ..1$X3DX6M94c7o.9agCG9G317fhZg9SqC.", "a yescrypt hash"),
+        ("$7$CU..../....salt$X3DX6M94c7o.9agCG9G317fhZg9SqC.5i5rd.RhAtQ7", "a scrypt hash"),
         (CRYPT, "a plaintext password"),
         ("open sesame", "a plaintext password"),
         ("", "a plaintext password"),
@@ -313,13 +317,48 @@ def test_whoever_is_added_is_let_in_with_that_password_and_role(
     assert bcrypt.verify(password, account.hash)
 
 
-def test_a_new_hash_is_bcrypt_of_cost_12_as_caddy_and_apache_write_it(
+def test_a_new_hash_is_bcrypt_as_caddy_and_apache_write_it_slow_only_where_guessing_may_help(
     auth: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.undo()
     accounts.add(auth, "alice", "reader", PASSWORD)
+    accounts.add(auth, "bob", "reader", accounts.new_password(), made_up=True)
+    assert starts(auth / ".htpasswd-readers") == ["alice:$2y$10$", "bob:$2y$04$"]
 
-    assert (auth / ".htpasswd-readers").read_text().startswith("alice:$2y$12$")
+    accounts.change_password(auth, "alice", accounts.new_password(), made_up=True)
+    accounts.change_password(auth, "bob", PASSWORD)
+    assert starts(auth / ".htpasswd-readers") == ["alice:$2y$04$", "bob:$2y$10$"]
+
+
+def starts(path: Path) -> list[str]:
+    """Return name, scheme and cost of each line."""
+    return [f"{line.rpartition('$')[0]}$" for line in path.read_text().splitlines()]
+
+
+@given(password=st.binary(max_size=72).filter(lambda password: b"\0" not in password))
+@settings(max_examples=20, deadline=None)
+def test_no_password_fits_the_decoy_which_costs_what_a_made_up_one_does(password: bytes) -> None:
+    assert bcrypt.identify(accounts.DECOY)
+    assert bcrypt.normhash(accounts.DECOY) == accounts.DECOY
+    assert accounts.DECOY.startswith("$2y$04$")
+    assert not bcrypt.verify(password, accounts.DECOY)
+
+
+def test_an_edit_is_on_the_disk_with_the_name_it_got(
+    auth: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forced = []
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        forced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    accounts.add(auth, "alice", "publisher", PASSWORD)
+
+    assert [Path(path).parent == auth for path in forced] == [True, False]
+    assert forced[-1] == str(auth)
 
 
 # Edits --------------------------------------------------------------------------------------------
@@ -382,6 +421,7 @@ FOREIGN = st.binary(max_size=40).filter(
 
 
 @given(lines=st.lists(FOREIGN, max_size=8))
+@settings(deadline=None)
 def test_every_other_line_survives_every_edit_to_the_byte(lines: list[bytes]) -> None:
     before = b"".join(line + b"\n" for line in lines)
     with tempfile.TemporaryDirectory() as name:

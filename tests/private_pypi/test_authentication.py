@@ -17,7 +17,6 @@ from private_pypi.authentication import Authenticator, credentials
 pytest_plugins = ["cheap_accounts"]
 
 PASSWORD = "correct-horse-battery"
-NOBODY: str = authentication._NOBODY
 
 
 def basic(name: str | bytes, password: str | bytes) -> str:
@@ -36,9 +35,11 @@ class Verifications:
 
     def __init__(self) -> None:
         self.count = 0
+        self.costs: list[str] = []
 
     def verify(self, password: bytes, digest: str) -> bool:
         self.count += 1
+        self.costs.append(digest[:7])
         right: bool = bcrypt.verify(password, digest)
         return right
 
@@ -209,15 +210,17 @@ def test_a_wrong_password_is_verified_each_time_and_does_not_forget_the_right_on
 
 
 @pytest.mark.parametrize("password", [b"wrong", b"", b"\0", b"x" * 73])
-def test_an_unknown_name_costs_the_same_as_a_wrong_password(
-    authenticator: Authenticator, paid: Verifications, password: bytes
+def test_an_unknown_name_costs_the_same_as_a_wrong_password_of_one_that_was_made_up(
+    auth: Path, paid: Verifications, password: bytes
 ) -> None:
-    authenticator.authenticate(basic("alice", password))
-    assert paid.count == 1
+    accounts.add(auth, "alice", "publisher", accounts.new_password(), made_up=True)
+    authenticator = Authenticator(auth)
 
-    authenticator.authenticate(basic("mallory", password))
-    assert paid.count == 2
-    assert NOBODY.startswith("$2y$12$")
+    assert not authenticator.authenticate(basic("alice", password))
+    assert not authenticator.authenticate(basic("mallory", password))
+    assert not authenticator.authenticate(basic("_none", password))
+
+    assert paid.costs == ["$2y$04$"] * 3
 
 
 def test_no_password_is_kept_in_memory(authenticator: Authenticator) -> None:

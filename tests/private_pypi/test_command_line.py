@@ -46,7 +46,8 @@ def folders(tmp_path: Path, auth: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 def copied(folders: Path) -> list[str]:
     """Return the names in the gateway's copy of the accounts."""
-    return [x.split()[0] for x in (folders / "gateway/accounts.caddy").read_text().splitlines()[1:]]
+    lines = (folders / "gateway/accounts.caddy").read_text().splitlines()
+    return [line.split()[0] for line in lines if line[0] not in "#_"]
 
 
 def type_in(monkeypatch: pytest.MonkeyPatch, typed: bytes) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,13 +14,18 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from private_pypi import accounts, gateway
 
 pytest_plugins = ["cheap_accounts"]
 
 PASSWORD = "correct-horse-battery"
 HASH = "$2y$04$private.pypi.tests..uugfvOQnbet/tUFgFlRVT9OR15g5aLe82"
-HEAD = "# Made from pypi_auth/ whenever that changes; an edit here does not last.\n"
+HEAD = (
+    "# Made from pypi_auth/ whenever that changes; an edit here does not last.\n"
+    f"_none {accounts.DECOY}\n"
+)
 
 
 @pytest.fixture
@@ -65,8 +72,9 @@ def test_the_copy_is_only_for_its_owner_and_nothing_else_is_left_behind(
 
     gateway.write(auth, folder)
 
-    assert [entry.name for entry in folder.iterdir()] == [gateway.FILE]
-    assert (folder / gateway.FILE).stat().st_mode & 0o777 == 0o600
+    assert {entry.name for entry in folder.iterdir()} == {gateway.FILE, gateway.STRANGERS}
+    for entry in folder.iterdir():
+        assert entry.stat().st_mode & 0o777 == 0o600
 
 
 def test_caddy_reads_the_copy_as_it_is_meant_whatever_the_accounts_are_called(
@@ -89,10 +97,70 @@ def test_caddy_reads_the_copy_as_it_is_meant_whatever_the_accounts_are_called(
 
     (route,) = json.loads(adapted.stdout)["apps"]["http"]["servers"]["srv0"]["routes"]
     providers = route["handle"][0]["providers"]
-    assert providers["http_basic"]["accounts"] == [
+    assert providers["http_basic"]["accounts"][1:] == [
         {"username": account.name, "password": account.hash} for account in accounts.read(auth)[0]
     ]
     assert len(accounts.read(auth)[0]) == len(names)
+
+
+# Strangers ----------------------------------------------------------------------------------------
+
+NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}", fullmatch=True)
+
+
+def basic(name: str | bytes, password: str | bytes) -> str:
+    """Return the header a client makes of name and password."""
+    pair = b":".join(x.encode() if isinstance(x, str) else x for x in (name, password))
+    return f"Basic {base64.b64encode(pair).decode()}"
+
+
+@given(
+    names=st.lists(NAMES, min_size=1, max_size=8, unique=True),
+    password=st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=72),
+)
+def test_every_login_of_an_account_is_recognised(names: list[str], password: str) -> None:
+    pattern = re.compile(gateway.logins(names))
+    for name in names:
+        header = basic(name, password)
+        assert pattern.search(header)
+        assert pattern.search(f"bASIC{header[5:]}")
+
+
+@given(
+    names=st.lists(NAMES, max_size=8, unique=True),
+    stranger=st.one_of(NAMES, st.text(), st.just(""), st.just("_none")),
+    password=st.binary(max_size=200),
+)
+def test_nobody_else_is(names: list[str], stranger: str, password: bytes) -> None:
+    name = stranger.partition(":")[0]
+    pattern = re.compile(gateway.logins(["_none", *names]))
+
+    if len(password) not in (73, 74):  # These share their last group of letters with shorter ones.
+        expected = name in ["_none", *names] and len(password) <= 72
+        assert bool(pattern.search(basic(name, password))) is expected
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "Basic ",
+        f"Bearer {basic('bob', 'x')[6:]}",
+        f"Basic  {basic('bob', 'x')[6:]}",
+        f"{basic('bob', 'x')},{basic('bob', 'y')}",
+        f"{basic('mallory', 'x')},{basic('bob', 'x')}",
+        f"{basic('bob', 'x')} ",
+        f"{basic('bob', 'x')}\n{basic('bob', 'x')}",
+        f" {basic('bob', 'x')}",
+        basic("bob", "x" * 75),
+        "Basic Ym9iOg",
+        "Basic Ym9i",
+    ],
+)
+def test_what_is_not_one_whole_login_is_none(header: str) -> None:
+    # `bob:` and nothing after it; Go decodes no base64 without its padding.
+    expected = header == "Basic Ym9iOg"
+    assert bool(re.search(gateway.logins(["bob"]), header)) is expected
 
 
 # Following ----------------------------------------------------------------------------------------
@@ -118,7 +186,7 @@ def follow(
 
 def copied(folder: Path) -> list[str]:
     """Return the names in the gateway's copy."""
-    return [line.split()[0] for line in (folder / gateway.FILE).read_text().splitlines()[1:]]
+    return [line.split()[0] for line in (folder / gateway.FILE).read_text().splitlines()[2:]]
 
 
 def test_whoever_is_added_or_removed_is_so_in_the_copy_after_one_look(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from . import accounts, gateway
+from .audit import audit as audited
 from .accounts import AccountError
 from .certificate import CertificateError, check_pair
 from .change import NoSuchReleaseError
@@ -27,6 +28,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.run(Settings.from_environment(), options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read it has seen enough; Python would say so once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (
         AccountError,
         CertificateError,
@@ -42,6 +48,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 def serve(settings: Settings, _: argparse.Namespace) -> None:
     """Become gunicorn, which serves until it is stopped."""
+    if not settings.data.is_dir():
+        raise SettingError(
+            f"there is no folder {settings.data} for the distributions: create it, or set"
+            " PYPI_DATA to the one that holds them"
+        )
     _require_free(settings.host, settings.port)
     configuration = Path(__file__).with_name("gunicorn_conf.py")
     command = [sys.executable, "-m", "gunicorn", "--config", str(configuration)]
@@ -140,10 +151,20 @@ def verify(settings: Settings, _: argparse.Namespace) -> None:
     print(f"{verified.counts()[0]} distributions are what was published")
 
 
+def audit(settings: Settings, options: argparse.Namespace) -> None:
+    """Print who published, yanked or removed what and when, from the journal."""
+    lines, complaints = audited(settings.data, options.project)
+    for line in lines:
+        print(line)
+    for complaint in complaints:
+        print(f"error: {complaint}", file=sys.stderr)
+
+
 def user_add(settings: Settings, options: argparse.Namespace) -> None:
     """Add an account and print its password, unless the caller brought one."""
     password = _password(options)
-    accounts.add(settings.auth, options.name, options.role, password)
+    made_up = not options.password_stdin
+    accounts.add(settings.auth, options.name, options.role, password, made_up=made_up)
     _tell_gateway(settings)
     may = "publish and install" if options.role == "publisher" else "install, not publish"
     print(f"{options.name} may {may}.")
@@ -153,7 +174,8 @@ def user_add(settings: Settings, options: argparse.Namespace) -> None:
 def user_passwd(settings: Settings, options: argparse.Namespace) -> None:
     """Give an account a new password."""
     password = _password(options)
-    accounts.change_password(settings.auth, options.name, password)
+    made_up = not options.password_stdin
+    accounts.change_password(settings.auth, options.name, password, made_up=made_up)
     _tell_gateway(settings)
     print(f"{options.name} has a new password; the old one no longer works.")
     _show(password, options)
@@ -241,6 +263,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in (serve, check, health, index, verify):
         _add(commands, command.__name__, command)
+    _add(commands, "audit", audit).add_argument("--project", default="")
     for release_command in (yank, unyank, remove):
         subparser = _add(commands, release_command.__name__, release_command)
         subparser.add_argument("project")

@@ -22,7 +22,25 @@ from passlib.hash import bcrypt
 FILES = {"publisher": ".htpasswd", "reader": ".htpasswd-readers"}
 """Role to file: a publisher may publish and install, a reader may install."""
 
-COST = 12
+COST = 10
+"""bcrypt's work factor for a password that somebody brought: 60 ms for each guess.
+
+Who steals the file can guess at these, so their hash is slow; but each wrong password that anybody
+sends costs the gateway as much. 10 is what OWASP asks for at least.
+"""
+
+MADE_UP_COST = 4
+"""The same for a password of `new_password`, the lowest there is: 1 ms.
+
+Nobody guesses 190 random bits, whatever a guess costs. A slow hash would only help those who keep
+the server busy with wrong passwords.
+"""
+
+DECOY = f"$2y${MADE_UP_COST:02}$a.decoy.for.strangers.nobody.knows.a.password.for.it."
+"""A hash that was written, not computed, so that no password is known to fit it. What is asked under
+a name without an account is compared with it, and so takes as long as under one with a made-up
+password."""
+
 SHORTEST, LONGEST = 12, 72
 
 # The gateway takes `import` at the start of a line for a directive of its own.
@@ -36,6 +54,10 @@ _SCHEMES = {
     "$1$": "MD5",
     "$5$": "SHA-256",
     "$6$": "SHA-512",
+    "$7$": "scrypt",
+    "$y$": "yescrypt",
+    "$gy$": "yescrypt",
+    "$argon2": "argon2",
 }
 
 
@@ -129,7 +151,7 @@ def fingerprint(folder: Path) -> tuple[object, ...]:
 
 
 def new_password() -> str:
-    """Return a random password of 32 ASCII letters and digits, 190 bits."""
+    """Return a random password of 32 ASCII letters and digits, 190 bits: made up, not brought."""
     return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(32))
 
 
@@ -147,8 +169,12 @@ def check_password(password: str) -> None:
         raise AccountError(f"use a password of {SHORTEST} to {LONGEST} characters")
 
 
-def add(folder: Path, name: str, role: str, password: str) -> None:
+def add(folder: Path, name: str, role: str, password: str, *, made_up: bool = False) -> None:
     """Add an account.
+
+    Args:
+        made_up: whether the password is of `new_password`; one that somebody brought is hashed
+            more slowly.
 
     Raises:
         AccountError: if the name, role or password cannot be used or the name is taken.
@@ -168,11 +194,14 @@ def add(folder: Path, name: str, role: str, password: str) -> None:
                     f"{name} already exists as {other}: run make pypi-user-passwd USER={name}"
                     f" for a new password, or make pypi-user-remove USER={name} first"
                 )
-        _write(folder, role, [*_lines(folder, role), _line(name, password)])
+        _write(folder, role, [*_lines(folder, role), _line(name, password, made_up)])
 
 
-def change_password(folder: Path, name: str, password: str) -> None:
+def change_password(folder: Path, name: str, password: str, *, made_up: bool = False) -> None:
     """Give an account a new password, whatever hash its line has now.
+
+    Args:
+        made_up: as in `add`.
 
     Raises:
         AccountError: if there is no such account or the password cannot be used.
@@ -181,7 +210,8 @@ def change_password(folder: Path, name: str, password: str) -> None:
     with _locked(folder):
         role = _role_of(folder, name)
         lines = _lines(folder, role)
-        _write(folder, role, [_line(name, password) if _name(x) == name else x for x in lines])
+        new = _line(name, password, made_up)
+        _write(folder, role, [new if _name(x) == name else x for x in lines])
 
 
 def remove(folder: Path, name: str) -> None:
@@ -214,8 +244,9 @@ def _name(line: str) -> str:
     return name if colon and not line.startswith("#") else ""
 
 
-def _line(name: str, password: str) -> str:
-    return f"{name}:{bcrypt.using(rounds=COST, ident='2y').hash(password)}"
+def _line(name: str, password: str, made_up: bool) -> str:
+    cost = MADE_UP_COST if made_up else COST
+    return f"{name}:{bcrypt.using(rounds=cost, ident='2y').hash(password)}"
 
 
 def _role_of(folder: Path, name: str) -> str:
@@ -259,3 +290,9 @@ def write_atomically(path: Path, text: str) -> None:
     except BaseException:
         Path(temporary).unlink()
         raise
+    # The new name is on the disk only when its folder is.
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

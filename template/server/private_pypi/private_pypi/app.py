@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial, wraps
 from http import HTTPStatus
 from typing import Any
@@ -27,6 +28,10 @@ from .storage import Storage
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 
+log = logging.getLogger(__name__)
+
+# As the gateway's log: what may hold a password is left out of an address.
+_SECRET = re.compile(r"//[^/]*@|\?.*")
 _HOST = re.compile(r"([A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(:[0-9]{0,5})?")
 
 
@@ -57,32 +62,61 @@ class Gatekeeper:
         self._pypiserver = _pypiserver(settings, index)
         self._authenticator = authenticator
         self._settings = settings
+        # Of gunicorn's 40 threads, some are always left for what is no upload.
+        self._uploads = uploads.Places(each=12, altogether=24)
+        self._refused = uploads.Places(each=2, altogether=8)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path, method = environ.get("PATH_INFO", ""), environ["REQUEST_METHOD"]
+        environ["private_pypi.path"] = _SECRET.sub("", environ.get("RAW_URI", ""))
         if path == "/health":
             return self._health(start_response)
-        account = self._authenticator.authenticate(environ.get("HTTP_AUTHORIZATION", ""))
+        if "gunicorn.socket" in environ:
+            environ["gunicorn.socket"].settimeout(uploads.STALLED)
+        try:
+            account = self._authenticator.authenticate(environ.get("HTTP_AUTHORIZATION", ""))
+        except OSError as error:
+            log.error("the accounts cannot be read: %s", error)
+            text = "The accounts of the index cannot be read: see its log."
+            return _answer(start_response, "503 Service Unavailable", text)
         if not account:
             challenge = ("WWW-Authenticate", 'Basic realm="private index", charset="UTF-8"')
             text = "Wrong or missing user name and password."
             return _answer(start_response, "401 Unauthorized", text, challenge)
+        environ["private_pypi.account"] = account.name
         for host in (environ.get("HTTP_HOST", ""), environ.get("HTTP_X_FORWARDED_HOST", "")):
             if not _HOST.fullmatch(host):
-                _read_to_end(environ)
+                self._read_to_end(environ, account.name)
                 return _answer(start_response, "400 Bad Request", "The Host header names no host.")
         if path.startswith("/RPC2"):
             return _answer(start_response, "404 Not Found", "This index has no XML-RPC.")
         if method not in ("GET", "HEAD") and account.role != "publisher":
-            _read_to_end(environ)
+            self._read_to_end(environ, account.name)
             text = f"{account.name} may install, not publish."
             return _answer(start_response, "403 Forbidden", text)
-        if int(environ.get("CONTENT_LENGTH") or 0) > self._settings.max_upload + uploads.FORM:
-            _read_to_end(environ)
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        if length > self._settings.max_upload + uploads.FORM:
+            self._read_to_end(environ, account.name)
             text = too_large(self._settings.max_upload)
             return _answer(start_response, "413 Content Too Large", text)
+        if method in ("GET", "HEAD"):
+            return self._ask_pypiserver(environ, start_response)
+        with self._uploads.taken(account.name) as free:
+            if free:
+                return self._ask_pypiserver(environ, start_response)
+        text = f"Too many uploads of {account.name} at once: send it again later."
+        again = ("Retry-After", "5")
+        return _answer(start_response, "503 Service Unavailable", text, again)
+
+    def _ask_pypiserver(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         answer: Iterable[bytes] = self._pypiserver(environ, start_response)
         return answer
+
+    def _read_to_end(self, environ: Environ, name: str) -> None:
+        """Read a refused upload, or not if too many send such at once."""
+        with self._refused.taken(name) as free:
+            if free:
+                _read_to_end(environ)
 
     def _health(self, start_response: StartResponse) -> list[bytes]:
         if os.access(self._settings.data / uploads.FOLDER, os.W_OK):
@@ -150,8 +184,9 @@ def _take_in(settings: Settings) -> None:
             form = uploads.read_form(
                 request.environ, settings.data / uploads.FOLDER, settings.max_upload
             )
-    except HTTPError:
-        _read_to_end(request.environ)
+    except HTTPError as error:
+        if error.status_code != HTTPStatus.REQUEST_TIMEOUT:
+            _read_to_end(request.environ)
         raise
     # Where bottle keeps a form it has read; pypiserver finds it there.
     request.environ["bottle.request.post"] = form
@@ -176,8 +211,9 @@ def _plain(error: HTTPError) -> str:
 
 def _read_to_end(environ: Environ) -> None:
     """Read a refused upload and keep nothing of it: a client that still sends reads no answer."""
-    while environ["wsgi.input"].read(MEBIBYTE):
-        pass
+    with suppress(TimeoutError):
+        while environ["wsgi.input"].read(MEBIBYTE):
+            pass
 
 
 def _answer(

@@ -12,15 +12,12 @@ from passlib.hash import bcrypt
 
 from . import accounts
 
-# A hash nobody's password has: an unknown name costs the same time as a known one.
-_NOBODY = bcrypt.using(rounds=accounts.COST, ident="2y").hash(secrets.token_hex(16))
-
-
 class Authenticator:
     """Verifies passwords against the htpasswd files, which it reads again when they change.
 
-    bcrypt is slow on purpose. A password that was right once is remembered, as a keyed digest in
-    memory, until its account's line changes, so that a client pays for it once.
+    A password that was right once is remembered, as a keyed digest in memory, until its account's
+    line changes, so that a client pays for bcrypt once. An unknown name takes as long as one whose
+    password was made up; one whose password somebody brought takes longer.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -32,7 +29,11 @@ class Authenticator:
         self._verified: dict[str, tuple[str, bytes]] = {}
 
     def authenticate(self, header: str) -> accounts.Account | None:
-        """Return the account of an `Authorization` header (RFC 7617), None if it is not right."""
+        """Return the account of an `Authorization` header (RFC 7617), None if it is not right.
+
+        Raises:
+            OSError: if an htpasswd file cannot be read.
+        """
         name, password = credentials(header)
         if not name:
             return None
@@ -44,7 +45,7 @@ class Authenticator:
                 return account
         # bcrypt takes no NUL, and reads 72 bytes at most.
         fit = b"\0" not in password and len(password) <= accounts.LONGEST
-        right = bcrypt.verify(password if fit else b"", account.hash if account else _NOBODY)
+        right = bcrypt.verify(password if fit else b"", account.hash if account else accounts.DECOY)
         if not (account and fit and right):
             return None
         self._verified[name] = (account.hash, digest)

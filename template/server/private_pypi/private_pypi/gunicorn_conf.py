@@ -18,8 +18,8 @@ wsgi_app = "private_pypi.app:create_app()"
 # One process knows which passwords were verified; its threads wait for disks and clients.
 workers = 1
 worker_class = "gthread"
-threads = 16
-# A slow upload of a large wheel may take as long as it takes.
+threads = 40
+# A slow upload of a large wheel may take as long as it takes; app.py gives up one that stalls.
 timeout = 0
 graceful_timeout = 30
 # The heartbeat file must not live on a disk, and /tmp may be read-only. macOS has no such folder.
@@ -28,7 +28,11 @@ control_socket_disable = True
 # Only the gateway reaches this port, or a client on the same machine.
 forwarded_allow_ips = "*"
 accesslog = "-"
-access_log_format = '%({x-forwarded-for}i)s %(u)s "%(r)s" %(s)s %(b)s %(M)sms'
+# Account and path as app.py notes them: without what a client only claims, and without a query.
+access_log_format = (
+    '%({x-forwarded-for}i)s %({private_pypi.account}e)s'
+    ' "%(m)s %({private_pypi.path}e)s %(H)s" %(s)s %(b)s %(M)sms'
+)
 
 
 def post_worker_init(worker: Any) -> None:

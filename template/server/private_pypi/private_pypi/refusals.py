@@ -12,7 +12,7 @@ from pypiserver.bottle_wrapper import HTTPError, request
 
 from .distribution import DistributionError
 from .index import NameTakenError, NotReadyError
-from .uploads import FormError, TooLargeError
+from .uploads import STALLED, FormError, StalledError, TooLargeError
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +30,9 @@ def refusals(max_upload: int) -> Iterator[None]:
         raise refusal(400 if is_twine else 409, str(error)) from None
     except TooLargeError:
         raise refusal(413, too_large(max_upload)) from None
+    except StalledError:
+        text = f"Nothing of the upload arrived for {STALLED} seconds: send it again."
+        raise refusal(408, text) from None
     except NotReadyError:
         raise not_ready() from None
     except (OSError, sqlite3.OperationalError) as error:

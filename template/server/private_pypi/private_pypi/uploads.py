@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import tempfile
+import threading
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
@@ -17,6 +19,10 @@ FOLDER = ".uploads"
 
 FORM = 4 * 2**20
 """Bytes that a form may have beside the distribution: a long description, mostly."""
+
+STALLED = 30
+"""Seconds an upload may pause. The gateway passes on 4 kB at a time, so that what is slower than 140
+bytes a second pauses longer than this."""
 
 _FIELDS = 10_000
 _FIELD_NAME = 100
@@ -30,6 +36,35 @@ class FormError(Exception):
 
 class TooLargeError(Exception):
     """A distribution is larger than this index accepts."""
+
+
+class StalledError(Exception):
+    """Nothing more of an upload arrived for too long."""
+
+
+class Places:
+    """Lets so many uploads in at once, and of one account only some, so that others get in too.
+
+    Each holds one of the server's threads for as long as its client takes.
+    """
+
+    def __init__(self, *, each: int, altogether: int) -> None:
+        self._each, self._altogether = each, altogether
+        self._lock = threading.Lock()
+        self._taken: Counter[str] = Counter()
+
+    @contextmanager
+    def taken(self, account: str) -> Iterator[bool]:
+        """Take a place until the end of the block, if one is free: yield whether one was."""
+        with self._lock:
+            free = self._taken[account] < self._each and self._taken.total() < self._altogether
+            self._taken[account] += free
+        try:
+            yield free
+        finally:
+            with self._lock:
+                self._taken[account] -= free
+                self._taken += Counter()  # Forgets those who have none.
 
 
 def create(folder: Path) -> IO[bytes]:
@@ -65,6 +100,7 @@ def read_form(environ: dict[str, Any], folder: Path, max_upload: int) -> FormsDi
     Raises:
         FormError: if it is no such form, or one with too much in it.
         TooLargeError: if a file is too large.
+        StalledError: if the client stopped sending.
     """
     kind, options = parse_options_header(environ.get("CONTENT_TYPE", ""))
     if kind != "multipart/form-data" or not options.get("boundary"):
@@ -98,7 +134,10 @@ class _Body:
         self.ended = False
 
     def read(self, size: int) -> bytes:
-        chunk = self._stream.read(size)
+        try:
+            chunk = self._stream.read(size)
+        except TimeoutError:
+            raise StalledError from None
         self.received += len(chunk)
         self.ended = not chunk
         return chunk
