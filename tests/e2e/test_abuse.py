@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import base64
 import http.client
-import io
 import json
 import os
 import re
 import secrets
 import selectors
-import shutil
 import socket
 import subprocess
 import sys
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -295,10 +293,192 @@ def test_ten_thousand_wrong_passwords_slow_others_little_more_than_requests_with
     names = ["bob", "mallory", "alice", "eve"]
     wrong = flooded(stack, 10_000, names, iter(guests[GUESTS // 2 :]))
     grown = stack.gateway.memory() - before
-    for who, without, after in zip(("remembered", "forgotten"), plain, wrong):
+    for who, without, after in zip(("remembered", "forgotten"), plain, wrong, strict=True):
         print(f"{who}: {without * 1000:.1f} ms, {after * 1000:.1f} ms, {after / without:.2f} times")
     print(f"a check takes {check * 1000:.1f} ms; the gateway grew by {grown / 2**20:.0f} MB")
 
     assert wrong[0] < 3 * (plain[0] + check)
     assert wrong[1] < 3 * (plain[1] + check)
     assert grown < 100 * 2**20
+
+
+# Size ---------------------------------------------------------------------------------------------
+
+LINES = b"".join(b"X-%d: y\r\n" % number for number in range(100_000))
+LARGE = {
+    "100,000 headers": b"GET / HTTP/1.1\r\nHost: x\r\n" + LINES + b"\r\n",
+    "a login of 1 MB": b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Basic "
+    + b"QUFB" * 2**18
+    + b"\r\n\r\n",
+    "an address of 1 MB": b"GET /" + b"x" * 2**20 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("request_", LARGE.values(), ids=LARGE)
+def test_headers_without_end_are_refused_and_take_no_memory(stack: Stack, request_: bytes) -> None:
+    before = stack.gateway.memory()
+    for _ in range(30):
+        # It may have hung up before it was all sent; then the answer is lost.
+        assert code(talk(stack.gateway.url, request_)) in (431, 400, 0)
+    assert stack.gateway.memory() - before < 60 * 2**20
+    assert ask(stack.gateway.url, "/simple/", stack.login("bob")).status == 200
+
+
+def test_the_headers_that_clients_send_fit(stack: Stack) -> None:
+    headers = {**stack.login("bob"), "Cookie": "x" * 4000, "X-Trace": "y" * 4000}
+    assert ask(stack.gateway.url, "/simple/", headers).status == 200
+
+
+# Slowness -----------------------------------------------------------------------------------------
+
+
+class Dribble:
+    """Connections that send what they have to say one byte a second; a context manager."""
+
+    def __init__(self, url: str, count: int, request: bytes) -> None:
+        self._address = (urlsplit(url).hostname, urlsplit(url).port)
+        self._count, self._request = count, request
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self.answers: list[bytes] = [b""] * count
+
+    def __enter__(self) -> Dribble:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def codes(self) -> list[int]:
+        """Return the status of each answer, 0 for none yet."""
+        return [code(answer) for answer in self.answers]
+
+    def _run(self) -> None:
+        with ExitStack() as stack, selectors.DefaultSelector() as selector:
+            clients = []
+            for number in range(self._count):
+                client = stack.enter_context(socket.create_connection(self._address, 30))
+                client.sendall(self._request)
+                selector.register(client, selectors.EVENT_READ, number)
+                clients.append(client)
+            turn = time.monotonic() + 1
+            while not self._done.is_set():
+                for key, _ in selector.select(max(0.05, turn - time.monotonic())):
+                    self._receive(selector, key)
+                if time.monotonic() >= turn:
+                    turn += 1
+                    for key in list(selector.get_map().values()):
+                        self._send(selector, key)
+
+    def _receive(self, selector: selectors.BaseSelector, key: selectors.SelectorKey) -> None:
+        try:
+            received = key.fileobj.recv(4096)  # type: ignore[union-attr]
+        except OSError:
+            received = b""
+        self.answers[key.data] += received
+        if not received:
+            selector.unregister(key.fileobj)
+
+    def _send(self, selector: selectors.BaseSelector, key: selectors.SelectorKey) -> None:
+        try:
+            key.fileobj.send(b"x")  # type: ignore[union-attr]
+        except OSError:
+            selector.unregister(key.fileobj)
+
+
+def form(file: str, content: bytes) -> tuple[str, bytes]:
+    """Return the content type and the body of an upload."""
+    prepared = requests.Request(
+        "POST",
+        "http://x/",
+        data={":action": "file_upload", "protocol_version": "1"},
+        files={"content": (file, content)},
+    ).prepare()
+    assert isinstance(prepared.body, bytes)
+    return prepared.headers["Content-Type"], prepared.body
+
+
+FORM = "multipart/form-data; boundary=b"
+
+
+def head(login: dict[str, str], length: int, kind: str = FORM) -> bytes:
+    """Return the start of a request that uploads."""
+    lines = [f"{name}: {value}" for name, value in login.items()]
+    lines += [f"Content-Length: {length}", f"Content-Type: {kind}", "Host: x"]
+    return "\r\n".join(["POST / HTTP/1.1", *lines, "", ""]).encode()
+
+
+def upload(url: str, login: dict[str, str], folder: Path, name: str) -> int:
+    """Publish a new library; return the status."""
+    folder.mkdir()
+    file = wheel.build(folder, name, "1.0", origin="us")
+    kind, body = form(file.name, file.read_bytes())
+    answer = requests.post(f"{url}/", body, headers={**login, "Content-Type": kind}, timeout=60)
+    return answer.status_code
+
+
+def upload_steadily(url: str, login: dict[str, str], folder: Path, seconds: int) -> bytes:
+    """Publish a library over so many seconds, 7 kB each; return the answer."""
+    folder.mkdir()
+    file = wheel.build(folder, "steady", "1.0", origin="us")
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr("steady/noise", os.urandom(7_000 * seconds))
+    kind, body = form(file.name, file.read_bytes())
+    step = len(body) // seconds + 1
+    with socket.create_connection((urlsplit(url).hostname, urlsplit(url).port), 60) as client:
+        client.sendall(head(login, len(body), kind))
+        for start in range(0, len(body), step):
+            client.sendall(body[start : start + step])
+            time.sleep(1)
+        return client.recv(65536)
+
+
+def test_who_sends_slowly_stops_neither_readers_nor_other_publishers(
+    stack: Stack, tmp_path: Path
+) -> None:
+    """And who stops sending is given up after 30 seconds, but not who goes on for longer."""
+    url, files = stack.gateway.url, tmp_path
+    # Enough that the gateway passes it on.
+    part = b'--b\r\nContent-Disposition: form-data; name="content"; filename="x.whl"\r\n\r\n'
+    part += bytes(100_000)
+    steadily: list[bytes] = []
+    steady = threading.Thread(
+        target=lambda: steadily.append(
+            upload_steadily(url, stack.login("alice"), files / "steady", 36)
+        )
+    )
+    memory = stack.gateway.memory()
+    with (
+        Dribble(url, 200, b"GET /simple/ HTTP/1.1\r\nHost: x\r\nX-Slow: ") as headers,
+        Dribble(url, 100, head({}, 10**6)) as strangers,
+        Dribble(url, 100, head(stack.login("bob"), 10**6)) as readers,
+        Dribble(url, 100, head(stack.login("alice"), 10**6)) as publishers,
+        Dribble(url, 50, head(stack.login("guest1"), 10**6) + part),
+        Dribble(url, 100, head(stack.login("dave"), 10**6) + part) as stalled,
+    ):
+        steady.start()
+        until = time.monotonic() + 60
+        number = 0
+        while steady.is_alive() and time.monotonic() < until:
+            assert ask(url, "/simple/held-name/", stack.login("bob")).status == 200
+            assert ask(url, f"/simple/not-here-{number}/", stack.login("carla")).status == 303
+            assert upload(url, stack.login("alice"), files / str(number), f"lib-{number}") == 200
+            number += 1
+            time.sleep(1)
+        steady.join()
+        assert number > 5
+        assert stack.gateway.memory() - memory < 150 * 2**20
+    assert [code(answer) for answer in steadily] == [200], steadily
+    # Headers have ten seconds.
+    assert set(headers.codes()) <= {0, 408, 400}
+    # These did not send what the gateway reads before it answers or passes on.
+    assert set(strangers.codes()) <= {0, 401}
+    assert set(readers.codes()) | set(publishers.codes()) == {0}
+    log = stack.server.log.read_text()
+    assert log.count(' guest1 "POST / HTTP/1.1" 403 ') == 50
+    # Twelve got in and were given up, all others were refused at once.
+    assert log.count(' dave "POST / HTTP/1.1" 503 ') == 88
+    assert log.count(' dave "POST / HTTP/1.1" 408 ') == 12
+    assert stalled.codes().count(408) == 12
+    assert b"Too little of the upload arrived in 30 seconds" in b"".join(stalled.answers)

@@ -88,7 +88,7 @@ def test_comments_blank_lines_and_carriage_returns_are_no_accounts(auth: Path) -
         ("$5$rounds=5000$salt$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc8", "a SHA-256 hash"),
         ("$6$salt$IxDD3jeSOb5eB1CX5LBsqZFVkJdido3OUILO5Ifz5iwMuTS4XMS130", "a SHA-512 hash"),
         ("$argon2id$v=19$m=65536,t=3,p=4$c2FsdHNhbHQ$aGFzaGhhc2g", "a argon2 hash"),
-        ("$y$j9T$F5Jx5fExrKuPp53xLKQ..1$X3DX6M94c7o.9agCG9G317fhZg9SqC.5i5rd.RhAtQ7", "a yescrypt hash"),
+        ("$y$j9T$F5Jx5fExrKuPp53xLKQ..1$X3DX6M94c7o.9agCG9G317fhZg9SqC.", "a yescrypt hash"),
         ("$gy$j9T$F5Jx5fExrKuPp53xLKQ..1$X3DX6M94c7o.9agCG9G317fhZg9SqC.", "a yescrypt hash"),
         ("$7$CU..../....salt$X3DX6M94c7o.9agCG9G317fhZg9SqC.5i5rd.RhAtQ7", "a scrypt hash"),
         (CRYPT, "a plaintext password"),
@@ -351,7 +351,7 @@ def test_an_edit_is_on_the_disk_with_the_name_it_got(
     fsync = os.fsync
 
     def noted(descriptor: int) -> None:
-        forced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        forced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", noted)

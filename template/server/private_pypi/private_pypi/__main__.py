@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from . import accounts, gateway
-from .audit import audit as audited
 from .accounts import AccountError
+from .audit import audit as audited
 from .certificate import CertificateError, check_pair
 from .change import NoSuchReleaseError
 from .index import Index

@@ -37,9 +37,8 @@ the server busy with wrong passwords.
 """
 
 DECOY = f"$2y${MADE_UP_COST:02}$a.decoy.for.strangers.nobody.knows.a.password.for.it."
-"""A hash that was written, not computed, so that no password is known to fit it. What is asked under
-a name without an account is compared with it, and so takes as long as under one with a made-up
-password."""
+"""A hash that was written, not computed, so that no password is known to fit it. A password under a
+name without an account is compared with it, which takes as long as with one that was made up."""
 
 SHORTEST, LONGEST = 12, 72
 

@@ -6,7 +6,7 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial, wraps
 from http import HTTPStatus
 from typing import Any
@@ -22,7 +22,7 @@ from .authentication import Authenticator
 from .index import Index
 from .reads import reads
 from .refusals import refusal, refusals, too_large
-from .settings import MEBIBYTE, Settings
+from .settings import Settings
 from .storage import Storage
 
 Environ = dict[str, Any]
@@ -71,8 +71,6 @@ class Gatekeeper:
         environ["private_pypi.path"] = _SECRET.sub("", environ.get("RAW_URI", ""))
         if path == "/health":
             return self._health(start_response)
-        if "gunicorn.socket" in environ:
-            environ["gunicorn.socket"].settimeout(uploads.STALLED)
         try:
             account = self._authenticator.authenticate(environ.get("HTTP_AUTHORIZATION", ""))
         except OSError as error:
@@ -116,7 +114,7 @@ class Gatekeeper:
         """Read a refused upload, or not if too many send such at once."""
         with self._refused.taken(name) as free:
             if free:
-                _read_to_end(environ)
+                uploads.Body(environ).read_to_end()
 
     def _health(self, start_response: StartResponse) -> list[bytes]:
         if os.access(self._settings.data / uploads.FOLDER, os.W_OK):
@@ -186,7 +184,7 @@ def _take_in(settings: Settings) -> None:
             )
     except HTTPError as error:
         if error.status_code != HTTPStatus.REQUEST_TIMEOUT:
-            _read_to_end(request.environ)
+            uploads.Body(request.environ).read_to_end()
         raise
     # Where bottle keeps a form it has read; pypiserver finds it there.
     request.environ["bottle.request.post"] = form
@@ -207,13 +205,6 @@ def _plain(error: HTTPError) -> str:
     said = str(error.body or f"{error.status_code} {HTTPStatus(error.status_code).phrase}").strip()
     text = "".join(letter if letter.isprintable() else "?" for letter in said)
     return f"{text[:500]}\n"
-
-
-def _read_to_end(environ: Environ) -> None:
-    """Read a refused upload and keep nothing of it: a client that still sends reads no answer."""
-    with suppress(TimeoutError):
-        while environ["wsgi.input"].read(MEBIBYTE):
-            pass
 
 
 def _answer(

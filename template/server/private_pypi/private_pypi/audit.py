@@ -43,11 +43,9 @@ def audit(data: Path, project: str = "") -> tuple[list[str], list[str]]:
         elif line.strip():
             torn = "" if line.endswith(b"\n") else ", and ends early"
             complaints.append(f"pypi_data/{FILE} line {number} is damaged{torn}: left out")
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = [
-        "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths)).rstrip() for row in rows
-    ]
-    return lines, complaints
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    form = "  ".join(f"{{:{width}}}" for width in widths)
+    return [form.format(*row).rstrip() for row in rows], complaints
 
 
 def _lines(data: Path) -> Iterator[bytes]:

@@ -12,6 +12,7 @@ from passlib.hash import bcrypt
 
 from . import accounts
 
+
 class Authenticator:
     """Verifies passwords against the htpasswd files, which it reads again when they change.
 

@@ -30,7 +30,7 @@ forwarded_allow_ips = "*"
 accesslog = "-"
 # Account and path as app.py notes them: without what a client only claims, and without a query.
 access_log_format = (
-    '%({x-forwarded-for}i)s %({private_pypi.account}e)s'
+    "%({x-forwarded-for}i)s %({private_pypi.account}e)s"
     ' "%(m)s %({private_pypi.path}e)s %(H)s" %(s)s %(b)s %(M)sms'
 )
 

@@ -12,7 +12,7 @@ from pypiserver.bottle_wrapper import HTTPError, request
 
 from .distribution import DistributionError
 from .index import NameTakenError, NotReadyError
-from .uploads import STALLED, FormError, StalledError, TooLargeError
+from .uploads import PATIENCE, FormError, StalledError, TooLargeError
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ def refusals(max_upload: int) -> Iterator[None]:
     except TooLargeError:
         raise refusal(413, too_large(max_upload)) from None
     except StalledError:
-        text = f"Nothing of the upload arrived for {STALLED} seconds: send it again."
+        text = f"Too little of the upload arrived in {PATIENCE} seconds: send it again."
         raise refusal(408, text) from None
     except NotReadyError:
         raise not_ready() from None

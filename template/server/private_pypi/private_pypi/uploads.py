@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import fcntl
+import socket
 import tempfile
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import IO, Any, BinaryIO, ClassVar
 
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 from pypiserver.bottle_wrapper import FileUpload, FormsDict
@@ -20,14 +22,14 @@ FOLDER = ".uploads"
 FORM = 4 * 2**20
 """Bytes that a form may have beside the distribution: a long description, mostly."""
 
-STALLED = 30
-"""Seconds an upload may pause. The gateway passes on 4 kB at a time, so that what is slower than 140
-bytes a second pauses longer than this."""
+PATIENCE = 30
+"""Seconds that the next 128 kB of an upload may take, or what is left of it. A slow client that
+goes on may take hours; one that dribbles would hold a thread for as long."""
 
 _FIELDS = 10_000
 _FIELD_NAME = 100
 _FILES = ("content", "gpg_signature")
-_CHUNK = 2**18
+_CHUNK = 2**17
 
 
 class FormError(Exception):
@@ -39,7 +41,7 @@ class TooLargeError(Exception):
 
 
 class StalledError(Exception):
-    """Nothing more of an upload arrived for too long."""
+    """A client sends an upload too slowly, or no more."""
 
 
 class Places:
@@ -100,7 +102,7 @@ def read_form(environ: dict[str, Any], folder: Path, max_upload: int) -> FormsDi
     Raises:
         FormError: if it is no such form, or one with too much in it.
         TooLargeError: if a file is too large.
-        StalledError: if the client stopped sending.
+        StalledError: if the client sends too slowly.
     """
     kind, options = parse_options_header(environ.get("CONTENT_TYPE", ""))
     if kind != "multipart/form-data" or not options.get("boundary"):
@@ -108,7 +110,7 @@ def read_form(environ: dict[str, Any], folder: Path, max_upload: int) -> FormsDi
     form = FormsDict()
     form.recode_unicode = False
     length = int(environ.get("CONTENT_LENGTH") or 0)
-    body = _Body(environ["wsgi.input"])
+    body = Body(environ)
     try:
         parser = PushMultipartParser(
             options["boundary"], content_length=length, max_segment_count=_FIELDS
@@ -116,6 +118,8 @@ def read_form(environ: dict[str, Any], folder: Path, max_upload: int) -> FormsDi
         _fill(form, parser, body, folder, max_upload)
     except MultipartError as error:
         close(form)
+        if body.stalled:
+            raise StalledError from None
         if body.ended and body.received < length:
             raise FormError("The upload ended early: send it again.") from None
         raise FormError(f"This is not an upload form: {error.args[0]}.") from None
@@ -125,22 +129,61 @@ def read_form(environ: dict[str, Any], folder: Path, max_upload: int) -> FormsDi
     return form
 
 
-class _Body:
-    """The body of a request, which tells whether its client went away in the middle."""
+class Body:
+    """The body of a WSGI request, which ends where its client went away or was given up.
 
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
+    gunicorn waits for ever for each byte of it, in a thread that others need.
+
+    Attributes:
+        received: bytes read so far.
+        ended: whether there are no more.
+        stalled: whether the client was given up.
+    """
+
+    _waiting: ClassVar[dict[Body, float]] = {}
+    _watch: ClassVar[threading.Thread | None] = None
+    _lock: ClassVar = threading.Lock()
+
+    def __init__(self, environ: dict[str, Any]) -> None:
+        self._stream: BinaryIO = environ["wsgi.input"]
+        self._socket: socket.socket | None = environ.get("gunicorn.socket")
         self.received = 0
         self.ended = False
+        self.stalled = False
 
     def read(self, size: int) -> bytes:
+        """Return so many bytes, or fewer if the body ends."""
+        with self._lock:
+            self._waiting[self] = time.monotonic() + PATIENCE
+            if Body._watch is None:
+                Body._watch = threading.Thread(target=self._give_up, daemon=True)
+                Body._watch.start()
         try:
             chunk = self._stream.read(size)
-        except TimeoutError:
-            raise StalledError from None
+        finally:
+            with self._lock:
+                del self._waiting[self]
         self.received += len(chunk)
         self.ended = not chunk
         return chunk
+
+    def read_to_end(self) -> None:
+        """Keep nothing of it: a client that still sends reads no answer."""
+        while not self.stalled and self.read(_CHUNK):
+            pass
+
+    @classmethod
+    def _give_up(cls) -> None:
+        """Let no read wait longer than it may: one thread does so for all, for ever."""
+        while True:
+            time.sleep(1)
+            with cls._lock:
+                for body, until in cls._waiting.items():
+                    if body._socket and time.monotonic() > until:
+                        body.stalled = True
+                        # The read ends; the answer can still be sent.
+                        with suppress(OSError):
+                            body._socket.shutdown(socket.SHUT_RD)
 
 
 def close(form: FormsDict) -> None:
@@ -153,7 +196,7 @@ def close(form: FormsDict) -> None:
 def _fill(
     form: FormsDict,
     parser: PushMultipartParser,
-    body: _Body,
+    body: Body,
     folder: Path,
     max_upload: int,
 ) -> None:
@@ -188,7 +231,7 @@ def _fill(
 
 
 def _segments(
-    parser: PushMultipartParser, body: _Body
+    parser: PushMultipartParser, body: Body
 ) -> Iterator[tuple[MultipartSegment, Iterator[bytes]]]:
     """Yield each part of a form with an iterator of its content, which must be used up first."""
     with parser:
