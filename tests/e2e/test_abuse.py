@@ -29,6 +29,7 @@ from conftest import PASSWORD
 from passlib.hash import bcrypt
 
 from e2e import flood, wheel
+from e2e.fail2ban import Fail2ban
 from e2e.gateway import Gateway, ask
 from e2e.server import Server
 
@@ -482,3 +483,204 @@ def test_who_sends_slowly_stops_neither_readers_nor_other_publishers(
     assert log.count(' dave "POST / HTTP/1.1" 408 ') == 12
     assert stalled.codes().count(408) == 12
     assert b"Too little of the upload arrived in 30 seconds" in b"".join(stalled.answers)
+
+
+# Refused logins -----------------------------------------------------------------------------------
+
+FORGED = '","client_ip":"192.0.2.66","x":"'
+FORGED_LINE = (
+    '{"level":"info","ts":1.0,"logger":"http.log.access.refused","msg":"handled request",'
+    '"request":{"remote_ip":"192.0.2.66","remote_port":"1","client_ip":"192.0.2.66",'
+)
+
+
+@pytest.fixture(scope="module")
+def fail2ban(
+    rendered: Path, stack: Stack, tmp_path_factory: pytest.TempPathFactory
+) -> Fail2ban:
+    """The real one, with the rendered filter and jail."""
+    return Fail2ban(rendered, tmp_path_factory.mktemp("fail2ban") / "f", stack.gateway.refused)
+
+
+def banned(stack: Stack, fail2ban: Fail2ban, after: int) -> list[str]:
+    """Return whom the log's lines after the first few count against."""
+    rest = stack.gateway.refused.with_suffix(".rest")
+    lines = stack.gateway.refused.read_text().splitlines(keepends=True)
+    rest.write_text("".join(lines[after:]))
+    return fail2ban.addresses(rest, "private-pypi")
+
+
+def refused_lines(stack: Stack) -> int:
+    """Return how many lines the log of refused logins has."""
+    return len(stack.gateway.refused.read_text().splitlines())
+
+
+def test_wrong_logins_count_against_the_address_that_the_proxy_in_front_tells(
+    stack: Stack, fail2ban: Fail2ban
+) -> None:
+    before = refused_lines(stack)
+    wrong = [
+        basic("bob", "x"),
+        basic("mallory", "x"),
+        basic("carla", "x"),
+        basic("a" * 9000, "x"),
+        {"Authorization": "Bearer token"},
+        {"Authorization": "Basic !!!"},
+        {"Authorization": "x"},
+    ]
+    for number, header in enumerate(wrong):
+        told = {"X-Forwarded-For": f"198.51.100.9, 192.0.2.{number}"}
+        assert ask(stack.gateway.url, "/simple/", {**header, **told}).status == 401
+    told = {"X-Forwarded-For": "2001:db8::7"}
+    assert ask(stack.gateway.url, "/simple/", {**wrong[0], **told}).status == 401
+
+    expected = [f"192.0.2.{number}" for number in range(len(wrong))]
+    assert banned(stack, fail2ban, before) == [*expected, "2001:db8::7"]
+    # All is in the access log, too.
+    for address in expected:
+        (line,) = stack.logged(client_ip=address)
+        assert (line["status"], line["user_id"]) == (401, "")
+
+
+def test_nothing_else_does(stack: Stack, fail2ban: Fail2ban) -> None:
+    before = refused_lines(stack)
+    told = {"X-Forwarded-For": "192.0.2.50"}
+    for path in ("/simple/", "/packages/x", "/", "/RPC2", "/.x"):
+        # The first request of uv and of Poetry has no login.
+        assert ask(stack.gateway.url, path, told).status == 401
+        assert ask(stack.gateway.url, path, {**stack.login("bob"), **told}).status != 401
+    publish = requests.post(
+        stack.gateway.url, headers={**stack.login("bob"), **told}, data=b"x", timeout=30
+    )
+    assert publish.status_code == 403
+    assert ask(stack.gateway.url, "/health", {**basic("bob", "x"), **told}).status == 200
+
+    assert refused_lines(stack) == before
+
+
+def test_nobody_can_make_it_count_against_another(stack: Stack, fail2ban: Fail2ban) -> None:
+    before = refused_lines(stack)
+    mine = {"X-Forwarded-For": "198.51.100.1"}
+    for text in (FORGED, FORGED_LINE, f"\\{FORGED}", f"\\\\{FORGED}"):
+        quoted = text.replace('"', "%22")
+        headers = {**mine, "User-Agent": text, "Referer": text, "Cookie": text, "X-Real-Ip": text}
+        asked = [
+            (f"/{quoted}", {**headers, **basic("bob", "x")}),
+            (f"/?{quoted}", {**headers, **basic(text, text)}),
+            ("/", {**headers, **basic(f"x\n{text}", f"\n{text}\n")}),
+            ("/", {**headers, "Authorization": f"Basic {text}"}),
+            ("/", {**headers, "Authorization": text, "client_ip": "192.0.2.66"}),
+            ("/", {**headers, "Forwarded": "for=192.0.2.66", "Authorization": "x"}),
+        ]
+        for path, sent in asked:
+            ask(stack.gateway.url, path, sent)
+        raw = f"GET /{text} HTTP/1.1\r\nHost: {text}\r\nAuthorization: x\r\n\r\n"
+        talk(stack.gateway.url, raw.encode())
+        # What the proxy in front would tell is an address, whoever made it up.
+        ask(stack.gateway.url, "/", {**basic("bob", "x"), "X-Forwarded-For": text})
+
+    counted = banned(stack, fail2ban, before)
+    assert counted.count("198.51.100.1") >= 20
+    assert set(counted) <= {"198.51.100.1", "127.0.0.1"}
+
+
+def test_the_jail_bans_in_front_of_dockers_ports(stack: Stack, fail2ban: Fail2ban) -> None:
+    told = fail2ban.settings()
+
+    assert f"['set', 'private-pypi', 'addlogpath', '{stack.gateway.refused}', 'head']" in told
+    assert "-I DOCKER-USER -p $proto -m multiport --dports 80,443" in told
+    assert "['start', 'private-pypi']" in told
+
+
+# Logs ---------------------------------------------------------------------------------------------
+
+SECRET = "hunter2-hunter2-hunter2"
+
+
+def test_every_request_is_logged_with_who_what_and_how_long(stack: Stack) -> None:
+    told = {"X-Forwarded-For": "203.0.113.4", "User-Agent": "pip/26"}
+    login = {**stack.login("bob"), **told}
+    asked = [
+        ("GET", "/simple/", login, 200),
+        ("HEAD", "/simple/held-name/", login, 200),
+        ("GET", "/packages/held_name-1.0-py3-none-any.whl", login, 200),
+        ("GET", "/packages/none.whl", login, 404),
+        ("GET", "/simple/not-here/", login, 303),
+        ("GET", "/RPC2", login, 404),
+        ("GET", "/simple/", told, 401),
+        ("GET", "/health", told, 200),
+        ("DELETE", "/simple/", login, 405),
+        ("DELETE", "/not-here/", login, 403),
+    ]
+    for method, path, headers, status in asked:
+        assert ask(stack.gateway.url, path, headers, method=method).status == status
+    refused = ask(stack.gateway.url, "/", {**told, **basic("bob", "x")})
+    assert refused.status == 401
+
+    lines = stack.logged(client_ip="203.0.113.4")
+    seen = [(line["request"]["method"], line["request"]["uri"], line["status"]) for line in lines]
+    assert seen == [*((m, p, s) for m, p, _, s in asked), ("GET", "/", 401)]
+    for line, (_, path, headers, _) in zip(lines, asked, strict=False):
+        known = "Authorization" in headers and path != "/health"
+        assert line["user_id"] == ("bob" if known else "")
+        assert line["user_agent"] == "pip/26"
+        assert line["duration"] > 0
+        assert line["size"] >= 0
+    assert lines[2]["size"] == len((stack.server.data / Path(asked[2][1]).name).read_bytes())
+
+
+def test_no_log_ever_has_a_credential(stack: Stack, tmp_path: Path) -> None:
+    pair = base64.b64encode(f"bob:{SECRET}".encode()).decode()
+    hidden = {
+        "Authorization": f"Basic {pair}",
+        "Proxy-Authorization": f"Basic {pair}",
+        "Cookie": f"session={SECRET}",
+        "X-Api-Key": SECRET,
+        "X-Auth-Token": SECRET,
+        "Referer": f"http://bob:{SECRET}@x/",
+    }
+    right = {**hidden, **stack.login("bob")}
+    for url in (stack.gateway.url, stack.server.url()):
+        for headers in (hidden, right):
+            for path in (
+                f"/simple/?password={SECRET}&user=bob",
+                f"/packages/x.whl?token={SECRET}",
+                f"/simple/not-here/?{SECRET}",
+                f"/?{SECRET}",
+            ):
+                ask(url, path, headers)
+            lines = [f"{name}: {value}" for name, value in headers.items()]
+            for target, host in (
+                (f"http://bob:{SECRET}@x/simple/?x={SECRET}", "x"),
+                (f"//bob:{SECRET}@x/simple/", "x"),
+                (f"/simple/https://bob:{SECRET}@x/", "x"),
+                ("/simple/", f"bob:{SECRET}@x"),
+            ):
+                raw = "\r\n".join([f"GET {target} HTTP/1.1", f"Host: {host}", *lines, "", ""])
+                talk(url, raw.encode())
+        requests.post(
+            url,
+            data={":action": "file_upload", "password": SECRET, "name": SECRET},
+            files={"content": (f"{SECRET}.whl", b"x")},
+            headers=stack.login("alice"),
+            timeout=30,
+        )
+        requests.post(url, data={"password": SECRET}, headers=stack.login("alice"), timeout=30)
+
+    logs = (stack.gateway.log, stack.gateway.refused, stack.server.log)
+    text = "".join(path.read_text() for path in logs)
+    assert SECRET not in text
+    assert pair not in text
+
+
+def test_an_error_of_the_gateway_has_no_credential_either(stack: Stack, rendered: Path) -> None:
+    folder = stack.gateway.log.parent / "alone"
+    folder.mkdir()
+    server = Server(rendered, folder)
+    with Gateway(rendered, folder, stack.gateway.log.parent / "accounts", server) as gateway:
+        login = {**stack.login("bob"), "Cookie": SECRET, "X-Api-Key": SECRET}
+        assert ask(gateway.url, f"/simple/x/?password={SECRET}", login).status == 502
+    log = gateway.log.read_text()
+    assert '"level":"error"' in log
+    assert SECRET not in log
+    assert stack.passwords["bob"] not in log
