@@ -37,9 +37,9 @@ class Fail2ban:
         return self._run("fail2ban-client", "-d")
 
     def _run(self, program: str, *arguments: str) -> str:
+        python = ["/usr/bin/python3", self._root / "usr/bin" / program]
         done = subprocess.run(
-            ["/usr/bin/python3", self._root / "usr/bin" / program]
-            + ["-c", str(self._configuration), *arguments],
+            [*python, "-c", str(self._configuration), *arguments],
             env={"PYTHONPATH": str(self._root / "usr/lib/python3/dist-packages")},
             capture_output=True,
             text=True,

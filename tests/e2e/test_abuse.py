@@ -61,7 +61,7 @@ class Stack:
         return [
             line
             for line in lines
-            if line["logger"] == "http.log.access.access"
+            if line.get("logger") == "http.log.access.access"
             and fields.items() <= line["request"].items()
         ]
 
@@ -495,9 +495,7 @@ FORGED_LINE = (
 
 
 @pytest.fixture(scope="module")
-def fail2ban(
-    rendered: Path, stack: Stack, tmp_path_factory: pytest.TempPathFactory
-) -> Fail2ban:
+def fail2ban(rendered: Path, stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Fail2ban:
     """The real one, with the rendered filter and jail."""
     return Fail2ban(rendered, tmp_path_factory.mktemp("fail2ban") / "f", stack.gateway.refused)
 
@@ -562,7 +560,7 @@ def test_nobody_can_make_it_count_against_another(stack: Stack, fail2ban: Fail2b
     before = refused_lines(stack)
     mine = {"X-Forwarded-For": "198.51.100.1"}
     for text in (FORGED, FORGED_LINE, f"\\{FORGED}", f"\\\\{FORGED}"):
-        quoted = text.replace('"', "%22")
+        quoted = text.replace('"', "%22").replace(" ", "%20")
         headers = {**mine, "User-Agent": text, "Referer": text, "Cookie": text, "X-Real-Ip": text}
         asked = [
             (f"/{quoted}", {**headers, **basic("bob", "x")}),

@@ -117,9 +117,7 @@ def test_without_a_journal_nothing_was_done(data: Path, capsys: Captured) -> Non
         b'{"time": "2026-03-01T09:00:00.123456Z", "action": "yank", "file": "x", "reason": []}',
     ],
 )
-def test_a_damaged_line_is_named_and_left_out(
-    data: Path, capsys: Captured, damaged: bytes
-) -> None:
+def test_a_damaged_line_is_named_and_left_out(data: Path, capsys: Captured, damaged: bytes) -> None:
     lines = HISTORY.splitlines(keepends=True)
     (data / journal.FILE).write_bytes(b"".join([*lines[:2], damaged, b"\n\n", *lines[2:]]))
 
@@ -143,7 +141,9 @@ def test_a_torn_last_line_is_named_and_left_out(data: Path, capsys: Captured) ->
 
 
 @pytest.mark.parametrize("key", ["by", "reason", "file", "action"])
-@pytest.mark.parametrize("text", ["\x1b[2J\x1b]0;x\x07", "a\nb\rc", "\x9b31m", "\u202egnp", "\ud800"])
+@pytest.mark.parametrize(
+    "text", ["\x1b[2J\x1b]0;x\x07", "a\nb\rc", "\x9b31m", "\u202egnp", "\ud800"]
+)
 def test_nothing_reaches_the_terminal_that_it_would_act_on(
     data: Path, capsys: Captured, key: str, text: str
 ) -> None:
