@@ -59,7 +59,7 @@ def test_every_service_is_confined(render: Render, mode: str) -> None:
         assert "env_file" not in service
     assert services["accounts"]["profiles"] == ["accounts"]
     for name in ("gateway", "private_pypi"):
-        assert services[name]["restart"] == "unless-stopped"
+        assert services[name]["restart"] == "always"
         assert services[name]["healthcheck"]["test"][0] == "CMD"
         assert services[name]["logging"]["options"]["max-size"]
 

@@ -110,7 +110,7 @@ def test_both_services_are_healthy_and_confined(server: Server) -> None:
         assert host["SecurityOpt"] == ["no-new-privileges:true"]
         assert 0 < host["Memory"] <= 2**29
         assert 0 < host["PidsLimit"] <= 128
-        assert host["RestartPolicy"]["Name"] == "unless-stopped"
+        assert host["RestartPolicy"]["Name"] == "always"
         assert host["LogConfig"]["Config"] == {"max-size": "10m", "max-file": "5"}
     assert server.inspect("private_pypi")["HostConfig"]["CapAdd"] is None
     assert not any(server.inspect("private_pypi")["NetworkSettings"]["Ports"].values())

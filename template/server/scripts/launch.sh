@@ -96,6 +96,11 @@ check_certificate() {
 # effect of account changes. So only what Caddy accepts gets there, and a running gateway goes on
 # with the file it has.
 install_caddyfile() {
+	[ -f gateway/Caddyfile ] && [ -r gateway/Caddyfile ] ||
+		fail "the gateway cannot use gateway/Caddyfile: $(id -un) finds no such file to read; restore it and launch again"
+	# Caddy would take a file that was cut off between two sites, and serve nothing. This is the last.
+	grep -q ':2020 {' gateway/Caddyfile ||
+		fail "the gateway cannot use gateway/Caddyfile: it lacks the site :2020 for the health check, its end may be cut off; restore it and launch again"
 	messages=$(mktemp)
 	trap 'rm -f "$messages" gateway/live/Caddyfile.new' EXIT
 	cp gateway/Caddyfile gateway/live/Caddyfile.new

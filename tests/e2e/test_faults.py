@@ -1,0 +1,425 @@
+"""Faults done to the rendered server in its containers, under load: what is lost, and what goes on.
+
+After every fault the same holds: see Kept.check. docs/faults.md says it in one table.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+import requests
+import yaml
+from conftest import Render
+from passlib.hash import bcrypt
+
+from e2e import crash, full_disk
+from e2e.faults import ALICE, Installs, Kept, as_root, wait_until
+from e2e.in_docker import docker, plain_server
+from e2e.server import status
+from e2e.traffic import JSON
+
+pytestmark = pytest.mark.docker
+
+PROJECT = "faults"
+ANSWERS = {
+    "template": "server",
+    "project_name": PROJECT,
+    "https": "none",
+    "unknown_packages": "refuse",
+    "publisher": ALICE[0],
+    "publisher_password": ALICE[1],
+}
+DISK = "size=200m"
+
+
+@pytest.fixture(scope="module")
+def kept(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
+    """A running server on a small disk of its own, with something to install."""
+    folder = tmp_path_factory.mktemp("faults")
+    disk, wheels = folder / "disk", folder / "wheels"
+    disk.mkdir()
+    wheels.mkdir()
+    owner = f"uid={os.getuid()},gid={os.getgid()},mode=755"
+    as_root("mount", "-t", "tmpfs", "-o", f"{DISK},{owner}", "tmpfs", disk)
+    try:
+        kept = Kept(plain_server(render(ANSWERS), disk / "server"), wheels)
+        for content in (kept.data, kept.index):
+            (content / ".gitignore").unlink()
+        kept.server.make("pypi-launch")
+        try:
+            kept.seed()
+            yield kept
+        finally:
+            kept.server.make("pypi-stop")
+    finally:
+        as_root("umount", "--lazy", disk)
+
+
+@pytest.fixture
+def installs(kept: Kept, tmp_path: Path) -> Installs:
+    """Real clients, not started yet."""
+    return Installs(kept, tmp_path)
+
+
+# Killed processes ---------------------------------------------------------------------------------
+
+
+def test_private_pypi_killed_under_load_loses_nothing_and_no_read_fails(
+    kept: Kept, installs: Installs
+) -> None:
+    restarted = kept.server.inspect("private_pypi")["RestartCount"]
+    with kept.traffic() as traffic:
+        for _ in range(2):
+            traffic.go_on(uploads=10)
+            installs.start()
+            # `docker kill` would count as stopped by hand: the restart policy would not apply.
+            as_root("kill", "-KILL", str(kept.process("private_pypi")))
+            traffic.go_on(installs=100, uploads=30)
+            installs.finish()
+    kept.add(traffic)
+    assert sum(traffic.refused.values()) > 0, "it was not killed in the middle of uploads"
+    assert kept.server.inspect("private_pypi")["RestartCount"] == restarted + 2
+    kept.check()
+
+
+@pytest.mark.parametrize("how", ["killed", "restarted"])
+def test_clients_that_retry_come_through_when_the_gateway_goes(
+    kept: Kept, installs: Installs, how: str
+) -> None:
+    with kept.traffic(retrying=True) as traffic:
+        traffic.go_on(installs=50, uploads=10)
+        installs.start()
+        if how == "killed":
+            as_root("kill", "-KILL", str(kept.process("gateway")))
+        else:
+            docker("restart", f"{PROJECT}-gateway-1")
+        traffic.go_on(installs=100, uploads=30)
+        installs.finish()
+    kept.add(traffic)
+    assert traffic.lost, "nobody noticed that the gateway was gone"
+    kept.check()
+
+
+def test_containers_come_back_by_themselves_with_the_docker_daemon(kept: Kept) -> None:
+    """Run tests/e2e/restarted_daemon.py, in namespaces of its own that end with it."""
+    # Not in a folder of pytest's: the path of a socket has 107 bytes at most.
+    folder = Path(tempfile.mkdtemp(prefix="daemon-", dir="/var/tmp"))
+    sudo = [] if os.getuid() == 0 else ["sudo", "--non-interactive", "--preserve-env"]
+    command = ["env", f"PATH={os.environ['PATH']}", "unshare", "--net", "--mount"]
+    command += [sys.executable, "-m", "e2e.restarted_daemon", str(kept.server.folder), str(folder)]
+    try:
+        done = subprocess.run(
+            [*sudo, *command],
+            cwd=Path(__file__).parent.parent,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=400,
+            check=False,
+        )
+    finally:
+        as_root("rm", "-rf", folder)
+    assert done.returncode == 0, done.stdout[-8000:]
+    assert done.stdout.endswith("all is well\n")
+
+
+# Disks --------------------------------------------------------------------------------------------
+
+
+def test_a_full_disk_refuses_uploads_and_serves_reads_until_space_is_freed(
+    kept: Kept, installs: Installs
+) -> None:
+    filler = kept.server.folder / "filler"
+    file, content = kept.new("fits-not", 300)
+    with kept.traffic(publishers=0) as traffic:
+        try:
+            for pages in (0, 1, 3, 10):
+                full_disk.fill(filler, pages)
+                for _ in range(2):
+                    assert kept.publish(file, content) == (507, full_disk.SENTENCE)
+                filler.unlink()
+            full_disk.fill(filler, 0)
+            installs.start()
+            traffic.go_on(installs=100)
+            installs.finish()
+            assert list((kept.data / ".uploads").iterdir()) == []
+            kept.check_listed()
+        finally:
+            filler.unlink()
+        assert kept.publish(file, content) == (200, "")
+    kept.add(traffic)
+    assert "No space left on device" in kept.server.logs()
+    kept.check()
+
+
+@pytest.mark.parametrize("how", ["its mode", "its mount"])
+def test_a_data_folder_that_cannot_be_written_refuses_uploads_and_serves_reads(
+    kept: Kept, installs: Installs, how: str
+) -> None:
+    def set_writable(writable: bool) -> None:
+        if how == "its mode":
+            folders = [kept.data, kept.data / ".uploads"]
+            as_root("chmod", "u+w" if writable else "u-w", *folders)
+        else:
+            options = f"remount,bind,{'rw' if writable else 'ro'}"
+            inside = ["nsenter", "--mount", "--target", str(kept.process("private_pypi"))]
+            as_root(*inside, "mount", "-o", options, "/srv/pypi_data")
+
+    file, content = kept.new("refused", 300)
+    with kept.traffic(publishers=0) as traffic:
+        set_writable(False)
+        try:
+            installs.start(pip=1, uv=1)
+            for _ in range(3):
+                answer, sentence = kept.publish(file, content)
+                assert answer == 500
+                assert sentence.startswith("The disk of the index is not usable: [Errno ")
+            traffic.go_on(installs=100)
+            installs.finish()
+            reason = {"its mode": "Permission denied", "its mount": "Read-only file system"}[how]
+            logged = [line for line in kept.server.logs().splitlines() if reason in line]
+            assert any("a request failed" in line for line in logged)
+            assert not (kept.data / file).exists()
+            kept.check_listed()
+        finally:
+            set_writable(True)
+        assert kept.publish(file, content) == (200, "")
+    kept.add(traffic)
+    wait_until(lambda: kept.is_healthy("private_pypi"))
+    kept.check()
+
+
+# Files edited by hand, and half-written -----------------------------------------------------------
+
+OTHER = ("carol", "carols-password")
+READER = ("bob", "bobs-password")
+
+
+def line(account: tuple[str, str]) -> str:
+    """Return an account's line in an htpasswd file; to verify the password takes a millisecond."""
+    return f"{account[0]}:{bcrypt.using(rounds=4, ident='2y').hash(account[1])}\n"
+
+
+def gets_in(kept: Kept, account: tuple[str, str]) -> bool:
+    """Return whether the gateway and private_pypi, which has no such file, let an account in."""
+    answer = status(f"{kept.server.url}/packages/none.whl", *account)
+    assert answer in (401, 404), answer
+    return answer == 404
+
+
+def wait_for_accounts(kept: Kept, inside: set[tuple[str, str]]) -> None:
+    """Wait until just these of the three accounts get in."""
+    for account in (ALICE, OTHER, READER):
+        wait_until(lambda account=account: gets_in(kept, account) is (account in inside))  # type: ignore[misc]
+
+
+@pytest.fixture
+def publishers(kept: Kept) -> Iterator[Path]:
+    """The htpasswd file of alice and carol, beside which bob's is and stays whole."""
+    file = kept.server.folder / "pypi_auth/.htpasswd"
+    readers = file.with_name(".htpasswd-readers")
+    before = file.read_text()
+    file.write_text(line(ALICE) + line(OTHER))
+    readers.write_text(line(READER))
+    owner = file.stat()
+    os.chown(readers, owner.st_uid, owner.st_gid)
+    wait_for_accounts(kept, {ALICE, OTHER, READER})
+    yield file
+    file.write_text(before)
+    readers.unlink()
+    wait_for_accounts(kept, {ALICE})
+    kept.check()
+
+
+HALF_WRITTEN: dict[str, tuple[Callable[[bytes], bytes], set[tuple[str, str]], str]] = {
+    "a torn hash": (
+        lambda whole: whole[:-20],
+        {ALICE},
+        "pypi_auth/.htpasswd line 2: the bcrypt hash of carol is damaged",
+    ),
+    "a torn name": (
+        lambda whole: whole[: whole.index(b"carol:") + 3],
+        {ALICE},
+        "pypi_auth/.htpasswd line 2: not a line user:hash",
+    ),
+    "a lost line end": (
+        lambda whole: whole.replace(b"\ncarol", b"carol"),
+        set(),
+        "pypi_auth/.htpasswd line 1: the bcrypt hash of alice is damaged",
+    ),
+    "another encoding": (
+        lambda whole: whole.decode().encode("utf-16"),
+        set(),
+        "pypi_auth/.htpasswd line 1: that user name cannot be used",
+    ),
+    "nothing at all": (
+        lambda whole: b"",
+        set(),
+        "pypi_auth/.htpasswd has no account: nobody may publish",
+    ),
+    "zeros": (
+        lambda whole: bytes(len(whole)),
+        set(),
+        "pypi_auth/.htpasswd line 1: not a line user:hash",
+    ),
+}
+
+
+def test_a_half_written_htpasswd_shuts_out_whose_line_is_not_whole_and_nobody_else(
+    kept: Kept, publishers: Path
+) -> None:
+    whole = publishers.read_bytes()
+    for what, (write, stay, complaint) in HALF_WRITTEN.items():
+        said = kept.server.logs().count(complaint)
+        publishers.write_bytes(write(whole))
+        wait_for_accounts(kept, {READER, *stay})
+        assert not gets_in(kept, (OTHER[0], ""))
+        assert kept.server.logs().count(complaint) > said, what
+        publishers.write_bytes(whole)
+        wait_for_accounts(kept, {ALICE, OTHER, READER})
+
+
+def test_without_any_account_nobody_gets_in_until_there_is_one(
+    kept: Kept, publishers: Path
+) -> None:
+    readers = publishers.with_name(".htpasswd-readers")
+    whole = {file: file.read_bytes() for file in (publishers, readers)}
+    for file in whole:
+        file.write_bytes(b"")
+    wait_for_accounts(kept, set())
+    for account in (("", ""), ("alice", ""), ("#", "Made")):
+        assert not gets_in(kept, account)
+    for file, content in whole.items():
+        file.write_bytes(content)
+    wait_for_accounts(kept, {ALICE, OTHER, READER})
+
+
+CUT_OFF: dict[str, Callable[[str], str | None]] = {
+    "missing": lambda whole: None,
+    "empty": lambda whole: "",
+    "in the middle": lambda whole: whole[: len(whole) // 2],
+    "before its first site": lambda whole: whole[: whole.index("\n:80 {")],
+    "before its last site": lambda whole: whole[: whole.index("# For the container")],
+}
+
+
+def test_a_caddyfile_that_is_not_whole_is_named_and_the_old_one_goes_on(kept: Kept) -> None:
+    caddyfile = kept.server.folder / "gateway/Caddyfile"
+    live = kept.server.folder / "gateway/live"
+    whole = caddyfile.read_text()
+    try:
+        for how, cut in CUT_OFF.items():
+            if (text := cut(whole)) is None:
+                caddyfile.unlink()
+            else:
+                caddyfile.write_text(text)
+            said = kept.server.make("pypi-launch", ok=False)
+            assert "error: the gateway cannot use gateway/Caddyfile" in said, how
+            time.sleep(2)  # Twice as long as the gateway takes to see a change.
+            kept.reads()
+            assert sorted(path.name for path in live.iterdir()) == [".gitignore", "Caddyfile"]
+            assert (live / "Caddyfile").read_text() == whole
+    finally:
+        caddyfile.write_text(whole)
+    kept.server.make("pypi-launch")
+    kept.check()
+
+
+# Clocks -------------------------------------------------------------------------------------------
+
+
+def test_a_clock_that_is_set_back_changes_nothing_that_was(kept: Kept) -> None:
+    back = timedelta(days=30)
+    clock = clock_of_its_own(kept)
+    early, late, by_hand = kept.new("early"), kept.new("late"), kept.new("by-hand")
+    assert kept.publish(*early) == (200, "")
+    before = listed(kept, early[0])
+    began = datetime.now(timezone.utc)
+
+    clock.write_text(f"{-back.total_seconds()}")
+    assert kept.publish(*late) == (200, "")
+    assert listed(kept, early[0]) == before
+    uploaded = datetime.fromisoformat(
+        str(listed(kept, late[0])["upload-time"]).replace("Z", "+00:00")
+    )
+    assert abs(began - back - uploaded) < timedelta(minutes=5)
+    (kept.data / by_hand[0]).write_bytes(by_hand[1])
+    kept.published[by_hand[0]] = crash.digest(by_hand[1])
+    wait_until(lambda: by_hand[0] in {path.name for path in (kept.index / "packages").iterdir()})
+
+    # What was said last holds, whatever time it was said at.
+    package, version = early[0].split("-")[:2]
+    clock.write_text("0")
+    kept.server.make("pypi-yank", f"PKG={package}", f"VERSION={version}")
+    assert listed(kept, early[0])["yanked"]
+    clock.write_text(f"{-2 * back.total_seconds()}")
+    kept.server.make("pypi-unyank", f"PKG={package}", f"VERSION={version}")
+    assert listed(kept, early[0]) == before
+    shutil.rmtree(kept.index / "simple")
+    assert kept.server.make("pypi-index")
+    assert listed(kept, early[0]) == before
+    kept.check()
+
+    clock.write_text("0")
+    assert listed(kept, early[0]) == before
+    kept.check()
+    lines = (kept.data / ".journal.jsonl").read_text().splitlines()
+    files = [json.loads(text)["file"] for text in lines]
+    assert files.index(early[0]) < files.index(late[0]) < files.index(by_hand[0])
+
+
+CLOCK = """
+import time
+
+
+def shifted(clock, unit):
+    def now():
+        with open("/clock/seconds") as file:
+            return clock() + type(clock())(float(file.read() or 0) * unit)
+
+    return now
+
+
+time.time, time.time_ns = shifted(time.time, 1), shifted(time.time_ns, 10**9)
+"""
+
+
+def clock_of_its_own(kept: Kept) -> Path:
+    """Launch private_pypi with a clock that can be set; return the file that says by how much.
+
+    libfaketime would do that for every program, but has Python's time.sleep() fail (0.9.10).
+    """
+    folder = kept.server.folder / "clock"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(CLOCK)
+    seconds = folder / "seconds"
+    seconds.write_text("0")
+    compose = kept.server.folder / "docker-compose.pypi.yml"
+    model = yaml.safe_load(compose.read_text())
+    service = model["services"]["private_pypi"]
+    service["volumes"].append("./clock:/clock:ro")
+    service["environment"]["PYTHONPATH"] = "/clock"
+    compose.write_text(yaml.safe_dump(model))
+    kept.server.make("pypi-launch")
+    return seconds
+
+
+def listed(kept: Kept, file: str) -> dict[str, object]:
+    """Return what the page of its project says of a file."""
+    project = file.split("-")[0].replace("_", "-")
+    page = requests.get(
+        f"{kept.server.url}/simple/{project}/", headers=JSON, auth=ALICE, timeout=30
+    )
+    (found,) = [one for one in page.json()["files"] if one["filename"] == file]
+    assert isinstance(found, dict)
+    return found

@@ -1,0 +1,288 @@
+"""A minute of many clients at once at the rendered server: no error, and bounded memory.
+
+What they were answered, and how fast, is written to build/load.md. The times are those of this
+machine, which the clients share with the server: nothing is asserted of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import re
+import secrets
+import subprocess
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, Render
+
+from e2e import crash
+from e2e.faults import ALICE, PROJECTS, Installs, Kept
+from e2e.in_docker import plain_server
+from e2e.test_crashes import MEBIBYTE
+from e2e.traffic import JSON, Client, LostError, Reply
+
+pytestmark = pytest.mark.docker
+
+PROJECT = "faults-load"
+ANSWERS = {
+    "template": "server",
+    "project_name": PROJECT,
+    "https": "none",
+    "publisher": ALICE[0],
+    "publisher_password": ALICE[1],
+}
+
+CLIENTS = 200
+PUBLISHERS = 12
+SECONDS = 60
+PAUSE = 0.2
+"""Seconds that a client rests after an answer, on average: 200 clients ask 1,000 times a second."""
+
+MOST_REQUESTS = 120_000
+MOST_UPLOADS = 600
+MOST_WRONG_PASSWORDS = 60
+"""Each costs the gateway a bcrypt of a quarter of a second or more."""
+
+MARGIN = 0.8
+"""The share of its limit that a container's memory may reach."""
+
+HTML = {"Accept": "text/html", "Accept-Encoding": "gzip"}
+
+
+@dataclass
+class Seen:
+    """What all clients saw.
+
+    Attributes:
+        seconds: how long each answer took, by kind of request.
+        wrong: answers that should have been others, and requests without an answer.
+        published: sha256 of what was uploaded, by file name.
+        sent: how many uploads and wrong passwords there were.
+    """
+
+    seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    wrong: list[str] = field(default_factory=list)
+    published: dict[str, str] = field(default_factory=dict)
+    uploads: int = 0
+    guesses: int = 0
+
+    @property
+    def requests(self) -> int:
+        return sum(map(len, self.seconds.values()))
+
+    async def see(self, kind: str, asked: Awaitable[Reply], status: int) -> Reply | None:
+        """Wait for an answer and note it; return it if it is what it should be."""
+        began = time.monotonic()
+        try:
+            reply = await asked
+        except LostError as error:
+            self.wrong.append(f"{kind}: {error}")
+            return None
+        self.seconds[kind].append(time.monotonic() - began)
+        if reply.status != status:
+            self.wrong.append(f"{kind}: {reply.status} {reply.body[:200]!r}")
+            return None
+        return reply
+
+
+class Crowd:
+    """All clients, in one thread of this process."""
+
+    def __init__(self, kept: Kept, seen: Seen) -> None:
+        self._kept, self._seen = kept, seen
+        self._tags: dict[str, str] = {}
+        self._files: dict[str, str] = {}
+        self._kinds: list[tuple[Callable[[Client], Awaitable[None]], int]] = [
+            (self._page, 30),
+            (self._list, 5),
+            (self._again, 25),
+            (self._download, 25),
+            (self._unknown, 5),
+            (self._guess, 1),
+        ]
+
+    async def run(self) -> None:
+        """Ask for SECONDS."""
+        until = time.monotonic() + SECONDS
+        readers = [self._read(until) for _ in range(CLIENTS - PUBLISHERS)]
+        publishers = [self._publish(number, until) for number in range(PUBLISHERS)]
+        for error in await asyncio.gather(*readers, *publishers, return_exceptions=True):
+            if error:
+                self._seen.wrong.append(repr(error))
+
+    async def _read(self, until: float) -> None:
+        client = Client(self._kept.server.url, ALICE)
+        kinds, weights = zip(*self._kinds, strict=True)
+        # The first second tells them apart.
+        await asyncio.sleep(random.uniform(0, 1))
+        while time.monotonic() < until and self._seen.requests < MOST_REQUESTS:
+            (ask,) = random.choices(kinds, weights)
+            await ask(client)
+            await asyncio.sleep(random.uniform(0, 2 * PAUSE))
+        await client.close()
+
+    async def _publish(self, number: int, until: float) -> None:
+        client = Client(self._kept.server.url, ALICE)
+        turn = 0
+        while time.monotonic() < until and self._seen.uploads < MOST_UPLOADS:
+            turn += 1
+            self._seen.uploads += 1
+            file, content = self._kept.wheel(f"load-{number}-{turn}", (0, 1, 20, 300)[turn % 4])
+            if await self._seen.see("upload", client.publish(file, content), 200):
+                self._seen.published[file] = crash.digest(content)
+            await asyncio.sleep(random.uniform(0.5, 1.5))
+        await client.close()
+
+    async def _page(self, client: Client) -> None:
+        path, headers = self._any_page(), random.choice([JSON, HTML])
+        reply = await self._seen.see("page", client.ask(path, headers), 200)
+        if reply and headers is JSON:
+            self._tags[path] = reply.headers["etag"]
+            for file in json.loads(reply.body)["files"]:
+                self._files[f"/packages/{file['filename']}"] = file["hashes"]["sha256"]
+
+    async def _list(self, client: Client) -> None:
+        await self._seen.see("list of projects", client.ask("/simple/", JSON), 200)
+
+    async def _again(self, client: Client) -> None:
+        path = self._any_page()
+        if tag := self._tags.get(path):
+            asked = client.ask(path, {**JSON, "If-None-Match": tag})
+            await self._seen.see("page, not changed", asked, 304)
+
+    async def _download(self, client: Client) -> None:
+        if self._files:
+            path, digest = random.choice(list(self._files.items()))
+            reply = await self._seen.see("download", client.ask(path), 200)
+            if reply and crash.digest(reply.body) != digest:
+                self._seen.wrong.append(f"{path} is torn")
+
+    async def _unknown(self, client: Client) -> None:
+        await self._seen.see("unknown name", client.ask("/simple/surely-unknown/", JSON), 303)
+
+    async def _guess(self, client: Client) -> None:
+        if self._seen.guesses < MOST_WRONG_PASSWORDS:
+            self._seen.guesses += 1
+            account = (random.choice([ALICE[0], "nobody"]), secrets.token_hex(8))
+            asked = client.ask(self._any_page(), JSON, account=account)
+            await self._seen.see("wrong password", asked, 401)
+
+    @staticmethod
+    def _any_page() -> str:
+        return f"/simple/seed-{random.randrange(PROJECTS)}/"
+
+
+class Memory:
+    """What `docker stats` says that both containers have in memory, for as long as the block runs.
+
+    Attributes:
+        used: bytes, one after the other, by service.
+        limits: bytes, by service.
+    """
+
+    def __init__(self) -> None:
+        self.used: dict[str, list[float]] = defaultdict(list)
+        self.limits: dict[str, float] = {}
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+
+    def __enter__(self) -> Memory:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        containers = [f"{PROJECT}-{service}-1" for service in ("gateway", "private_pypi")]
+        command = ["docker", "stats", "--no-stream", "--format", "{{.Name}} {{.MemUsage}}"]
+        while not self._over.wait(1):
+            done = subprocess.run(
+                [*command, *containers], capture_output=True, text=True, check=False
+            )
+            for name, used, limit in re.findall(r"(\S+) (\S+) / (\S+)", done.stdout):
+                service = name.removeprefix(f"{PROJECT}-").removesuffix("-1")
+                self.used[service].append(_bytes(used))
+                self.limits[service] = _bytes(limit)
+
+
+def _bytes(text: str) -> float:
+    number, unit = re.fullmatch(r"([\d.]+)(\w+)", text).groups()  # type: ignore[union-attr]
+    return float(number) * {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}[unit]
+
+
+@pytest.fixture(scope="module")
+def kept(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
+    """A running server with something to install."""
+    folder = tmp_path_factory.mktemp("load")
+    (folder / "wheels").mkdir()
+    kept = Kept(plain_server(render(ANSWERS), folder / "server"), folder / "wheels")
+    for content in (kept.data, kept.index):
+        (content / ".gitignore").unlink()
+    kept.server.make("pypi-launch")
+    try:
+        kept.seed()
+        yield kept
+    finally:
+        kept.server.make("pypi-stop")
+
+
+def test_a_minute_of_200_clients_sees_no_error_and_memory_stays_bounded(
+    kept: Kept, tmp_path: Path
+) -> None:
+    seen, installs, memory = Seen(), Installs(kept, tmp_path), Memory()
+    with memory:
+        installs.start(pip=3, uv=6)
+        asyncio.run(Crowd(kept, seen).run())
+        installs.finish()
+    report(seen, memory)
+    assert not seen.wrong, (len(seen.wrong), sorted(seen.wrong)[:: len(seen.wrong) // 5 + 1])
+    kept.published |= seen.published
+
+    kinds = {"page", "page, not changed", "download", "list of projects", "upload"}
+    assert seen.seconds.keys() == kinds | {"unknown name", "wrong password"}
+    for service, used in memory.used.items():
+        state = kept.server.inspect(service)
+        assert state["RestartCount"] == 0
+        assert not state["State"]["OOMKilled"]
+        assert max(used) < MARGIN * memory.limits[service], (service, used)
+        # Caches fill, and then it stays: the second half takes no more than the first and a bit.
+        half = len(used) // 2
+        assert max(used[half:]) < max(used[:half]) + 32 * MEBIBYTE, (service, used)
+    assert memory.used.keys() == {"gateway", "private_pypi"}
+
+    kept.check()
+    lines = (kept.data / ".journal.jsonl").read_text().splitlines()
+    noted = {(one["file"], one["sha256"]) for one in map(json.loads, lines)}
+    assert len(noted) == len(lines)
+    assert noted == set(kept.published.items())
+
+
+def report(seen: Seen, memory: Memory) -> None:
+    """Write what was seen to build/load.md."""
+    text = [
+        f"{CLIENTS} clients for {SECONDS} s, {seen.requests} requests, {len(seen.wrong)} wrong",
+        "",
+        "| request | times | p50, ms | p99, ms |",
+        "|---|---:|---:|---:|",
+    ]
+    for kind, seconds in sorted(seen.seconds.items()):
+        ranked = sorted(seconds)
+        p50, p99 = (1000 * ranked[int(share * (len(ranked) - 1))] for share in (0.5, 0.99))
+        text.append(f"| {kind} | {len(ranked)} | {p50:.1f} | {p99:.1f} |")
+    text += ["", "| memory, MB | first | most | last | limit |", "|---|---:|---:|---:|---:|"]
+    for service, used in sorted(memory.used.items()):
+        columns = (used[0], max(used), used[-1], memory.limits[service])
+        cells = " | ".join(f"{column / MEBIBYTE:.0f}" for column in columns)
+        text.append(f"| {service} | {cells} |")
+    folder = ROOT / "build"
+    folder.mkdir(exist_ok=True)
+    (folder / "load.md").write_text("\n".join(text) + "\n")
