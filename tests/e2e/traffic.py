@@ -20,7 +20,7 @@ from e2e import crash
 JSON = {"Accept": "application/vnd.pypi.simple.v1+json"}
 READERS = 50
 PUBLISHERS = 20
-GIVES_UP_AFTER = 90.0
+GIVES_UP_AFTER = 120.0
 
 
 class LostError(Exception):

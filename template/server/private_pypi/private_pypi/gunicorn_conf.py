@@ -22,6 +22,9 @@ threads = 40
 # A slow upload of a large wheel may take as long as it takes; app.py gives up one that stalls.
 timeout = 0
 graceful_timeout = 30
+# Longer than the two minutes for which the gateway keeps an idle connection: an upload that the
+# gateway sends on one which closes that moment is answered 502.
+keepalive = 180
 # The heartbeat file must not live on a disk, and /tmp may be read-only. macOS has no such folder.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
 control_socket_disable = True
