@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import http.client
 import json
 import os
 import subprocess
@@ -517,6 +518,24 @@ def test_installing_goes_on_while_private_pypi_is_stopped(
     install(user, venv, alone.url + path, "held-name")
 
     assert installed(venv) == {"held-name": "1.0 from us"}
+
+
+# Connections --------------------------------------------------------------------------------------
+
+
+def test_private_pypi_does_not_close_a_connection_that_the_gateway_may_still_use(
+    server: Server,
+) -> None:
+    """Else an upload meets the closing and is answered 502; gunicorn's own limit is 2 seconds."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    sockets = set()
+    for pause in (0, 4):
+        time.sleep(pause)
+        connection.request("GET", "/health")
+        sockets.add(connection.sock)
+        assert connection.getresponse().read() == b"ok\n"
+    connection.close()
+    assert len(sockets) == 1
 
 
 # Health -------------------------------------------------------------------------------------------
