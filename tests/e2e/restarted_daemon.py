@@ -127,8 +127,15 @@ def launch(repository: Path, folder: Path) -> Kept:
     (copy / ".pypi.env").write_text(f"http_port={port}\n")
     project = yaml.safe_load((copy / COPIED[0]).read_text())["name"]
     kept = Kept(Server(copy, project, f"http://127.0.0.1:{port}"), wheels)
-    compose(kept, "up", "--detach", "--wait", "--no-build")
+    compose(kept, "up", "--detach", "--no-build")
+    wait_for_health(kept)
     return kept
+
+
+def wait_for_health(kept: Kept) -> None:
+    """Wait until Docker takes both containers for healthy, however busy the machine is."""
+    for service in SERVICES:
+        wait_until(lambda service=service: kept.is_healthy(service))  # type: ignore[misc]
 
 
 def compose(kept: Kept, *arguments: str) -> str:
@@ -148,8 +155,7 @@ def restart(kept: Kept, daemon: Daemon, how: signal.Signals) -> None:
         traffic.go_on(installs=50, uploads=10)
     kept.add(traffic)
     assert traffic.lost, "nobody noticed that the daemon was gone"
-    for service in SERVICES:
-        wait_until(lambda service=service: kept.is_healthy(service))  # type: ignore[misc]
+    wait_for_health(kept)
     kept.check(
         lambda: compose(kept, "run", "--rm", "--no-deps", "--no-TTY", "private_pypi", "verify")
     )

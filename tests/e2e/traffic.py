@@ -152,7 +152,12 @@ async def everything(url: str, account: tuple[str, str]) -> dict[str, str]:
 
     async def install(client: Client) -> None:
         while projects:
-            found.update(await client.install(projects.pop()["name"]))
+            name = projects.pop()["name"]
+            try:
+                found.update(await client.install(name))
+            except LostError:
+                # The gateway closes idle connections when accounts change: clients ask once more.
+                found.update(await client.install(name))
 
     await asyncio.gather(*map(install, clients))
     for client in clients:
