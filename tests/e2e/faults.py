@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import http.client
 import os
 import subprocess
 import sys
@@ -11,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import requests
 from conftest import PASSWORD
@@ -100,6 +102,31 @@ class Kept:
             self.published[file] = crash.digest(content)
             return 200, ""
         return answer.status_code, answer.text.strip()
+
+    def half_send(self, file: str, content: bytes) -> Callable[[], int]:
+        """Send half of an upload; return what sends the rest and returns the status, or 0."""
+        body, kind = crash.form(file, content)
+        pair = base64.b64encode(":".join(ALICE).encode()).decode()
+        connection = http.client.HTTPConnection(urlsplit(self.server.url).netloc, timeout=SECONDS)
+        connection.putrequest("POST", "/")
+        for name, value in (
+            ("Authorization", f"Basic {pair}"),
+            ("Content-Type", kind),
+            ("Content-Length", str(len(body))),
+        ):
+            connection.putheader(name, value)
+        connection.endheaders(body[: len(body) // 2])
+
+        def finish() -> int:
+            try:
+                connection.send(body[len(body) // 2 :])
+                return connection.getresponse().status
+            except (OSError, http.client.HTTPException):
+                return 0
+            finally:
+                connection.close()
+
+        return finish
 
     def reads(self) -> None:
         """Check that a page and a file can be read now."""

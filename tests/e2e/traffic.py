@@ -192,7 +192,7 @@ class Traffic:
     retrying: bool = False
     readers: int = READERS
     publishers: int = PUBLISHERS
-    most: int = 8
+    most: int = 60
     name: str = "traffic"
     installed: int = 0
     published: dict[str, str] = field(default_factory=dict)
@@ -263,9 +263,9 @@ class Traffic:
                 if self._over.is_set():
                     return
                 # Of one chunk on its way to the disk, or of two.
-                kilobytes = (0, 1, 300)[turn % 3]
+                kilobytes = (0, 1, 20, 300)[turn % 4]
                 await self._send(client, *self.wheels(f"{self.name}-{number}-{turn}", kilobytes))
-                await asyncio.sleep(random.uniform(0, 0.2))
+                await asyncio.sleep(random.uniform(0, 2))
         finally:
             await client.close()
 
