@@ -8,17 +8,49 @@ from urllib.parse import quote, urlsplit
 from jinja2 import Environment
 from jinja2.ext import Extension
 
-_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
+_PATH = re.compile(r"(/[A-Za-z0-9._~+-]+)*")
+
+_PAGES = ("/+simple", "/simple")
+"""Ends of the URL under which an index has its pages; devpi's is the first."""
+
+_AZURE = re.compile(r".*/_packaging/[^/]+/pypi")
+_CLOUDSMITH = re.compile(
+    r"https://dl\.cloudsmith\.io/(?:basic|public)/([^/]+/[^/]+)/python", re.IGNORECASE
+)
 
 
 def base_url(typed: str) -> str:
     """Return the base URL of an index, without a slash at its end.
 
     A bare DNS name becomes an https URL. A URL keeps its scheme, port and path, less a last
-    `/simple`, which the tools of the generated repository add where they need it.
+    `/simple` or `/+simple`: see `simple_url`.
     """
     scheme, rest = typed.split("://", 1) if "://" in typed else ("https", typed)
-    return f"{scheme.lower()}://{rest.rstrip('/').removesuffix('/simple').rstrip('/')}"
+    rest = rest.rstrip("/")
+    pages = next((end for end in _PAGES if rest.endswith(end)), "")
+    return f"{scheme.lower()}://{rest.removesuffix(pages).rstrip('/')}"
+
+
+def simple_url(typed: str) -> str:
+    """Return the URL of an index's pages (PEP 503), with a slash at its end.
+
+    That is `/simple/` below the base URL, or `/+simple/` if it was typed so, which devpi wants.
+    """
+    pages = "/+simple" if typed.rstrip("/").endswith("/+simple") else "/simple"
+    return f"{base_url(typed)}{pages}/"
+
+
+def publish_url(typed: str) -> str:
+    """Return the URL to which an index takes uploads: the base URL, with two exceptions.
+
+    Azure Artifacts takes them beside its pages, Cloudsmith on another host.
+    """
+    base = base_url(typed)
+    if _AZURE.fullmatch(urlsplit(base).path):
+        return f"{base}/upload/"
+    if found := _CLOUDSMITH.fullmatch(base):
+        return f"https://python.cloudsmith.io/{found[1]}/"
+    return f"{base}/"
 
 
 def base_url_error(typed: str) -> str:
@@ -64,5 +96,12 @@ class IndexUrlExtension(Extension):
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
-        for function in (base_url, base_url_error, index_host, with_credentials):
+        for function in (
+            base_url,
+            base_url_error,
+            index_host,
+            publish_url,
+            simple_url,
+            with_credentials,
+        ):
             environment.filters[function.__name__] = function

@@ -11,25 +11,41 @@ SHORTEST, LONGEST = 12, 72
 _REFUSED = {"'": "a single quote", "\\": "a backslash", " ": "a space"}
 """Characters that no quoting keeps literal in a .env file that both a shell and Compose read."""
 
+LONGEST_TOKEN = 4095
+"""A terminal passes on no longer line, and no registry's token is."""
+
 
 def password_error(password: str) -> str:
-    """Return why a password cannot be used and what to type instead, or an empty string.
+    """Return why a password cannot be one of our server's and what to type instead, or nothing.
 
     The message never repeats any part of the password.
     """
+    return _error(password, SHORTEST, LONGEST)
+
+
+def token_error(token: str) -> str:
+    """Return why an index's password or token cannot be used and what to type, or nothing.
+
+    Unlike `password_error` it takes what other indexes give out, which may be long or short.
+    """
+    return _error(token, 1, LONGEST_TOKEN)
+
+
+def _error(password: str, shortest: int, longest: int) -> str:
     for character, name in _REFUSED.items():
         if character in password:
             return f"The password holds {name}, which .env files cannot keep: leave it out."
     if not all("!" <= character <= "~" for character in password):
-        return f"Type {SHORTEST} to {LONGEST} printable ASCII characters, without ', \\ and spaces."
-    if not SHORTEST <= len(password) <= LONGEST:
-        return f"Type {SHORTEST} to {LONGEST} characters; this password has {len(password)}."
+        return f"Type {shortest} to {longest} printable ASCII characters, without ', \\ and spaces."
+    if not shortest <= len(password) <= longest:
+        return f"Type {shortest} to {longest} characters; this password has {len(password)}."
     return ""
 
 
 class PasswordExtension(Extension):
-    """Registers the filter `password_error`."""
+    """Registers the filters `password_error` and `token_error`."""
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
         environment.filters["password_error"] = password_error
+        environment.filters["token_error"] = token_error

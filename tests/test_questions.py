@@ -104,6 +104,7 @@ GOOD: dict[str, dict[str, list[Any]]] = {
             "https://example.com/pypi",
             "https://example.com:8443/a/b.c/~d/",
             "https://pypi.example.com/simple/",
+            "https://devpi.example.com/team/dev/+simple/",
             "http://10.0.0.1:65535",
         ],
         "package_name": ["app", "My.App_2-x", "django"],
@@ -116,8 +117,8 @@ GOOD: dict[str, dict[str, list[Any]]] = {
             ["my-private-lib"],
             ["a", "b==1.*", "c>=1,<2", "d[extra]~=2.0"],
         ],
-        "index_user": ["", "ada", "ada@example.com"],
-        "index_password": ["", PASSWORD, "x" * 12, "x" * 72],
+        "index_user": ["", "ada", "ada@example.com", "__token__", "_json_key_base64"],
+        "index_password": ["", PASSWORD, "x", "x" * 4095],
     },
 }
 
@@ -157,6 +158,15 @@ REFUSED_PASSWORDS = {
     "two-lines-of\ntext": ASCII,
     "with-a\ttabulator": ASCII,
     "with-a-\x7fdelete": ASCII,
+}
+
+REFUSED_TOKENS = {
+    **dict.fromkeys(
+        [text for text in REFUSED_PASSWORDS if not text.isascii() or not text.isprintable()],
+        "Type 1 to 4095 printable ASCII characters",
+    ),
+    **{text: REFUSED_PASSWORDS[text] for text in REFUSED_PASSWORDS if set(text) & set("'\\ ")},
+    "x" * 4096: "Type 1 to 4095 characters; this password has 4096.",
 }
 
 REFUSED_USERS = dict.fromkeys(["ada lovelace", "a:b", "-a", "ada\n", "ädä", "a" * 65], USER_NAME)
@@ -258,8 +268,8 @@ BAD: dict[str, dict[str, dict[Any, str]]] = {
             "[lib, Lib]": "is listed twice: keep one of them.",
             "[My_App]": "'My_App' is this app itself: leave it out.",
         },
-        "index_user": REFUSED_USERS,
-        "index_password": REFUSED_PASSWORDS,
+        "index_user": dict.fromkeys(REFUSED_USERS, "starting with a letter, a digit or _"),
+        "index_password": REFUSED_TOKENS,
     },
 }
 

@@ -18,10 +18,10 @@ def main() -> None:
     if not url:
         sys.exit("No credentials for the private index: run `make login` first.")
     try:
-        base_url, user, password = split_credentials(url)
+        index, user, password = split_credentials(url)
     except ValueError:
         sys.exit("PIP_EXTRA_INDEX_URL is not the URL of an index: run `make login`.")
-    if refusal := access_error(base_url, user, password):
+    if refusal := access_error(index, user, password):
         sys.exit(refusal)
 
 

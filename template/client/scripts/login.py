@@ -19,8 +19,8 @@ from index import access_error
 
 PYPI_ENV = Path(__file__).resolve().parent.parent / ".pypi.env"
 
-SHORTEST, LONGEST = 12, 72
-"""Bytes of a password. bcrypt ignores everything after the 72nd."""
+LONGEST = 4095
+"""Characters of a password. A terminal passes on no longer line, and no registry's token is."""
 
 _REFUSED = {"'": "a single quote", "\\": "a backslash", " ": "a space"}
 """Characters that no quoting keeps literal in a file that both a shell and Compose read."""
@@ -28,10 +28,10 @@ _REFUSED = {"'": "a single quote", "\\": "a backslash", " ": "a space"}
 
 def user_error(user: str) -> str:
     """Return why a text cannot be a user name and what to type instead, or an empty string."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}", user):
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._@+-]{0,63}", user):
         return (
             "The user name needs 1 to 64 letters, digits or any of . _ @ + -,"
-            " starting with a letter or digit."
+            " starting with a letter, a digit or _."
         )
     return ""
 
@@ -43,26 +43,29 @@ def password_error(password: str) -> str:
             return f"The password holds {name}, which .env files cannot keep: leave it out."
     if not all("!" <= character <= "~" for character in password):
         return "Type printable ASCII characters only: letters, digits and punctuation."
-    if not SHORTEST <= len(password) <= LONGEST:
-        return f"Type {SHORTEST} to {LONGEST} characters; this password has {len(password)}."
+    if not 1 <= len(password) <= LONGEST:
+        return f"Type 1 to {LONGEST} characters; this password has {len(password)}."
     return ""
 
 
-def pypi_env(name: str, base_url: str, user: str, password: str) -> str:
+def pypi_env(name: str, url: str, publish_url: str, user: str, password: str) -> str:
     """Return the text of .pypi.env.
 
-    pip takes its credentials in the URL, percent-encoded; Poetry and uv take them as they are,
-    from variables named after the index.
+    pip takes its credentials in the URL, percent-encoded; the others take them as they are, Poetry
+    and uv from variables named after the index.
     """
-    scheme, rest = base_url.split("://", 1)
+    scheme, rest = url.split("://", 1)
     suffix = name.upper().replace("-", "_")
     return (
         f"PIP_EXTRA_INDEX_URL="
-        f"{scheme}://{quote(user, safe='')}:{quote(password, safe='')}@{rest}/simple/\n"
+        f"{scheme}://{quote(user, safe='')}:{quote(password, safe='')}@{rest}\n"
         f"POETRY_HTTP_BASIC_{suffix}_USERNAME='{user}'\n"
         f"POETRY_HTTP_BASIC_{suffix}_PASSWORD='{password}'\n"
         f"UV_INDEX_{suffix}_USERNAME='{user}'\n"
         f"UV_INDEX_{suffix}_PASSWORD='{password}'\n"
+        f"TWINE_REPOSITORY_URL={publish_url}\n"
+        f"TWINE_USERNAME='{user}'\n"
+        f"TWINE_PASSWORD='{password}'\n"
     )
 
 
@@ -78,11 +81,11 @@ def write_private(path: Path, text: str) -> None:
         raise
 
 
-def ask(base_url: str) -> tuple[str, str]:
+def ask(url: str) -> tuple[str, str]:
     """Return user and password, from the terminal or from INDEX_USER and standard input."""
     user = os.environ.get("INDEX_USER", "")
     if sys.stdin.isatty():
-        print(f"Your account on {base_url}", file=sys.stderr)
+        print(f"Your account on {url}", file=sys.stderr)
         try:
             return user or input("User: ").strip(), getpass.getpass("Password: ")
         except EOFError:
@@ -96,7 +99,8 @@ def main() -> None:
     """Ask, check, write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", help="of the index in pyproject.toml, such as private")
-    parser.add_argument("url", help="its base URL, without /simple/")
+    parser.add_argument("url", help="of its pages, such as https://pypi.example.com/simple/")
+    parser.add_argument("publish_url", help="where it takes uploads")
     parser.add_argument("--no-check", action="store_true", help="write without asking the server")
     arguments = parser.parse_args()
 
@@ -107,7 +111,10 @@ def main() -> None:
     if refusal:
         sys.exit(f"{refusal} Nothing was written.")
     try:
-        write_private(PYPI_ENV, pypi_env(arguments.name, arguments.url, user, password))
+        write_private(
+            PYPI_ENV,
+            pypi_env(arguments.name, arguments.url, arguments.publish_url, user, password),
+        )
     except OSError as error:
         sys.exit(f"{PYPI_ENV} cannot be written: {error.strerror}.")
     print(f"Wrote {PYPI_ENV.name}: git and Docker ignore it, only you can read it.")

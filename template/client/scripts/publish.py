@@ -22,8 +22,8 @@ REMEDIES = {
         "This account may not publish, or its password is wrong: ask the index's owner for an"
         " account that may publish, then run `make login`."
     ),
-    404: "Nothing takes uploads at {url}/: correct the URL in poetry.toml.",
-    405: "Nothing takes uploads at {url}/: correct the URL in poetry.toml.",
+    404: "Nothing takes uploads at the URL in poetry.toml: correct it.",
+    405: "Nothing takes uploads at the URL in poetry.toml: correct it.",
     409: (
         "The index has this version and replaces none: run `make bump PART=patch`,"
         " then publish again."
@@ -75,7 +75,7 @@ def explanation(output: str, url: str, user: str, password: str) -> str:
         code = int(status[1])
         if code >= 500:
             return "The index failed: look into the server's log."
-        return REMEDIES.get(code, "").format(url=url)
+        return REMEDIES.get(code, "")
     if re.search(r"error connecting|connection error", output, re.IGNORECASE):
         return access_error(url, user, password) or (
             f"{url} answers, but the upload broke off: the file may be larger than the index takes,"
@@ -89,7 +89,7 @@ def main() -> int:
     """Publish; return Poetry's exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", help="of the repository in poetry.toml, such as private")
-    parser.add_argument("url", help="its base URL")
+    parser.add_argument("url", help="of its pages")
     parser.add_argument("--poetry", default="poetry", help="the command that runs Poetry")
     arguments = parser.parse_args()
 

@@ -1,0 +1,119 @@
+"""Pages of the simple API: which releases of a project an index has (PEP 503, 691, 592)."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from html.parser import HTMLParser
+from typing import Any, NamedTuple
+
+from versions import Release, Version, allows, parse
+
+ACCEPT = (
+    "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2,"
+    " text/html;q=0.01"
+)
+
+
+class File(NamedTuple):
+    """A distribution on a page.
+
+    Attributes:
+        requires_python: the versions of Python it is for (PEP 440), empty for all.
+    """
+
+    name: str
+    yanked: bool
+    requires_python: str
+
+
+def releases(project: str, content_type: str, body: bytes) -> list[Release]:
+    """Return the releases on a project's page that this Python may install.
+
+    Args:
+        project: its normalized name.
+        content_type: the header of that name, which tells JSON from HTML.
+
+    Raises:
+        ValueError: if the page is not what its type says.
+    """
+    files = _json(body) if "json" in content_type.lower() else _html(body)
+    found: dict[Version, bool] = {}
+    for file in files:
+        version = _version(project, file.name)
+        if version and _for_this_python(file.requires_python):
+            found[version] = found.get(version, True) and file.yanked
+    return [Release(version, yanked) for version, yanked in found.items()]
+
+
+def _json(body: bytes) -> list[File]:
+    page: Any = json.loads(body)
+    if not isinstance(page, dict) or not isinstance(page.get("files"), list):
+        raise ValueError("the page has no list of files")
+    return [
+        File(
+            str(file.get("filename", "")),
+            # Whoever withdraws a file may give the reason instead of true.
+            file.get("yanked", False) is not False,
+            str(file.get("requires-python") or ""),
+        )
+        for file in page["files"]
+        if isinstance(file, dict)
+    ]
+
+
+def _html(body: bytes) -> list[File]:
+    parser = _Links()
+    parser.feed(body.decode("utf-8", "replace"))
+    parser.close()
+    return parser.files
+
+
+class _Links(HTMLParser):
+    """Collects the anchors of a page; the text of each is the name of a file."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.files: list[File] = []
+        self._attributes: dict[str, str | None] | None = None
+        self._text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "a":
+            self._attributes, self._text = dict(attrs), ""
+
+    def handle_data(self, data: str) -> None:
+        self._text += data
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "a" and self._attributes is not None:
+            requires_python = self._attributes.get("data-requires-python") or ""
+            yanked = "data-yanked" in self._attributes
+            self.files.append(File(self._text.strip(), yanked, requires_python))
+            self._attributes = None
+
+
+def _version(project: str, file: str) -> Version | None:
+    """Return the version in the name of a wheel or an sdist, None if it is neither."""
+    if file.endswith(".whl"):
+        parts = file.split("-")
+        return parse(parts[1].replace("_", "-")) if len(parts) in (5, 6) else None
+    stem, count = re.subn(r"\.(tar\.gz|zip|tar\.bz2|tgz)$", "", file)
+    if not count:
+        return None
+    # The name itself may have hyphens, the version of an old sdist as well.
+    for hyphen in re.finditer("-", stem):
+        name = re.sub("[-_.]+", "-", stem[: hyphen.start()]).lower()
+        if name == project:
+            return parse(stem[hyphen.end() :])
+    return None
+
+
+def _for_this_python(requires_python: str) -> bool:
+    version = parse(".".join(map(str, sys.version_info[:3])))
+    assert version is not None
+    try:
+        return allows(requires_python, version)
+    except ValueError:
+        return True  # as pip does
