@@ -20,7 +20,7 @@ demo: .venv/demo ## Render both templates, publish a package, install it; no Doc
 
 ##@ Work on it
 
-test: .venv/test ## Run every test this machine can run
+test: .venv/test .venv/peers/installed ## Run every test this machine can run
 	@.venv/bin/pytest --numprocesses 2 --dist loadfile $(PYTEST_ARGUMENTS)
 
 lint: .venv/test ## Check style, types, YAML, shell and workflows
@@ -47,7 +47,7 @@ clean: ## Delete what make made
 	@$(PYTHON) -m venv .venv || \
 		{ echo 'error: $(PYTHON) has no venv module: install python3-venv' >&2; exit 1; }
 
-# An environment of their own: some need another passlib than ours.
+# An environment of their own: some need another passlib than ours. The tests run devpi from there.
 .venv/peers/installed: requirements/bench.txt | .venv/bin/pip
 	@echo 'Installing requirements/bench.txt into .venv/peers'
 	@$(PYTHON) -m venv .venv/peers

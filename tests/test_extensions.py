@@ -112,6 +112,16 @@ class TestHostname:
         assert problem in hostname.hostname_error(host)
 
 
+REGISTRIES = [
+    pytest.param(
+        *(cell.strip("` ") for cell in row.strip("|").split("|")[:3]), id=row.split("|")[1]
+    )
+    for row in (ROOT / "docs/registries.md").read_text(encoding="utf-8").splitlines()
+    if row.startswith("|") and "://" in row
+]
+"""Name, answer to `pypi_url` and the URL for uploads of each index in the documentation."""
+
+
 class TestIndexUrl:
     @pytest.mark.parametrize(
         ("typed", "base"),
@@ -133,6 +143,47 @@ class TestIndexUrl:
     )
     def test_the_base_has_a_scheme_and_no_simple(self, typed: str, base: str) -> None:
         assert index_url.base_url(typed) == base
+
+    @pytest.mark.parametrize(("name", "typed", "publish"), REGISTRIES)
+    def test_the_urls_of_each_registry_derive_as_documented(
+        self, name: str, typed: str, publish: str
+    ) -> None:
+        assert index_url.base_url_error(typed) == ""
+        assert hostname.hostname_error(index_url.index_host(typed)) == ""
+        pages = "+simple" if name == "devpi" else "simple"
+        for variant in (typed, f"{typed.rstrip('/')}/", typed.rstrip("/")):
+            assert index_url.publish_url(variant) == publish
+            simple = index_url.simple_url(variant)
+            assert simple.endswith(f"/{pages}/")
+            assert simple.count("simple") == 1
+            assert simple.startswith(index_url.base_url(typed))
+
+    @pytest.mark.parametrize(
+        ("typed", "publish"),
+        [
+            ("https://example.com/_packaging/pypi", "https://example.com/_packaging/pypi/"),
+            ("https://example.com/_packaging/f/pypi/x", "https://example.com/_packaging/f/pypi/x/"),
+            ("https://tfs.example.com/t/_packaging/f/pypi", None),
+            ("https://DL.cloudsmith.io/basic/o/r/python", "https://python.cloudsmith.io/o/r/"),
+            ("https://dl.cloudsmith.io/o/r/python", "https://dl.cloudsmith.io/o/r/python/"),
+        ],
+    )
+    def test_exceptions_are_told_from_what_looks_like_them(
+        self, typed: str, publish: str | None
+    ) -> None:
+        assert index_url.publish_url(typed) == (publish or f"{typed}/upload/")
+
+    @given(almost_urls)
+    def test_pages_and_uploads_have_the_scheme_and_a_slash_at_the_end(self, typed: str) -> None:
+        assume(index_url.base_url_error(typed) == "")
+        assume(hostname.hostname_error(index_url.index_host(typed)) == "")
+
+        simple, base = index_url.simple_url(typed), index_url.base_url(typed)
+
+        assert simple in (f"{base}/simple/", f"{base}/+simple/")
+        assert index_url.simple_url(simple) == simple
+        assert urlsplit(index_url.publish_url(typed)).scheme == urlsplit(base).scheme
+        assert index_url.publish_url(typed).endswith("/")
 
     @given(almost_urls)
     @example("https://pypi.example.com/pypi?")

@@ -284,6 +284,7 @@ def test_what_a_foreign_index_thinks_of_uploads_is_unknown(
     assert "unknown: this index answers 400" in found.lines["role"].text
     assert foreign.posts == [b""]
     assert "without an account" in found.lines["HTTP"].text
+    assert "publishing will show" in found.lines["account"].text
     assert "has PyPI's packages, too" in found.lines["other packages"].text
 
 

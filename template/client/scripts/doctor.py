@@ -138,6 +138,7 @@ class Index:
         self.is_https = parts.scheme == "https"
         self.port = parts.port or (443 if self.is_https else 80)
         self._date: tuple[str, float] = ("", 0.0)
+        self._is_open = False
 
     # Credentials
 
@@ -254,6 +255,7 @@ class Index:
         if page.status >= 500:
             raise TroubleError(f"{self.url} fails with {page.status}: look into the server's log.")
         if page.status < 400:
+            self._is_open = True
             return "ok", "Everybody may install, without an account."
         if page.status in (401, 403):
             return "ok", f"{self.url} asks for an account."
@@ -279,6 +281,8 @@ class Index:
         """Ask with the account."""
         if refusal := index.access_error(self.url, self.user, self.password):
             raise TroubleError(refusal)
+        if self._is_open:
+            return "ok", "unknown: whether the password is right, publishing will show."
         return "ok", f"The index takes {self.user} and the password."
 
     def ask_for_role(self) -> Outcome:

@@ -118,6 +118,8 @@ def main() -> None:
     except OSError as error:
         sys.exit(f"{PYPI_ENV} cannot be written: {error.strerror}.")
     print(f"Wrote {PYPI_ENV.name}: git and Docker ignore it, only you can read it.")
+    if not arguments.no_check and not access_error(arguments.url, "", ""):
+        print("Everybody may read this index: whether the password is right, publishing will show.")
 
 
 if __name__ == "__main__":
