@@ -11,7 +11,7 @@ from types import ModuleType
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from conftest import PASSWORD, ROOT
+from conftest import PASSWORD, ROOT, Render
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from packaging.requirements import Requirement
@@ -297,11 +297,12 @@ class TestPassword:
 
 
 @pytest.fixture(scope="class")
-def client_password_error() -> Callable[[str], str]:
-    """The rule in the client's login script, which imports its neighbours."""
+def client_password_error(render: Render) -> Callable[[str], str]:
+    """The rule in the client's login script, which imports its rendered neighbours."""
+    scripts = render({"template": "client"}) / "scripts"
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "template/client/scripts"))
-        error: Callable[[str], str] = load("template/client/scripts/login.py").password_error
+        patch.syspath_prepend(str(scripts))
+        error: Callable[[str], str] = load(str(scripts / "login.py")).password_error
     return error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from types import ModuleType
 
 import pytest
@@ -19,8 +20,7 @@ def versions() -> ModuleType:
     """The module of the client."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(SCRIPTS))
-        import versions as module  # type: ignore[import-not-found,unused-ignore]
-    return module
+        return importlib.import_module("versions")
 
 
 numbers = st.sampled_from([0, 0, 1, 2, 10])

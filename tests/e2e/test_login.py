@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pexpect
+import pexpect  # type: ignore[import-untyped]
 import pytest
 from conftest import PASSWORD, Render
 
@@ -30,7 +30,7 @@ def client(repository: Render, server: Server) -> Path:
     return repository({**ANSWERS, "pypi_url": server.url(), "package_name": "login-app"})
 
 
-def at_a_terminal(folder: Path, user: str = "") -> pexpect.spawn[str]:
+def at_a_terminal(folder: Path, user: str = "") -> pexpect.spawn:
     """Start `make login` at a terminal."""
     environment = {**os.environ, "INDEX_USER": user} if user else dict(os.environ)
     if not user:
@@ -39,7 +39,7 @@ def at_a_terminal(folder: Path, user: str = "") -> pexpect.spawn[str]:
         "make",
         ["login", f"PYTHON={sys.executable}"],
         cwd=str(folder),
-        env=environment,  # type: ignore[arg-type]
+        env=environment,
         encoding="utf-8",
         timeout=60,
         echo=True,
@@ -62,7 +62,7 @@ def login(
     )
 
 
-def finish(session: pexpect.spawn[str]) -> str:
+def finish(session: pexpect.spawn) -> str:
     """Read to the end and return what was not read yet."""
     session.expect(pexpect.EOF)
     session.close()
@@ -219,12 +219,14 @@ def test_pip_installs(logged_in: Path, user: User, venv: Path) -> None:
     ids=["uv", "poetry"],
 )
 def test_uv_and_poetry_install(logged_in: Path, user: User, command: str) -> None:
-    settings = {
-        "POETRY_VIRTUALENVS_IN_PROJECT": "true",
-        "POETRY_VIRTUALENVS_OPTIONS_NO_PIP": "true",
-    }
-
-    user.run("sh", "-ec", SH + command, folder=logged_in, **settings)
+    user.run(
+        "sh",
+        "-ec",
+        SH + command,
+        folder=logged_in,
+        POETRY_VIRTUALENVS_IN_PROJECT="true",
+        POETRY_VIRTUALENVS_OPTIONS_NO_PIP="true",
+    )
 
     assert installed(logged_in / ".venv") == OURS
 

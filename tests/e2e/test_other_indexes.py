@@ -96,7 +96,7 @@ def pypiserver(
     (folder / "htpasswd").write_text(f"alice:{bcrypt.using(rounds=4).hash(PASSWORD)}\n")
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    command = [Path(sys.executable).parent / "pypi-server", "run", "-i", "127.0.0.1"]
+    command = [str(Path(sys.executable).parent / "pypi-server"), "run", "-i", "127.0.0.1"]
     options = ["-p", str(port), "-P", "htpasswd", "-a", "update,download,list"]
     fallback = ["--fallback-url", public.url.rstrip("/"), "packages"]
     with process(folder, url, *command, *options, *fallback):

@@ -92,7 +92,8 @@ def allows(pin: str, version: Version) -> bool:
     Raises:
         ValueError: if it is not a pin.
     """
-    return all(_allows(clause.strip(), version) for clause in pin.split(",") if clause.strip())
+    # All of them, for one that cannot be read may stand behind one that says no.
+    return all([_allows(clause.strip(), version) for clause in pin.split(",") if clause.strip()])
 
 
 def pick(pin: str, releases: Iterable[Release]) -> Release | None:
@@ -112,11 +113,10 @@ def pick(pin: str, releases: Iterable[Release]) -> Release | None:
     ]
     asked_for = any(
         version.is_prerelease
-        for text in re.findall(r"[^\s,=<>!~]+", pin)
+        for text in re.findall(r"(?:[=<>]|~=)\s*([^\s,=<>!~]+)", re.sub("!=[^,]*", "", pin))
         if (version := parse(text.removesuffix(".*")))
     )
     final = [release for release in fitting if asked_for or not release.version.is_prerelease]
-    # Of a yanked one and another of the same version there is but one file each.
     return max(final or fitting, key=lambda release: release.version[:-1], default=None)
 
 
