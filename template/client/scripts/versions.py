@@ -93,7 +93,8 @@ def allows(pin: str, version: Version) -> bool:
         ValueError: if it is not a pin.
     """
     # All of them, for one that cannot be read may stand behind one that says no.
-    return all([_allows(clause.strip(), version) for clause in pin.split(",") if clause.strip()])
+    answers = [_allows(clause.strip(), version) for clause in pin.split(",") if clause.strip()]
+    return all(answers)
 
 
 def pick(pin: str, releases: Iterable[Release]) -> Release | None:
