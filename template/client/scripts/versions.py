@@ -114,7 +114,7 @@ def pick(pin: str, releases: Iterable[Release]) -> Release | None:
     ]
     asked_for = any(
         version.is_prerelease
-        for text in re.findall(r"(?:[=<>]|~=)\s*([^\s,=<>!~]+)", re.sub("!=[^,]*", "", pin))
+        for text in re.findall(r"(?:^|,)\s*(?!!=)[=<>~]+\s*([^\s,]+)", pin)
         if (version := parse(text.removesuffix(".*")))
     )
     final = [release for release in fitting if asked_for or not release.version.is_prerelease]
