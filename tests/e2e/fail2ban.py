@@ -37,8 +37,8 @@ class Fail2ban:
         return self._run("fail2ban-client", "-d")
 
     def _run(self, program: str, *arguments: str) -> str:
-        python = ["/usr/bin/python3", self._root / "usr/bin" / program]
-        done = subprocess.run(
+        python = ["/usr/bin/python3", str(self._root / "usr/bin" / program)]
+        done: subprocess.CompletedProcess[str] = subprocess.run(
             [*python, "-c", str(self._configuration), *arguments],
             env={"PYTHONPATH": str(self._root / "usr/lib/python3/dist-packages")},
             capture_output=True,

@@ -100,10 +100,18 @@ def stack(rendered: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         assert not any(password in log for password in made.passwords.values())
 
 
+def address(url: str) -> tuple[str, int]:
+    """Return where somebody listens."""
+    parts = urlsplit(url)
+    assert parts.hostname
+    assert parts.port
+    return parts.hostname, parts.port
+
+
 def talk(url: str, request: bytes, *, wait: float = 30) -> bytes:
     """Send bytes as they are; return what comes back until the other side closes or is silent."""
     answer = b""
-    with socket.create_connection((urlsplit(url).hostname, urlsplit(url).port), wait) as client:
+    with socket.create_connection(address(url), wait) as client:
         try:
             client.sendall(request)
             client.shutdown(socket.SHUT_WR)
@@ -337,7 +345,7 @@ class Dribble:
     """Connections that send what they have to say one byte a second; a context manager."""
 
     def __init__(self, url: str, count: int, request: bytes) -> None:
-        self._address = (urlsplit(url).hostname, urlsplit(url).port)
+        self._address = address(url)
         self._count, self._request = count, request
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run)
@@ -427,7 +435,7 @@ def upload_steadily(url: str, login: dict[str, str], folder: Path, seconds: int)
         archive.writestr("steady/noise", os.urandom(7_000 * seconds))
     kind, body = form(file.name, file.read_bytes())
     step = len(body) // seconds + 1
-    with socket.create_connection((urlsplit(url).hostname, urlsplit(url).port), 60) as client:
+    with socket.create_connection(address(url), 60) as client:
         client.sendall(head(login, len(body), kind))
         for start in range(0, len(body), step):
             client.sendall(body[start : start + step])
