@@ -53,7 +53,12 @@ def choices(name: str) -> dict[str, str]:
     listed = QUESTIONS[name].get("choices", {})
     if isinstance(listed, list):
         return dict.fromkeys(listed, "")
-    return {choice: meaning for meaning, choice in listed.items()}
+    return {typed(choice): meaning for meaning, choice in listed.items()}
+
+
+def typed(value: Any) -> str:
+    """Return an answer as it is typed: a truth value in YAML's words."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def defaults(template: str) -> Answers:
@@ -89,7 +94,7 @@ def default(name: str, template: str) -> str:
     if isinstance(value, list):
         return f"`[{', '.join(value)}]`"
     references = {other: f"the answer to `{other}`" for other in QUESTIONS}
-    text = rendered(value, {**references, "template": template})
+    text = rendered(typed(value), {**references, "template": template})
     if not text:
         return "empty"
     return text if text in references.values() else f"`{text}`"

@@ -14,20 +14,24 @@ from typing import Any
 import pytest
 import tomli
 import yaml
-from conftest import PASSWORD, QUESTIONS, Render, git
+from conftest import PASSWORD, QUESTIONS, Answers, Render, git
 
-WAYS = list(itertools.product(("single", "extra"), ("arg", "secret")))
+WAYS = list(
+    itertools.product(("single", "extra"), ("arg", "secret"), ("poetry", "uv"), (False, True))
+)
 ACCOUNT = {"index_user": "ci@acme", "index_password": PASSWORD}
 
 
-@pytest.fixture(params=WAYS, ids="-".join)
-def way(request: pytest.FixtureRequest) -> dict[str, str]:
-    """Answers for each way to use the index and to hand over credentials."""
-    strategy, credentials = request.param
+@pytest.fixture(params=WAYS, ids=lambda way: "-".join(map(str, way)))
+def way(request: pytest.FixtureRequest) -> Answers:
+    """Answers for each way to use the index, to hand over credentials, to publish and to lock."""
+    strategy, credentials, manager, locked = request.param
     return {
         "template": "client",
         "index_strategy": strategy,
         "build_credentials": credentials,
+        "package_manager": manager,
+        "locked": locked,
     }
 
 
@@ -46,6 +50,23 @@ def run(*command: str, cwd: Path) -> str:
     return done.stdout
 
 
+def refused(*command: str, cwd: Path, **settings: str) -> str:
+    """Run a program that must fail, without a traceback, and return its errors."""
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        env={**os.environ, **settings},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode != 0, done.stdout
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
 def stages(folder: Path) -> list[str]:
     """Return the text of each stage of the Dockerfile."""
     return re.split(r"^(?=FROM )", (folder / "Dockerfile").read_text(), flags=re.M)[1:]
@@ -56,9 +77,7 @@ def project(folder: Path) -> dict[str, Any]:
     return tomli.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
 
 
-def test_credentials_are_known_to_the_build_stage_alone(
-    render: Render, way: dict[str, str]
-) -> None:
+def test_credentials_are_known_to_the_build_stage_alone(render: Render, way: Answers) -> None:
     build, final = stages(render(way))
     assert ("ARG PIP_EXTRA_INDEX_URL" in build) is (way["build_credentials"] == "arg")
     assert ("type=secret,id=pypi_env,required=true" in build) is (
@@ -70,13 +89,13 @@ def test_credentials_are_known_to_the_build_stage_alone(
     assert not re.search(r"\$\{?PIP_", build)
 
 
-def test_the_app_does_not_run_as_root(render: Render, way: dict[str, str]) -> None:
+def test_the_app_does_not_run_as_root(render: Render, way: Answers) -> None:
     final = stages(render(way))[-1]
     assert re.findall(r"^USER (.+)$", final, re.M) == ["10001"]
 
 
 def test_compose_hands_credentials_to_the_build_and_not_to_the_container(
-    render: Render, way: dict[str, str]
+    render: Render, way: Answers
 ) -> None:
     parsed = yaml.safe_load((render(way) / "docker-compose.yml").read_text())
     app = parsed["services"]["app"]
@@ -215,28 +234,38 @@ def test_pins_are_the_same_wherever_they_stand(render: Render) -> None:
     assert project(folder)["project"]["dependencies"] == pins
 
 
-def test_every_tool_knows_the_index_by_one_name(render: Render, way: dict[str, str]) -> None:
+def test_every_tool_knows_the_index_by_one_name(render: Render, way: Answers) -> None:
     answers = {"index_name": "acme", "pypi_url": "https://pypi.acme.test:8443/team/simple/"}
     folder = render({**way, **answers})
     tool = project(folder)["tool"]
     base = "https://pypi.acme.test:8443/team"
     alone = way["index_strategy"] == "single"
-    assert tool["poetry"]["source"] == [
+    if way["package_manager"] == "poetry":
+        assert "uv" not in tool
+        assert tool["poetry"]["source"] == [
+            {
+                "name": "acme",
+                "url": f"{base}/simple/",
+                "priority": "primary" if alone else "explicit",
+            }
+        ]
+        poetry = tomli.loads((folder / "poetry.toml").read_text())
+        assert poetry["repositories"]["acme"]["url"] == f"{base}/"
+        pins = tool["poetry"].get("dependencies")
+        assert pins == (None if alone else {"my-private-lib": {"source": "acme"}})
+        return
+    assert "poetry" not in tool
+    assert not (folder / "poetry.toml").exists()
+    assert tool["uv"]["index"] == [
         {
             "name": "acme",
             "url": f"{base}/simple/",
-            "priority": "primary" if alone else "supplemental",
+            "publish-url": f"{base}/",
+            "authenticate": "always",
+            "default" if alone else "explicit": True,
         }
     ]
-    (index,) = tool["uv"]["index"]
-    assert (index["name"], index["url"], index["publish-url"]) == (
-        "acme",
-        f"{base}/simple/",
-        f"{base}/",
-    )
-    assert index.get("default", False) is alone
-    poetry = tomli.loads((folder / "poetry.toml").read_text())
-    assert poetry["repositories"]["acme"]["url"] == f"{base}/"
+    assert tool["uv"].get("sources") == (None if alone else {"my-private-lib": {"index": "acme"}})
 
 
 def test_hostile_texts_arrive_in_the_metadata_as_they_are(render: Render) -> None:
@@ -254,14 +283,60 @@ def test_an_author_nobody_named_is_not_made_up(render: Render) -> None:
     assert "authors" not in project(render({"template": "client"}))["project"]
 
 
-def test_poetry_and_uv_build_what_is_rendered(repository: Render) -> None:
-    folder = repository({"template": "client", "package_name": "Acme.My-App", "author_name": "A"})
-    run("poetry", "check", "--strict", cwd=folder)
-    run("make", "package", cwd=folder)
-    assert {path.name for path in (folder / "dist").iterdir()} == {
+@pytest.mark.parametrize("manager", ["poetry", "uv"])
+def test_the_package_manager_builds_what_is_rendered(repository: Render, manager: str) -> None:
+    answers = {"package_name": "Acme.My-App", "author_name": "A", "python_version": "3.11"}
+    folder = repository({"template": "client", "package_manager": manager, **answers})
+    if manager == "poetry":
+        run("poetry", "check", "--strict", cwd=folder)
+    said = run("make", "package", cwd=folder)
+    assert {path.name for path in (folder / "dist").glob("acme*")} == {
         "acme_my_app-0.1.0-py3-none-any.whl",
         "acme_my_app-0.1.0.tar.gz",
     }
+    assert PASSWORD not in said
+
+
+@pytest.mark.parametrize("manager", ["poetry", "uv"])
+@pytest.mark.parametrize(
+    ("part", "version"), [("patch", "0.1.1"), ("minor", "0.2.0"), ("major", "1.0.0")]
+)
+def test_bump_raises_the_version_and_asks_nobody(
+    repository: Render, manager: str, part: str, version: str
+) -> None:
+    folder = repository(
+        {"template": "client", "package_manager": manager, "python_version": "3.11"}
+    )
+    run("make", "bump", f"PART={part}", cwd=folder)
+    assert project(folder)["project"]["version"] == version
+    assert git(folder, "status", "--short") == " M pyproject.toml\n"
+
+
+def test_bump_wants_to_know_which_part(repository: Render) -> None:
+    for manager in ("poetry", "uv"):
+        folder = repository({"template": "client", "package_manager": manager})
+        for part in ((), ("PART=1.2.3",)):
+            said = refused("make", "bump", *part, cwd=folder)
+            assert "Say which part: 'make bump PART=patch'" in said
+        shutil.rmtree(folder)
+
+
+def test_poetry_asks_no_keyring(render: Render) -> None:
+    makefile = (render({"template": "client"}) / "Makefile").read_text()
+    probe = f"{makefile}\nprobe:\n\t@echo keyring $$POETRY_KEYRING_ENABLED\n"
+    done = subprocess.run(
+        ["make", "-f", "-", "probe"],
+        input=probe,
+        env={**os.environ, "POETRY_KEYRING_ENABLED": "true"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "keyring false\n"
+
+
+def test_the_readme_fits_on_two_screens(render: Render, way: Answers) -> None:
+    assert len((render({**way, "ci": "github"}) / "README.md").read_text().splitlines()) < 100
 
 
 def test_the_apps_own_tests_pass(repository: Render) -> None:
@@ -270,7 +345,7 @@ def test_the_apps_own_tests_pass(repository: Render) -> None:
     assert "3 passed" in run(*command, cwd=folder)
 
 
-def test_the_checkers_find_nothing(render: Render, way: dict[str, str]) -> None:
+def test_the_checkers_find_nothing(render: Render, way: Answers) -> None:
     folder = render({**way, "ci": "github"})
     run("hadolint", "Dockerfile", cwd=folder)
     run("zizmor", "--offline", "--quiet", ".github", cwd=folder)
@@ -304,14 +379,15 @@ def test_ci_builds_without_the_credentials_it_publishes_with(render: Render) -> 
 def test_help_lists_every_documented_target_without_colour_in_a_pipe(render: Render) -> None:
     said = run("make", cwd=render({"template": "client"}))
     asked = {"help", "login", "install", "build", "run", "publish", "bump", "test"}
-    asked |= {"template-check", "template-update"}
+    asked |= {"template-check", "template-update", "package", "upload", "upgrade"}
     assert asked <= set(re.findall(r"^  ([a-z-]+) ", said, re.M))
     assert "\033" not in said
 
 
-@pytest.mark.parametrize("strategy", ["single", "extra"])
-def test_make_can_plan_every_target(render: Render, way: dict[str, str], strategy: str) -> None:
-    folder = render({**way, "index_strategy": strategy, **ACCOUNT})
+def test_make_can_plan_every_target(repository: Render, way: Answers) -> None:
+    folder = repository({**way, **ACCOUNT})
+    if way["locked"]:
+        (folder / "requirements.txt").touch()
     makefile = (folder / "Makefile").read_text()
     for target in re.findall(r"^([a-z-]+):.*## ", makefile, re.M):
         run("make", "--dry-run", target, "PART=patch", cwd=folder)
@@ -322,13 +398,15 @@ def test_make_can_plan_every_target(render: Render, way: dict[str, str], strateg
     [
         ("build", "docker", "Docker is not installed"),
         ("publish", "poetry", "Poetry is not installed: run 'pipx install poetry'."),
+        ("publish", "uv", "uv is not installed: run 'pipx install uv'."),
         ("template-check", "uvx", "Neither uv nor Copier is installed"),
     ],
 )
 def test_make_says_which_program_is_missing(
     repository: Render, tmp_path: Path, target: str, lacking: str, sentence: str
 ) -> None:
-    folder = repository({"template": "client", **ACCOUNT})
+    manager = "uv" if lacking == "uv" else "poetry"
+    folder = repository({"template": "client", "package_manager": manager, **ACCOUNT})
     programs = tmp_path / "bin"
     programs.mkdir()
     for program in ("sh", "make", "awk", "python3", "env"):

@@ -96,11 +96,13 @@ def test_renovate_reads_every_file_that_pins_something(render: Render, kind: str
     assert [pin for pin in found if not any(re.search(p, pin[0]) for p in patterns)] == []
 
 
-def test_renovate_finds_the_version_of_poetry(render: Render) -> None:
-    folder = render({"template": "client", "ci": "gitlab"})
+@pytest.mark.parametrize("tool", ["poetry", "uv"])
+def test_renovate_finds_the_version_of_the_package_manager(render: Render, tool: str) -> None:
+    folder = render({"template": "client", "ci": "gitlab", "package_manager": tool})
     (manager,) = json.loads((folder / "renovate.json").read_text())["customManagers"]
     text = (folder / ".gitlab-ci.yml").read_text()
 
+    assert manager["depNameTemplate"] == tool
     assert re.search(bare(manager["managerFilePatterns"][0]), ".gitlab-ci.yml")
     (found,) = (re.findall(match.replace("(?<", "(?P<"), text) for match in manager["matchStrings"])
     assert len(found) == 1

@@ -46,6 +46,8 @@ ASKED = {
         "author_name",
         "author_email",
         "python_version",
+        "package_manager",
+        "locked",
         "index_name",
         "ca_certificate",
         "private_packages",
@@ -494,6 +496,11 @@ def test_a_copy_without_trust_is_refused(questionnaire: Path, tmp_path: Path) ->
             {**CLIENT, "index_user": "ada", "index_password": PASSWORD},
             ["make build", "make run"],
         ),
+        ({**CLIENT, "locked": True}, ["make login", "make lock", "make build"]),
+        (
+            {**CLIENT, "locked": True, "index_user": "ada", "index_password": PASSWORD},
+            ["make lock", "make build"],
+        ),
     ],
     ids=[
         "server without password",
@@ -502,6 +509,8 @@ def test_a_copy_without_trust_is_refused(questionnaire: Path, tmp_path: Path) ->
         "client without password",
         "client without user",
         "client with account",
+        "locked client without account",
+        "locked client with account",
     ],
 )
 def test_the_message_after_a_copy_names_the_next_three_commands(

@@ -142,7 +142,7 @@ def canonical(requirement: str) -> str:
     return re.sub(r"[-._]+", "-", Requirement(requirement).name).lower()
 
 
-def choices(name: str) -> list[str]:
+def choices(name: str) -> list[Any]:
     """Return the choices of a question, none if it takes what is typed."""
     listed = QUESTIONS[name].get("choices", [])
     return list(listed.values()) if isinstance(listed, dict) else listed
@@ -311,12 +311,18 @@ def check_caddyfile(folder: Path, certificates: Path) -> None:
 def check_toml(folder: Path, answers: Answers) -> None:
     """Refuse TOML that understands an answer otherwise than as it was typed."""
     pyproject = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
-    poetry = tomllib.loads((folder / "poetry.toml").read_text(encoding="utf-8"))
-    project, (source,), (index,) = (
-        pyproject["project"],
-        pyproject["tool"]["poetry"]["source"],
-        pyproject["tool"]["uv"]["index"],
-    )
+    project, manager = pyproject["project"], answers.get("package_manager", "poetry")
+    assert {"poetry", "uv"} & pyproject["tool"].keys() == {manager}
+    if manager == "poetry":
+        (index,) = pyproject["tool"]["poetry"]["source"]
+        pinned = pyproject["tool"]["poetry"].get("dependencies")
+        poetry = tomllib.loads((folder / "poetry.toml").read_text(encoding="utf-8"))
+        ((name, repository),) = poetry["repositories"].items()
+        uploads = repository["url"]
+    else:
+        (index,) = pyproject["tool"]["uv"]["index"]
+        pinned = pyproject["tool"]["uv"].get("sources")
+        name, uploads = index["name"], index["publish-url"]
     for key, name in {"name": "package_name", "description": "description"}.items():
         assert project[key] == answers.get(name, project[key])
     author = {"name": answers.get("author_name"), "email": answers.get("author_email")}
@@ -327,11 +333,16 @@ def check_toml(folder: Path, answers: Answers) -> None:
     if packages := answers.get("private_packages"):
         assert list(map(canonical, project["dependencies"])) == list(map(canonical, packages))
         assert all(Requirement(text).specifier for text in project["dependencies"])
+        if answers.get("index_strategy") == "extra":
+            assert pinned is not None
+            assert set(pinned) == set(map(canonical, packages))
+        else:
+            assert pinned is None
     if index_name := answers.get("index_name"):
-        assert {source["name"], index["name"], *poetry["repositories"]} == {index_name}
+        assert {index["name"], name} == {index_name}
     if url := answers.get("pypi_url"):
         host = url.split("://")[-1].split("/")[0].split(":")[0]
-        for found in (source["url"], index["url"], index["publish-url"]):
+        for found in (index["url"], uploads):
             assert urlsplit(found).hostname == host.lower()
             assert "/simple/simple" not in found
 
@@ -421,7 +432,7 @@ def test_any_client(template: Path, certificates: Path, answers: Answers) -> Non
 @pytest.mark.parametrize(
     "answers",
     [*every_choice("server"), *every_choice("client")],
-    ids=lambda x: "-".join(x.values()),
+    ids=lambda x: "-".join(map(str, x.values())),
 )
 def test_every_choice(answers: Answers, render: Render, template: Path, certificates: Path) -> None:
     folder = render(answers)
