@@ -8,14 +8,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import PASSWORD, Render
+from conftest import PASSWORD, Answers, Render, commit
 
 from e2e import public_index, wheel
+from e2e.client import REAL_PYTEST, Client
 from e2e.public_index import PublicIndex
 from e2e.server import Server
 from e2e.user import User
 
 Library = Callable[..., Path]
+MakeClient = Callable[..., Client]
 
 
 @pytest.fixture
@@ -47,6 +49,8 @@ def public(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PublicIndex]:
     for version in ("0.9.9", "99.0.0"):
         wheel.build(folder, "my-private-lib", version, origin="a stranger")
     wheel.build(folder, "public-lib", "1.2.3", origin="the public index")
+    main = {"pytest/__main__.py": REAL_PYTEST}
+    wheel.build(folder, "pytest", "99.0.0", origin="the public index", more=main)
     with public_index.running(folder) as index:
         yield index
 
@@ -93,5 +97,51 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Library:
             User(folder).run("poetry", "build", "--quiet", POETRY_VIRTUALENVS_CREATE="false")
             made[name, version, megabytes] = folder
         return made[name, version, megabytes]
+
+    return make
+
+
+@pytest.fixture
+def client(
+    repository: Render,
+    server: Server,
+    public: PublicIndex,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> MakeClient:
+    """Make a client of the server, whose tools take the public index for PyPI."""
+    base = tmp_path_factory.getbasetemp()
+    environment = {
+        **os.environ,
+        "HOME": str(base / "home-of-clients"),
+        "PIP_INDEX_URL": public.url,
+        "POETRY_CACHE_DIR": str(base / "poetry-cache"),
+        "UV_CACHE_DIR": str(base / "uv-cache"),
+        "UV_DEFAULT_INDEX": public.url,
+        "UV_PYTHON_DOWNLOADS": "never",
+    }
+    # The Makefile has to set it.
+    del environment["POETRY_KEYRING_ENABLED"]
+
+    def make(answers: Answers) -> Client:
+        extra = answers.get("index_strategy") == "extra"
+        own = {
+            k: v for k, v in environment.items() if extra or not k.endswith(("INDEX", "INDEX_URL"))
+        }
+        whole = {
+            "template": "client",
+            "pypi_url": server.url().rstrip("/"),
+            "python_version": "3.11",
+            "private_packages": ["my-private-lib"],
+            "index_user": "alice",
+            "index_password": PASSWORD,
+            **answers,
+        }
+        folder = repository(whole)
+        if answers.get("package_manager") != "uv" and extra:
+            # No variable tells Poetry to take another index for PyPI.
+            with (folder / "pyproject.toml").open("a") as project:
+                project.write(f'\n[[tool.poetry.source]]\nname = "public"\nurl = "{public.url}"\n')
+            commit(folder, "Ask the stand-in of PyPI")
+        return Client(folder, own)
 
     return make

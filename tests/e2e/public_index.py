@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +30,10 @@ class PublicIndex:
             return (self.folder / rest).read_bytes()
         wheels = sorted(self.folder.glob(f"{rest.replace('-', '_')}-*.whl"))
         if kind == "simple" and wheels:
-            links = (f'<a href="/files/{wheel.name}">{wheel.name}</a>' for wheel in wheels)
+            links = (
+                f'<a href="/files/{wheel.name}#sha256={digest(wheel)}">{wheel.name}</a>'
+                for wheel in wheels
+            )
             return f"<!DOCTYPE html><html><body>{'<br>'.join(links)}</body></html>".encode()
         return None
 
@@ -37,6 +41,11 @@ class PublicIndex:
         """Return whether anybody came for a project, its page or its files."""
         names = (f"/{project}/", f"/{project.replace('-', '_')}-")
         return any(name in path for path, _ in self.requests for name in names)
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @contextmanager

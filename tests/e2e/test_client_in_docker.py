@@ -6,19 +6,25 @@ is built with plain `docker compose build`.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 import shutil
 import subprocess
 import tarfile
+import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
-from conftest import PASSWORD, ROOT, Render
+from conftest import PASSWORD, ROOT, Render, commit, git
+from rendered_files import holding, read
 
-from e2e.in_docker import Server, docker, plain_server
+from e2e import wheel
+from e2e.in_docker import Server, docker, plain_server, run
 
 pytestmark = pytest.mark.docker
 
@@ -152,3 +158,106 @@ def test_a_wrong_password_stops_a_build_from_the_single_index(
     folder = client(render, answers, server, tmp_path / "client")
     said = docker("compose", "build", "--no-cache", cwd=folder, ok=False)
     assert f"No matching distribution found for {LIBRARY}" in said
+
+
+def release(server: Server, name: str, version: str, *requirements: str) -> None:
+    """Put a release on the server and wait until it tells of it."""
+    path = wheel.build(server.folder / "pypi_data", name, version, *requirements, origin="us")
+    passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
+    passwords.add_password(None, server.url, "admin", PASSWORD)
+    opener = urllib.request.build_opener(urllib.request.HTTPBasicAuthHandler(passwords))
+    deadline = time.monotonic() + 60
+    while True:
+        with contextlib.suppress(OSError), opener.open(f"{server.url}/simple/{name}/") as page:
+            if path.name in page.read().decode():
+                return
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def make(folder: Path, *arguments: str, ok: bool = True) -> str:
+    """Run make in a client and return all it printed, which holds no password."""
+    said = run(["make", *arguments], cwd=folder, ok=ok)
+    assert PASSWORD not in said
+    assert quote(PASSWORD, safe="") not in said
+    assert "Traceback" not in said
+    return said
+
+
+def test_an_upgrade_takes_new_private_releases_only_and_a_cached_build_takes_none(
+    render: Render, server: Server, tmp_path: Path
+) -> None:
+    ours, theirs = "client-e2e-ours", "client-e2e-theirs"
+    release(server, theirs, "1.0.0")
+    release(server, ours, "0.1.0", theirs)
+    answers = {
+        "template": "client",
+        "project_name": "client-e2e-upgrade",
+        "private_packages": [ours],
+        "index_user": "admin",
+        "index_password": PASSWORD,
+    }
+    folder = client(render, answers, server, tmp_path / "client")
+    commit(folder)
+    make(folder, "build")
+
+    release(server, theirs, "1.0.1")
+    release(server, ours, "0.2.0", theirs)
+    make(folder, "build")
+    assert f"{ours} 0.1.0" in make(folder, "run")
+
+    # What the client does not call private stays.
+    assert make(folder, "upgrade").splitlines()[-1] == f"{ours} 0.1.0 -> 0.2.0"
+    assert f"{ours} 0.2.0" in make(folder, "run")
+    said = make(folder, "upgrade")
+    assert said.splitlines()[-1] == "Nothing changed: there is no newer release."
+    assert "Collecting" not in said
+    assert git(folder, "status", "--short") == ""
+    assert holding({"c": read(folder / "constraints.txt")}, [PASSWORD]) == []
+
+    # A new release that cannot be had beside the public packages as they are.
+    before = (folder / "constraints.txt").read_bytes()
+    release(server, theirs, "2.0.0")
+    release(server, ours, "0.3.0", f"{theirs}>=2")
+    (folder / "requirements.txt").write_text(f"{ours}==0.3.*\n")
+    assert "delete constraints.txt and run `make build" in make(folder, "upgrade", ok=False)
+    assert (folder / "constraints.txt").read_bytes() == before
+
+
+@pytest.mark.parametrize(("manager", "credentials"), [("uv", "secret"), ("poetry", "arg")])
+def test_a_locked_image_is_built_from_the_lock_alone(
+    render: Render, server: Server, tmp_path: Path, manager: str, credentials: str
+) -> None:
+    library = f"client-e2e-locked-{manager}"
+    release(server, library, "0.1.0")
+    answers = {
+        "template": "client",
+        "project_name": "client-e2e-locked",
+        "package_manager": manager,
+        "locked": True,
+        "private_packages": [library],
+        "build_credentials": credentials,
+        "index_user": "admin",
+        "index_password": PASSWORD,
+    }
+    folder = client(render, answers, server, tmp_path / "client")
+    # The image has this Python; the one that locks may be older.
+    project = folder / "pyproject.toml"
+    project.write_text(project.read_text().replace(">=3.13", ">=3.10"))
+    assert "Nothing is locked yet: run 'make lock'" in make(folder, "build", ok=False)
+    said = docker("compose", "build", cwd=folder, ok=False)
+    assert "Nothing is locked yet: run 'make lock', then build again." in said
+
+    make(folder, "lock")
+    release(server, library, "0.2.0")
+    docker("compose", "build", "--no-cache", cwd=folder)
+    assert f"{library} 0.1.0" in make(folder, "run")
+
+    assert make(folder, "upgrade").splitlines()[-1] == f"{library} 0.1.0 -> 0.2.0"
+    if manager == "uv":
+        make(folder, "build")
+        assert f"{library} 0.2.0" in make(folder, "run")
+        requirements = folder / "requirements.txt"
+        forged = re.sub("sha256:[0-9a-f]{8}", "sha256:00000000", requirements.read_text())
+        requirements.write_text(forged)
+        assert "DO NOT MATCH THE HASHES" in make(folder, "build", ok=False)

@@ -7,6 +7,7 @@ import hashlib
 import io
 import tarfile
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 _BACKEND = """
@@ -30,6 +31,7 @@ def build(
     *requirements: str,
     origin: str,
     requires_python: str = "",
+    more: Mapping[str, str] | None = None,
 ) -> Path:
     """Write a wheel whose module has the constant ORIGIN; return its path.
 
@@ -38,9 +40,10 @@ def build(
         requirements: of the distribution (PEP 508).
         origin: where whoever installs it will believe it came from.
         requires_python: the versions of Python it says it needs (PEP 440), empty for all.
+        more: texts of further files in it, by path.
     """
     metadata = _metadata("2.1", name, version, requirements, requires_python)
-    members = _members(name, version, metadata, origin)
+    members = _members(name, version, metadata, origin, more or {})
     path = folder / _wheel(name, version)
     with zipfile.ZipFile(path, "w") as archive:
         for member, text in members.items():
@@ -65,7 +68,7 @@ def build_sdist(
         metadata_version: from 2.2 on the metadata is what the wheel's will be (PEP 643).
     """
     metadata = _metadata(metadata_version, name, version, requirements, requires_python)
-    members = _members(name, version, metadata, origin)
+    members = _members(name, version, metadata, origin, {})
     stem = f"{name.replace('-', '_')}-{version}"
     sources = {
         f"{stem}/PKG-INFO": metadata,
@@ -104,7 +107,9 @@ def _metadata(
     return metadata + "".join(f"Requires-Dist: {requirement}\n" for requirement in requirements)
 
 
-def _members(name: str, version: str, metadata: str, origin: str) -> dict[str, str]:
+def _members(
+    name: str, version: str, metadata: str, origin: str, more: Mapping[str, str]
+) -> dict[str, str]:
     """Return the text of every file in a wheel, by path."""
     module = name.replace("-", "_")
     info = f"{module}-{version}.dist-info"
@@ -113,6 +118,7 @@ def _members(name: str, version: str, metadata: str, origin: str) -> dict[str, s
         f"{info}/METADATA": metadata,
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\n"
         "Root-Is-Purelib: true\nTag: py3-none-any\n",
+        **more,
     }
     record = "".join(f"{path},{_digest(text)},{len(text)}\n" for path, text in members.items())
     members[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n"

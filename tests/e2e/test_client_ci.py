@@ -1,0 +1,168 @@
+"""What the rendered CI files say, done line by line: a push, then a tag that publishes."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+from conftest import PASSWORD, commit, git
+
+from e2e.client import Client
+from e2e.conftest import MakeClient
+from e2e.server import Server
+
+TAG = "v0.1.0"
+ACCOUNT = {"INDEX_USER": "alice", "INDEX_PASSWORD": PASSWORD}
+
+
+class Job(NamedTuple):
+    """What one job runs: the shell's lines, with the variables that each of them sees."""
+
+    name: str
+    steps: list[tuple[str, dict[str, str]]]
+    takes_dist: bool
+    leaves_dist: bool
+
+
+def github_jobs(folder: Path) -> list[Job]:
+    """Return the jobs of the workflow, in the order in which they depend on each other."""
+    workflow = yaml.safe_load((folder / ".github/workflows/ci.yml").read_text())
+    jobs = []
+    for name, job in workflow["jobs"].items():
+        common = {"GITHUB_REF_NAME": TAG, **workflow["env"]}
+        steps = [
+            (step["run"], {**common, **{k: secret(v) for k, v in step.get("env", {}).items()}})
+            for step in job["steps"]
+            if "run" in step
+        ]
+        actions = " ".join(step.get("uses", "") for step in job["steps"])
+        takes, leaves = "download-artifact" in actions, "upload-artifact" in actions
+        jobs.append(Job(name, steps, takes, leaves))
+    return jobs
+
+
+def secret(value: str) -> str:
+    """Return what an expression of GitHub's stands for."""
+    found = re.fullmatch(r"\$\{\{ secrets\.(\w+) \}\}", value)
+    return ACCOUNT[found[1]] if found else value
+
+
+def gitlab_jobs(folder: Path) -> list[Job]:
+    """Return the jobs of the pipeline, in the order of its stages."""
+    pipeline: dict[str, Any] = yaml.safe_load((folder / ".gitlab-ci.yml").read_text())
+    jobs = []
+    for name, job in pipeline.items():
+        if isinstance(job, dict) and "script" in job:
+            extended = job.get("extends", [])
+            parents = [extended] if isinstance(extended, str) else extended
+            seen = {"CI_COMMIT_TAG": TAG, **pipeline["variables"]}
+            # The variables have this environment's scope.
+            if ".private-index" in parents:
+                assert pipeline[".private-index"]["environment"]["name"] == "private-index"
+                seen |= ACCOUNT
+            steps = [(line, seen) for line in job["script"]]
+            leaves = job.get("artifacts", {}).get("paths") == ["dist/"]
+            jobs.append(Job(name, steps, job["stage"] == "publish", leaves))
+    stages = pipeline["stages"]
+    return sorted(jobs, key=lambda job: stages.index(pipeline[job.name]["stage"]))
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Path:
+    """A folder with what a runner has and this machine need not have: it only notes its calls."""
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    for name in ("apk", "docker", "pip", "pipx"):
+        script = (
+            f'#!/bin/sh\nprintf "%s %s\\n" {name} "$*" >> "$CALLS"\n'
+            '[ -z "$PIP_EXTRA_INDEX_URL" ] || echo "with credentials" >> "$CALLS"\n'
+        )
+        (folder / name).write_text(script)
+        (folder / name).chmod(0o755)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("ci", "manager", "locked"),
+    [
+        ("github", "poetry", True),
+        ("github", "uv", False),
+        ("gitlab", "poetry", False),
+        ("gitlab", "uv", True),
+    ],
+)
+def test_a_tag_is_tested_built_and_published_by_jobs_of_which_the_builder_knows_no_password(
+    client: MakeClient,
+    server: Server,
+    programs: Path,
+    tmp_path: Path,
+    ci: str,
+    manager: str,
+    locked: bool,
+) -> None:
+    name = f"{ci}-{manager}-app"
+    app = client({"ci": ci, "package_manager": manager, "locked": locked, "package_name": name})
+    if locked:
+        app.make("lock")
+        commit(app.folder, "Lock")
+    git(app.folder, "tag", TAG)
+
+    jobs = (github_jobs if ci == "github" else gitlab_jobs)(app.folder)
+    done = {}
+    for job in jobs:
+        done[job.name] = run(job, app, programs, tmp_path)
+
+    image = "image" if ci == "github" else "build"
+    assert list(done) == ["test", image, "package", "publish"]
+    assert "passed" in done["test"]
+    calls = (tmp_path / f"{image}-calls").read_text()
+    assert "docker compose build\nwith credentials\n" in calls
+    assert "docker compose run --rm app" in calls
+    (builder,) = (job for job in jobs if job.name == "package")
+    assert builder.leaves_dist
+    assert not any(PASSWORD in str(seen) for _, seen in builder.steps)
+    stem = name.replace("-", "_")
+    assert [file for file in server.files() if file.startswith(stem)] == [
+        f"{stem}-0.1.0-py3-none-any.whl",
+        f"{stem}-0.1.0.tar.gz",
+    ]
+
+
+def run(job: Job, app: Client, programs: Path, folder: Path) -> str:
+    """Run a job's lines as a runner would, in a clone of its own; return all they printed."""
+    clone, dist = folder / job.name, folder / "dist"
+    git(
+        folder, "clone", "--quiet", "--branch", TAG, "--depth=1", f"file://{app.folder}", str(clone)
+    )
+    assert not (clone / ".pypi.env").exists()
+    if job.takes_dist:
+        shutil.copytree(dist, clone / "dist")
+    environment = {
+        **app.environment,
+        "PATH": f"{programs}:{app.environment['PATH']}",
+        "CALLS": str(folder / f"{job.name}-calls"),
+    }
+    said = ""
+    for line, seen in job.steps:
+        done = subprocess.run(
+            ["bash", "-e", "-c", line],
+            cwd=clone,
+            env={**environment, **seen},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+        assert done.returncode == 0, f"{job.name}: {line}\n{done.stdout}"
+        assert PASSWORD not in done.stdout
+        said += done.stdout
+    if job.leaves_dist:
+        shutil.copytree(clone / "dist", dist)
+    return said

@@ -1,0 +1,113 @@
+"""A rendered client's life with make, for every way to answer, against a server without Docker."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import time
+from pathlib import Path
+
+import pytest
+from conftest import PASSWORD, commit, git
+from rendered_files import holding, tracked
+
+from e2e import wheel
+from e2e.conftest import MakeClient
+from e2e.public_index import PublicIndex
+from e2e.server import Server
+
+LIBRARY = "my-private-lib"
+WAYS = list(
+    itertools.product(("poetry", "uv"), (False, True), ("single", "extra"), ("arg", "secret"))
+)
+CI = itertools.cycle(("github", "gitlab", "none"))
+LOCKS = {"poetry": "poetry.lock", "uv": "uv.lock"}
+
+
+def name_of(way: tuple[str, bool, str, str]) -> str:
+    """Return what a way to answer is called."""
+    manager, locked, strategy, credentials = way
+    return f"{manager}-{'locked' if locked else 'floating'}-{strategy}-{credentials}"
+
+
+@pytest.mark.parametrize(
+    ("way", "ci"), list(zip(WAYS, CI, strict=False)), ids=[name_of(way) for way in WAYS]
+)
+def test_the_app_is_installed_tested_and_published(
+    client: MakeClient, server: Server, way: tuple[str, bool, str, str], ci: str
+) -> None:
+    manager, locked, strategy, credentials = way
+    name = f"app-{name_of(way)}"
+    app = client(
+        {
+            "package_name": name,
+            "package_manager": manager,
+            "locked": locked,
+            "index_strategy": strategy,
+            "build_credentials": credentials,
+            "ci": ci,
+        }
+    )
+    if locked:
+        assert "run 'make lock'" in app.make("install", ok=False)
+        app.make("lock")
+        check_lock(app.folder, LOCKS[manager], server)
+        commit(app.folder, "Lock")
+
+    app.make("install")
+    # What the README warns of: pip takes the higher version, whoever published it.
+    unsafe = (manager, locked, strategy) == ("poetry", False, "extra")
+    assert app.installed(LIBRARY) == ("0.9.9 from a stranger" if unsafe else "0.2.0 from us")
+    assert re.search(r"\d passed", app.make("test"))
+
+    app.make("publish")
+    stem = name.replace("-", "_")
+    wanted = [f"{stem}-0.1.0-py3-none-any.whl", f"{stem}-0.1.0.tar.gz"]
+    assert [file for file in server.files() if file.startswith(f"{stem}-")] == wanted
+    if credentials == "arg":
+        app.make("publish")
+        assert [file for file in server.files() if file.startswith(f"{stem}-")] == wanted
+    assert git(app.folder, "status", "--short") == ""
+
+
+def check_lock(folder: Path, lock: str, server: Server) -> None:
+    """Refuse a lock that has credentials, and an export that has URLs or lacks hashes."""
+    files = tracked(folder)
+    assert {lock, "requirements.txt"} <= files.keys()
+    assert holding(files, [PASSWORD]) == []
+    assert "alice" not in (folder / lock).read_text()
+    exported = (folder / "requirements.txt").read_text()
+    assert "://" not in exported
+    assert "index-url" not in exported
+    pins = re.findall(r"^([\w-]+)==(\S+).*\\\n +--hash=sha256:", exported, re.M)
+    assert pins == [(LIBRARY, "0.2.0"), ("public-lib", "1.2.3")]
+
+
+@pytest.mark.parametrize("manager", LOCKS)
+def test_an_upgrade_of_the_lock_takes_new_private_releases_only(
+    client: MakeClient, server: Server, public: PublicIndex, manager: str
+) -> None:
+    private, other = f"private-for-{manager}", f"public-for-{manager}"
+    wheel.build(server.data, private, "0.1.0", other, origin="us")
+    wheel.build(public.folder, other, "1.0.0", origin="the public index")
+    answers = {"package_manager": manager, "locked": True, "index_strategy": "single"}
+    app = client({**answers, "private_packages": [private]})
+    assert f"{private} (new) -> 0.1.0" in app.make("lock")
+    wheel.build(server.data, private, "0.2.0", other, origin="us")
+    wheel.build(public.folder, other, "1.0.1", origin="the public index")
+    page = server.data.with_name("pypi_index") / "simple" / private / "index.html"
+    deadline = time.monotonic() + 30
+    while "0.2.0" not in page.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+    before = (app.folder / "requirements.txt").read_bytes()
+    assert "Nothing changed" in app.make("lock")
+    assert (app.folder / "requirements.txt").read_bytes() == before
+    said = app.make("upgrade")
+    assert f"{private} 0.1.0 -> 0.2.0" in said
+    assert other not in said.splitlines()[-1]
+    assert "Nothing changed: there is no newer release." in app.make("upgrade")
+    exported = (app.folder / "requirements.txt").read_text()
+    assert f"{private}==0.2.0" in exported
+    assert f"{other}==1.0.0" in exported
