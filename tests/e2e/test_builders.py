@@ -215,3 +215,21 @@ def test_make_run_starts_the_app(client: Client) -> None:
     subprocess.run(["make", "build"], cwd=folder, check=True, capture_output=True)
 
     assert f"{LIBRARY} 0.1.0" in run(["make", "--silent", "run"], cwd=folder, ok=True)
+
+
+def test_the_apps_own_tests_pass_on_what_the_image_holds(client: Client) -> None:
+    folder = client()
+    # The build stage has the image's packages, and a pip that can add pytest to them.
+    stage = {"network": "host", "target": "build"}
+    override = {"services": {"app": {"image": "builders-stage", "build": stage}}}
+    (folder / "docker-compose.override.yml").write_text(json.dumps(override))
+    build(folder)
+
+    mounts = [f"--volume={folder / name}:/app/{name}:ro" for name in ("src", "tests")]
+    script = (
+        "pip --python /venv/bin/python install --quiet pytest"
+        " && cd /app && PYTHONPATH=src /venv/bin/python -B -m pytest -p no:cacheprovider"
+        " tests/test_app.py"
+    )
+    said = docker("run", "--rm", "--network=host", *mounts, "builders-stage", "sh", "-c", script)
+    assert re.search(r"\d passed", said)
