@@ -179,7 +179,10 @@ class Ours:
             changes += [
                 ("{$pypi_url:pypi.example.com}", f"https://127.0.0.1:{port}"),
                 ("\tadmin off\n", f"\tadmin off\n\thttp_port {free_port()}\n"),
-                ("/certs/", f"{certificates}/"),
+                (
+                    "/data/certs/pair.pem /data/certs/pair.pem",
+                    f"{certificates}/fullchain.pem {certificates}/privkey.pem",
+                ),
             ]
         for old, new in changes:
             text = text.replace(old, new)

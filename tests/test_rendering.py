@@ -300,7 +300,7 @@ def check_caddyfile(folder: Path, certificates: Path) -> None:
     text = (folder / "gateway/Caddyfile").read_text()
     with tempfile.TemporaryDirectory() as scratch:
         config, accounts = Path(scratch, "Caddyfile"), Path(scratch, "accounts/accounts.caddy")
-        config.write_text(text.replace(" /certs/", f" {certificates}/"))
+        config.write_text(text.replace(" /data/certs/", f" {certificates}/"))
         accounts.parent.mkdir()
         accounts.write_text(f"ada $2y$12${'a' * 53}\n")
         environment = {**os.environ, "XDG_DATA_HOME": scratch, "XDG_CONFIG_HOME": scratch}
@@ -364,7 +364,7 @@ def run(*command: str, cwd: Path, env: dict[str, str] | None = None) -> None:
 
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a certificate that nobody trusts and its key."""
+    """A folder with a certificate that nobody trusts and its key, in one file."""
     folder = tmp_path_factory.mktemp("certificates")
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "pypi.example.com")])
@@ -375,9 +375,9 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
         .not_valid_after(now + timedelta(days=1))
         .sign(key, hashes.SHA256())
     )
-    (folder / "fullchain.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
-    (folder / "privkey.pem").write_bytes(
-        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (folder / "pair.pem").write_bytes(
+        certificate.public_bytes(Encoding.PEM)
+        + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     )
     return folder
 

@@ -204,8 +204,8 @@ def test_a_certificate_of_ones_own_is_never_replaced_by_another(render: Render) 
     assert config["apps"]["tls"]["certificates"] == {
         "load_files": [
             {
-                "certificate": "/certs/fullchain.pem",
-                "key": "/certs/privkey.pem",
+                "certificate": "/data/certs/pair.pem",
+                "key": "/data/certs/pair.pem",
                 "tags": ["cert0"],
             }
         ]

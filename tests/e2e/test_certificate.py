@@ -95,10 +95,15 @@ def served(authority: Authority) -> int:
 
 
 def wait_for(authority: Authority, pair: Pair) -> None:
-    """Return when new connections get this certificate."""
-    deadline = time.monotonic() + 30
-    while served(authority) != pair.serial:
-        assert time.monotonic() < deadline, "the old certificate is still served"
+    """Return when new connections get this certificate, also from a gateway that just starts."""
+    deadline, what = time.monotonic() + 30, "the old certificate is still served"
+    while True:
+        try:
+            if served(authority) == pair.serial:
+                return
+        except (ConnectionError, ssl.SSLEOFError):
+            what = "nobody answers"
+        assert time.monotonic() < deadline, what
         time.sleep(0.1)
 
 
@@ -120,6 +125,7 @@ def test_launch_names_what_is_wrong_with_the_pair_and_starts_nothing(
         assert f"error: {complaint}" in said
         assert "Traceback" not in said
         assert not docker("ps", "--all", "--quiet", "--filter", f"name={stopped.project}-gateway")
+        assert not list(stopped.folder.glob("gateway_data/certs/*"))
 
     refused("certs/fullchain.pem is missing: put the certificate")
     good.write(folder)
@@ -174,11 +180,7 @@ def test_a_replaced_certificate_is_served_after_a_reload_without_a_restart(
 def test_a_reload_works_after_the_gateway_noticed_a_change_by_itself(
     server: Server, authority: Authority, good: Pair
 ) -> None:
-    account = ("bob", server.add_user("bob", "reader"))
-    deadline = time.monotonic() + 30
-    while get(authority, "/simple/", basic(*account)).status != 200:
-        assert time.monotonic() < deadline, "the account does not work"
-        time.sleep(0.1)
+    wait_until(authority, basic("bob", server.add_user("bob", "reader")), 200)
     assert served(authority) == good.serial
     new = authority.pair(HOST)
     new.write(certs(server))
@@ -229,6 +231,10 @@ def test_what_a_reload_refuses_is_named_and_the_old_goes_on(
                 authority.pair(HOST, days=-1),
                 "clients would refuse certs/fullchain.pem (certificate has expired)",
             ),
+            (
+                labelled_as_of_old(authority.pair(HOST)),
+                "the gateway cannot use the pair in certs/, see above: put another one there",
+            ),
         ):
             bad.write(certs(server))
             assert f"error: {complaint}" in server.make("pypi-reload", ok=False)
@@ -238,6 +244,40 @@ def test_what_a_reload_refuses_is_named_and_the_old_goes_on(
     assert served(authority) == good.serial
     assert get(authority).body == b"ok"
     assert server.logs().count("SIGUSR1") == logged
+
+
+def labelled_as_of_old(pair: Pair) -> Pair:
+    """Return a pair in a form that OpenSSL reads and Caddy does not."""
+    return Pair(pair.chain.replace(b" CERTIFICATE-", b" X509 CERTIFICATE-"), pair.key)
+
+
+def test_a_broken_pair_keeps_nobody_in_and_stops_no_gateway(
+    server: Server, authority: Authority, good: Pair
+) -> None:
+    account = basic("carol", server.add_user("carol", "reader"))
+    wait_until(authority, account, 200)
+    try:
+        Pair(authority.pair(HOST).chain, good.key).write(certs(server))
+        server.make("pypi-reload", ok=False)
+
+        assert server.make("pypi-user-remove", "USER=carol") == "carol is shut out.\n"
+        wait_until(authority, account, 401)
+        assert get(authority, "/simple/", basic("alice", PASSWORD)).status == 200
+
+        # As after a reboot of the host.
+        docker("restart", f"{server.project}-gateway-1")
+        wait_for(authority, good)
+        assert get(authority, "/simple/", account).status == 401
+    finally:
+        good.write(certs(server))
+
+
+def wait_until(authority: Authority, account: dict[str, str], status: int) -> None:
+    """Return when the gateway answers an account like this."""
+    deadline = time.monotonic() + 30
+    while (answered := get(authority, "/simple/", account).status) != status:
+        assert time.monotonic() < deadline, f"the account still gets {answered}"
+        time.sleep(0.1)
 
 
 def basic(name: str, password: str) -> dict[str, str]:
@@ -394,5 +434,22 @@ def test_port_80_only_redirects(server: Server, method: str, path: str) -> None:
 def test_no_key_is_in_a_log_or_an_image(server: Server, good: Pair) -> None:
     secret = good.key.decode().splitlines()[1]
     assert secret not in server.logs()
-    assert (certs(server) / "privkey.pem").stat().st_mode & 0o077 == 0
     assert secret not in docker("inspect", f"{server.project}-gateway-1")
+
+
+def test_only_the_containers_user_can_read_the_copy_that_is_served(
+    server: Server, good: Pair
+) -> None:
+    folder = server.folder / "gateway_data/certs"
+    assert [file.name for file in folder.iterdir()] == ["pair.pem"]
+    copy = folder / "pair.pem"
+    assert good.key in copy.read_bytes()
+    owner = (server.folder / "pypi_data").stat().st_uid or 10001
+    for path, mode in ((folder.parent, 0o700), (folder, 0o700), (copy, 0o600)):
+        assert (path.stat().st_mode & 0o777, path.stat().st_uid) == (mode, owner)
+
+
+def test_the_gateway_does_not_see_the_folder_of_the_pair(server: Server) -> None:
+    sources = [mount["Source"] for mount in server.inspect("gateway")["Mounts"]]
+    assert str(certs(server)) not in sources
+    assert str(server.folder / "gateway_data") in sources

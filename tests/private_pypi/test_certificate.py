@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from ssl import PROTOCOL_TLS_SERVER, SSLContext
 
 import pytest
 from authority import Authority, Pair
@@ -15,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from private_pypi.__main__ import main
-from private_pypi.certificate import CertificateError, check_pair
+from private_pypi.certificate import CertificateError, check_pair, copy_pair
 
 HOST = "pypi.test"
 
@@ -211,15 +212,78 @@ def encrypted(made: Pair) -> Pair:
     )
 
 
+def test_what_passes_is_copied_into_one_file_that_only_its_owner_reads(
+    certs: Path, authority: Authority
+) -> None:
+    copy = certs.parent / "gateway_data/pair.pem"
+    for _ in range(2):
+        made = authority.pair(HOST)
+        # An editor may have left out the end of the last line.
+        put(certs, made.chain.rstrip(), made.key)
+        copy_pair(certs, HOST, copy)
+
+        assert made.chain.rstrip() in copy.read_bytes()
+        assert made.key in copy.read_bytes()
+        SSLContext(PROTOCOL_TLS_SERVER).load_cert_chain(copy)
+        assert list(copy.parent.iterdir()) == [copy]
+        assert (copy.parent.stat().st_mode & 0o777, copy.stat().st_mode & 0o777) == (0o700, 0o600)
+
+
+def test_what_is_refused_leaves_the_copy_as_it_is(certs: Path, authority: Authority) -> None:
+    made, other = authority.pair(HOST), authority.pair("other.test")
+    copy = certs.parent / "pair.pem"
+    put(certs, made.chain, made.key)
+    copy_pair(certs, HOST, copy)
+    content = copy.read_bytes()
+
+    for chain, key in ((other.chain, made.key), (other.chain, other.key), (b"", b"")):
+        put(certs, chain, key)
+        with pytest.raises(CertificateError):
+            copy_pair(certs, HOST, copy)
+        assert copy.read_bytes() == content
+    assert sorted(file.name for file in copy.parent.iterdir()) == ["certs", "pair.pem"]
+
+
+def test_what_was_not_checked_is_not_copied(
+    certs: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, later = authority.pair(HOST), authority.pair("other.test")
+    put(certs, made.chain, made.key)
+
+    def check_and_be_overtaken(folder: Path, host: str) -> str:
+        said = check_pair(folder, host)
+        put(certs, later.chain, later.key)
+        return said
+
+    monkeypatch.setattr("private_pypi.certificate.check_pair", check_and_be_overtaken)
+    with pytest.raises(CertificateError, match=r"^certs/ changed while it was checked: try again$"):
+        copy_pair(certs, HOST, certs.parent / "pair.pem")
+    assert not (certs.parent / "pair.pem").exists()
+
+
+def test_a_copy_that_cannot_be_written_is_named_with_the_remedy(
+    certs: Path, authority: Authority
+) -> None:
+    made = authority.pair(HOST)
+    put(certs, made.chain, made.key)
+    (certs.parent / "file").touch()
+
+    with pytest.raises(
+        CertificateError, match=r"^no copy .* \((Not a directory|File exists)\): give"
+    ):
+        copy_pair(certs, HOST, certs.parent / "file/pair.pem")
+
+
 def test_the_command_says_error_or_warning_and_ends_with_1_or_0(
     certs: Path, authority: Authority, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["certificate", str(certs), HOST]) == 1
+    command = ["certificate", str(certs), HOST, str(certs.parent / "pair.pem")]
+    assert main(command) == 1
     assert re.fullmatch(r"error: certs/fullchain.pem is missing: .*\n", capsys.readouterr().err)
 
     made = authority.pair(HOST, days=3.5)
     put(certs, made.chain, made.key)
-    assert main(["certificate", str(certs), HOST]) == 0
+    assert main(command) == 0
     printed = capsys.readouterr()
     assert re.fullmatch(r"warning: certs/fullchain.pem expires .* in 3 days: .*\n", printed.err)
     assert printed.out == ""

@@ -81,15 +81,28 @@ reload() {
 	echo "The gateway reads its Caddyfile and certificate again."
 }
 
-# Where the gateway serves a certificate of yours. The container sees what the gateway will see.
+# Where the gateway serves a certificate of yours, it serves a copy: a wrong one in certs/ would keep
+# it from starting again, and from taking over changed accounts. What clients and Caddy accept
+# replaces the copy, anything else leaves it as it is.
 check_certificate() {
-	grep -q '^[[:space:]]*tls /certs/fullchain.pem /certs/privkey.pem' gateway/Caddyfile || return 0
+	grep -q '^[[:space:]]*tls /data/certs/pair.pem /data/certs/pair.pem' gateway/Caddyfile || return 0
 	# shellcheck source=/dev/null
 	name=$(. ./.pypi.env && printf '%s' "${pypi_url-}")
 	[ -n "$name" ] || fail ".pypi.env has no pypi_url: add the DNS name of the index"
 	mkdir -p certs
-	compose --progress quiet run --rm --no-deps --no-TTY --volume "$PWD/certs:/certs:ro" \
-		private_pypi certificate /certs "$name" || exit 1
+	compose --progress quiet run --rm --no-deps --no-TTY \
+		--volume "$PWD/certs:/certs:ro" --volume "$PWD/gateway_data:/data" \
+		private_pypi certificate /certs "$name" /data/certs/new.pem || exit 1
+	# What Caddy cannot load must not get there, even if Python could.
+	said=$(compose --progress quiet run --rm --no-deps --no-TTY gateway sh -c '
+		cd /data/certs
+		printf ":443 {\n tls new.pem new.pem\n}\n" |
+			caddy validate --config - --adapter caddyfile && exec mv new.pem pair.pem
+		rm new.pem
+		exit 1' 2>&1) || {
+		printf '%s\n' "$said" >&2
+		fail "the gateway cannot use the pair in certs/, see above: put another one there"
+	}
 }
 
 # A syntax error in the file that the gateway watches would end the watching, and with that the

@@ -17,7 +17,7 @@ from typing import Any
 from . import accounts, gateway
 from .accounts import AccountError
 from .audit import audit as audited
-from .certificate import CertificateError, check_pair
+from .certificate import CertificateError, copy_pair
 from .change import NoSuchReleaseError
 from .index import Index
 from .settings import SettingError, Settings
@@ -79,8 +79,8 @@ def check(settings: Settings, _: argparse.Namespace) -> None:
 
 
 def certificate(_: Settings, options: argparse.Namespace) -> None:
-    """Refuse a certificate that clients would refuse, and warn of one that soon expires."""
-    warning = check_pair(options.folder, options.host)
+    """Copy a certificate and its key, unless clients would refuse it; warn if it soon expires."""
+    warning = copy_pair(options.folder, options.host, options.copy)
     if warning:
         print(f"warning: {warning}", file=sys.stderr)
 
@@ -275,6 +275,7 @@ def _parser() -> argparse.ArgumentParser:
     subparser = _add(commands, "certificate", certificate)
     subparser.add_argument("folder", type=Path)
     subparser.add_argument("host")
+    subparser.add_argument("copy", type=Path)
     user = commands.add_parser("user", help="Add, change, remove or list accounts.")
     actions = user.add_subparsers(required=True, metavar="ACTION")
     _add(actions, "list", user_list)

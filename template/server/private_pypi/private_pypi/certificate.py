@@ -1,4 +1,4 @@
-"""Whether the certificate that the gateway serves will do, found out as a client does: over TLS.
+"""Whether your certificate will do, found out as a client does: over TLS; and its copy to serve.
 
 The certificate is trusted for this, whoever signed it: that depends on each client. Names are
 compared as RFC 9525 has it, so the common name does not count.
@@ -11,13 +11,43 @@ import time
 from pathlib import Path
 from typing import Any
 
+from .accounts import write_atomically
+
 DAY = 24 * 60 * 60
 EARLY = 21
 """Days before its end from which a certificate is worth a warning."""
 
 
 class CertificateError(Exception):
-    """No client would accept this certificate; the message names the file and the remedy."""
+    """This certificate cannot be served; the message names the file and the remedy."""
+
+
+def copy_pair(folder: Path, host: str, copy: Path) -> str:
+    """Write the pair in a folder to one file, if clients would accept it; return any warning.
+
+    It is one file because two could not be replaced at once: the gateway might find the key of
+    another certificate there.
+
+    Args:
+        folder, host: as `check_pair` has them.
+        copy: the file to write, which only its owner reads. Its folder is made if missing.
+
+    Raises:
+        CertificateError: from `check_pair`, or the copy cannot be written.
+    """
+    content = _read(folder)
+    warning = check_pair(folder, host)
+    if _read(folder) != content:
+        raise CertificateError("certs/ changed while it was checked: try again")
+    try:
+        copy.parent.mkdir(mode=0o700, exist_ok=True)
+        write_atomically(copy, content.decode(errors="surrogateescape"))
+    except OSError as error:
+        raise CertificateError(
+            f"no copy of certs/ can be written for the gateway ({error.strerror}): give"
+            " gateway_data and what is in it to the owner of pypi_data with chown"
+        ) from None
+    return warning
 
 
 def check_pair(folder: Path, host: str) -> str:
@@ -32,8 +62,7 @@ def check_pair(folder: Path, host: str) -> str:
             certificate's, or clients would refuse the certificate by its dates, names or purpose.
     """
     chain, key = folder / "fullchain.pem", folder / "privkey.pem"
-    for file, content in ((chain, "the certificate, then those that signed it"), (key, "its key")):
-        _require_readable(file, content)
+    _read(folder)
     client = _client(chain)
     server = _server(chain, key)
     client.check_hostname = False
@@ -57,13 +86,19 @@ def check_pair(folder: Path, host: str) -> str:
     )
 
 
-def _require_readable(file: Path, content: str) -> None:
+def _read(folder: Path) -> bytes:
+    """Return both files, the certificate first."""
+    chain = _read_file(folder / "fullchain.pem", "the certificate, then those that signed it")
+    return chain + b"\n" + _read_file(folder / "privkey.pem", "its key")
+
+
+def _read_file(file: Path, content: str) -> bytes:
     try:
-        file.read_bytes()
+        return file.read_bytes()
     except FileNotFoundError:
         if file.is_symlink():
             raise CertificateError(
-                f"certs/{file.name} is a link that leads out of certs/, where the gateway cannot"
+                f"certs/{file.name} is a link that leads out of certs/, which no container can"
                 " follow: put a copy there"
             ) from None
         raise CertificateError(f"certs/{file.name} is missing: put {content} there") from None
