@@ -394,7 +394,13 @@ def test_secret_answers_are_not_recorded(
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, details in QUESTIONS.items() if "choices" in details]
+    "name",
+    # To Copier any word is a yes or a no.
+    [
+        name
+        for name, details in QUESTIONS.items()
+        if "choices" in details and details["type"] != "bool"
+    ],
 )
 def test_a_choice_that_does_not_exist_is_refused_with_those_that_do(
     name: str, questionnaire: Path, tmp_path: Path
@@ -532,7 +538,7 @@ def test_the_message_after_a_copy_names_the_next_three_commands(
     assert PASSWORD not in message
     makefile = (template / "template" / answers["template"] / "Makefile.jinja").read_text()
     for command in commands:
-        assert re.search(rf"^{shlex.split(command)[1]}:.* ## ", makefile, re.MULTILINE)
+        assert re.search(rf"^{shlex.split(command)[1]}:.*## ", makefile, re.MULTILINE)
 
 
 def test_at_a_terminal_a_bad_answer_is_explained_and_can_be_corrected(

@@ -317,12 +317,12 @@ def check_toml(folder: Path, answers: Answers) -> None:
         (index,) = pyproject["tool"]["poetry"]["source"]
         pinned = pyproject["tool"]["poetry"].get("dependencies")
         poetry = tomllib.loads((folder / "poetry.toml").read_text(encoding="utf-8"))
-        ((name, repository),) = poetry["repositories"].items()
+        ((target, repository),) = poetry["repositories"].items()
         uploads = repository["url"]
     else:
         (index,) = pyproject["tool"]["uv"]["index"]
         pinned = pyproject["tool"]["uv"].get("sources")
-        name, uploads = index["name"], index["publish-url"]
+        target, uploads = index["name"], index["publish-url"]
     for key, name in {"name": "package_name", "description": "description"}.items():
         assert project[key] == answers.get(name, project[key])
     author = {"name": answers.get("author_name"), "email": answers.get("author_email")}
@@ -339,7 +339,7 @@ def check_toml(folder: Path, answers: Answers) -> None:
         else:
             assert pinned is None
     if index_name := answers.get("index_name"):
-        assert {index["name"], name} == {index_name}
+        assert {index["name"], target} == {index_name}
     if url := answers.get("pypi_url"):
         host = url.split("://")[-1].split("/")[0].split(":")[0]
         for found in (index["url"], uploads):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import datetime
 import email.utils
 import http.client
 import os
@@ -75,6 +74,15 @@ TOOLS = (
     Tool("uv", ("uv", "--version"), "0.7", "`uv sync` and `make template-update` need it"),
 )
 
+UNREADABLE = (OSError, ValueError)
+"""What names and files end in that are not there or hold something else than text."""
+
+FAULTS = (
+    *(ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError),
+    *(http.client.HTTPException, subprocess.SubprocessError),
+)
+"""What a check may fail with that met an answer nobody thought of; the others go on."""
+
 
 class TroubleError(Exception):
     """What makes a check fail: one sentence that ends with what to do."""
@@ -105,7 +113,7 @@ class Report:
             state, text = ("skipped", f"needs {lacking[0]}, see above.") if lacking else run()
         except TroubleError as trouble:
             state, text = "FAIL", str(trouble)
-        except Exception as error:
+        except FAULTS as error:
             kind = type(error).__name__
             state, text = "FAIL", f"the check itself failed ({kind}): report that, please."
         self._states[name] = state
@@ -199,7 +207,7 @@ class Index:
             raise TroubleError(
                 f"Nobody answered in {SECONDS} seconds who {self.host} is: check your DNS and VPN."
             ) from None
-        except (OSError, UnicodeError):
+        except UNREADABLE:
             raise TroubleError(
                 f"The name {self.host} does not resolve: check its spelling, your DNS and your VPN."
             ) from None
@@ -234,7 +242,7 @@ class Index:
             raise TroubleError(self._tls_trouble(error)) from None
         ends = float(ssl.cert_time_to_seconds(certificate["notAfter"]))
         days = int((ends - time.time()) / 86400)
-        day = datetime.datetime.fromtimestamp(ends, datetime.timezone.utc).date()
+        day = time.strftime("%Y-%m-%d", time.gmtime(ends))
         issuer = dict(pair for names in certificate["issuer"] for pair in names)
         name = issuer.get("organizationName") or issuer.get("commonName") or "a nameless authority"
         text = f"The certificate was signed by {name} and is valid until {day}"
@@ -266,7 +274,7 @@ class Index:
         text, now = self._date
         try:
             server = email.utils.parsedate_to_datetime(text).timestamp()
-        except (TypeError, ValueError):
+        except ValueError:
             return "ok", "unknown: the server does not tell its time."
         seconds = round(now - server)
         if abs(seconds) <= CLOCK:
@@ -510,7 +518,7 @@ def _settings(path: Path) -> dict[str, str]:
     """Return the variables in a file that sh, Docker Compose and this script read alike."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError):
+    except UNREADABLE:
         raise TroubleError(f"{path.name} cannot be read: run `make login`.") from None
     settings = {}
     for number, line in enumerate(lines, 1):
@@ -554,7 +562,7 @@ def _within(seconds: float, function: Callable[[], Any]) -> Any:
     def run() -> None:
         try:
             results.append(function())
-        except Exception as error:
+        except (TroubleError, *FAULTS) as error:
             errors.append(error)
 
     thread = threading.Thread(target=run, daemon=True)

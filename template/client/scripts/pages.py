@@ -49,7 +49,8 @@ def releases(project: str, content_type: str, body: bytes) -> list[Release]:
 
 def _json(body: bytes) -> list[File]:
     page: Any = json.loads(body)
-    if not isinstance(page, dict) or not isinstance(page.get("files"), list):
+    files = page.get("files") if isinstance(page, dict) else None
+    if files is None or isinstance(files, (str, int, float, dict)):
         raise ValueError("the page has no list of files")
     return [
         File(
@@ -58,7 +59,7 @@ def _json(body: bytes) -> list[File]:
             file.get("yanked", False) is not False,
             str(file.get("requires-python") or ""),
         )
-        for file in page["files"]
+        for file in files
         if isinstance(file, dict)
     ]
 
