@@ -25,9 +25,16 @@ ANSWERS = {"template": "client", "python_version": "3.11", "ci": "none"}
 
 
 @pytest.fixture
-def client(repository: Render, server: Server) -> Path:
+def manager() -> str:
+    """The client's `package_manager`; a test may have it otherwise by a parameter of this name."""
+    return "poetry"
+
+
+@pytest.fixture
+def client(repository: Render, server: Server, manager: str) -> Path:
     """A client of our server that nobody has logged in to."""
-    return repository({**ANSWERS, "pypi_url": server.url(), "package_name": "login-app"})
+    answers = {**ANSWERS, "package_manager": manager, "package_name": "login-app"}
+    return repository({**answers, "pypi_url": server.url()})
 
 
 def at_a_terminal(folder: Path, user: str = "") -> pexpect.spawn:
@@ -214,8 +221,14 @@ def test_pip_installs(logged_in: Path, user: User, venv: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command",
-    [f"uv sync --no-install-project --python {sys.executable}", "poetry install --no-root"],
+    ("manager", "command"),
+    [
+        (
+            "uv",
+            f"uv venv --quiet --python {sys.executable}; uv pip install -r pyproject.toml",
+        ),
+        ("poetry", "poetry install --no-root"),
+    ],
     ids=["uv", "poetry"],
 )
 def test_uv_and_poetry_install(logged_in: Path, user: User, command: str) -> None:
@@ -232,11 +245,11 @@ def test_uv_and_poetry_install(logged_in: Path, user: User, command: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("name", "command"),
+    ("name", "manager", "command"),
     [
-        ("by-twine", "twine upload --non-interactive --disable-progress-bar dist/*"),
-        ("by-uv", "uv publish --index private --trusted-publishing never"),
-        ("by-poetry", "poetry publish --repository private"),
+        ("by-twine", "poetry", "twine upload --non-interactive --disable-progress-bar dist/*"),
+        ("by-uv", "uv", "uv publish --index private --trusted-publishing never"),
+        ("by-poetry", "poetry", "poetry publish --repository private"),
     ],
 )
 def test_twine_uv_and_poetry_publish(
