@@ -47,8 +47,8 @@ PAUSE = 0.2
 
 MOST_REQUESTS = 120_000
 MOST_UPLOADS = 600
-MOST_WRONG_PASSWORDS = 20
-"""Each costs the gateway a bcrypt of a quarter of a second, or of a whole one."""
+MOST_WRONG_PASSWORDS = 600
+"""Each costs the gateway a bcrypt, of a millisecond for a name without an account."""
 
 MARGIN = 0.8
 """The share of its limit that a container's memory may reach."""
@@ -183,15 +183,18 @@ class Crowd:
 
 
 class Memory:
-    """What `docker stats` says that both containers have in memory, for as long as the block runs.
+    """What both containers have in memory, for as long as the block runs.
 
     Attributes:
-        used: bytes, one after the other, by service.
+        used: bytes that `docker stats` counts, one after the other, by service: files that were
+            just written are among them, which the kernel drops when it needs the space.
+        resident: bytes of the processes themselves.
         limits: bytes, by service.
     """
 
     def __init__(self) -> None:
         self.used: dict[str, list[float]] = defaultdict(list)
+        self.resident: dict[str, list[float]] = defaultdict(list)
         self.limits: dict[str, float] = {}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look)
@@ -215,6 +218,11 @@ class Memory:
                 service = name.removeprefix(f"{PROJECT}-").removesuffix("-1")
                 self.used[service].append(_bytes(used))
                 self.limits[service] = _bytes(limit)
+                top = ["docker", "top", name, "-eo", "pid,rss"]
+                done = subprocess.run(top, capture_output=True, text=True, check=False)
+                sizes = re.findall(r"^\s*\d+\s+(\d+)", done.stdout, re.MULTILINE)
+                if sizes:
+                    self.resident[service].append(sum(map(int, sizes)) * 1024)
 
 
 def _bytes(text: str) -> float:
@@ -258,8 +266,9 @@ def test_a_minute_of_200_clients_sees_no_error_and_memory_stays_bounded(
         assert not state["State"]["OOMKilled"]
         assert max(used) < MARGIN * memory.limits[service], (service, used)
         # Caches fill, and then it stays: the second half takes no more than the first and a bit.
-        half = len(used) // 2
-        assert max(used[half:]) < max(used[:half]) + 32 * MEBIBYTE, (service, used)
+        sizes = memory.resident[service]
+        half = len(sizes) // 2
+        assert max(sizes[half:]) < max(sizes[:half]) + 64 * MEBIBYTE, (service, sizes)
     assert memory.used.keys() == {"gateway", "private_pypi"}
 
     kept.check()
@@ -286,6 +295,9 @@ def report(seen: Seen, memory: Memory) -> None:
         columns = (used[0], max(used), used[-1], memory.limits[service])
         cells = " | ".join(f"{column / MEBIBYTE:.0f}" for column in columns)
         text.append(f"| {service} | {cells} |")
+        sizes = memory.resident[service]
+        cells = " | ".join(f"{size / MEBIBYTE:.0f}" for size in (sizes[0], max(sizes), sizes[-1]))
+        text.append(f"| {service}, its processes alone | {cells} | |")
     folder = ROOT / "build"
     folder.mkdir(exist_ok=True)
     (folder / "load.md").write_text("\n".join(text) + "\n")
