@@ -5,14 +5,13 @@ from __future__ import annotations
 import http.client
 import shutil
 import subprocess
-import time
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import urlsplit
 
-from e2e.server import Server, free_port, status
+from e2e.server import Server, free_port, started, status
 
 
 @dataclass(frozen=True)
@@ -86,13 +85,11 @@ class Gateway:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        deadline = time.monotonic() + 20
-        while status(f"{self.url}/health", "", "") != 200:
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.__exit__()
-                raise AssertionError(f"the gateway did not start:\n{self.log.read_text()}")
-            time.sleep(0.05)
+        started("the gateway", self._process, self._healthy, self.__exit__, self.log)
         return self
+
+    def _healthy(self) -> bool:
+        return status(f"{self.url}/health", "", "") == 200
 
     def __exit__(
         self,

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import time
 from pathlib import Path
 from types import TracebackType
 
@@ -16,7 +15,7 @@ from conftest import ROOT
 
 from e2e.gateway import Gateway
 from e2e.images.stand_ins import StandInError, unpack_debian
-from e2e.server import free_port, status
+from e2e.server import free_port, started, status
 
 SITE, BELOW_A_PATH = re.findall(
     r"^```nginx\n(.*?)^```$", (ROOT / "docs/https.md").read_text(), re.MULTILINE | re.DOTALL
@@ -85,14 +84,12 @@ class Nginx:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
             )
-        deadline = time.monotonic() + 20
-        # It answers plain HTTP with a hint and 400.
-        while status(f"{self.urls[0].replace('https', 'http')}/", "", "") != 400:
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.__exit__()
-                raise AssertionError(f"nginx did not start:\n{log.read_text()}")
-            time.sleep(0.05)
+        started("nginx", self._process, self._answers, self.__exit__, log)
         return self
+
+    def _answers(self) -> bool:
+        # It answers plain HTTP with a hint and 400.
+        return status(f"{self.urls[0].replace('https', 'http')}/", "", "") == 400
 
     def __exit__(
         self,

@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote
@@ -36,6 +37,26 @@ def status(url: str, user: str, password: str) -> int:
     except OSError:
         return 0
     return code
+
+
+def started(
+    name: str,
+    process: subprocess.Popen[bytes],
+    answers: Callable[[], bool],
+    stop: Callable[[], None],
+    log: Path,
+) -> None:
+    """Wait until a program answers; if it ends or takes 20 seconds, stop it.
+
+    Raises:
+        AssertionError: with the program's name and log, if it did not start.
+    """
+    deadline = time.monotonic() + 20
+    while not answers():
+        if process.poll() is not None or time.monotonic() > deadline:
+            stop()
+            raise AssertionError(f"{name} did not start:\n{log.read_text()}")
+        time.sleep(0.05)
 
 
 class Server:
@@ -76,12 +97,7 @@ class Server:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        deadline = time.monotonic() + 20
-        while not self.healthy():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.__exit__()
-                raise AssertionError(f"the server did not start:\n{self.log.read_text()}")
-            time.sleep(0.05)
+        started("the server", self._process, self.healthy, self.__exit__, self.log)
         return self
 
     def __exit__(
