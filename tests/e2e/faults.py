@@ -10,7 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -19,7 +20,7 @@ import requests
 from conftest import PASSWORD
 
 from e2e import crash
-from e2e.in_docker import Server
+from e2e.in_docker import Server, plain_server
 from e2e.test_crashes import made
 from e2e.traffic import JSON, PUBLISHERS, READERS, Traffic, everything
 
@@ -232,3 +233,17 @@ class Installs:
             assert process.returncode == 0, f"{process.args!r}: {said}"
             assert (target / f"seed_{number % PROJECTS}" / "__init__.py").exists()
         self.processes.clear()
+
+
+@contextmanager
+def launched(rendered: Path, folder: Path, wheels: Path) -> Iterator[Kept]:
+    """Copy a rendered server to a folder and run it, with something to install, for a block."""
+    kept = Kept(plain_server(rendered, folder), wheels)
+    for content in (kept.data, kept.index):
+        (content / ".gitignore").unlink()
+    kept.server.make("pypi-launch")
+    try:
+        kept.seed()
+        yield kept
+    finally:
+        kept.server.make("pypi-stop")

@@ -23,8 +23,8 @@ from conftest import Render
 from passlib.hash import bcrypt
 
 from e2e import crash, full_disk
-from e2e.faults import ALICE, Installs, Kept, as_root, wait_until
-from e2e.in_docker import docker, plain_server
+from e2e.faults import ALICE, Installs, Kept, as_root, launched, wait_until
+from e2e.in_docker import docker
 from e2e.server import status
 from e2e.traffic import JSON
 
@@ -52,15 +52,8 @@ def kept(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Iterator[K
     owner = f"uid={os.getuid()},gid={os.getgid()},mode=755"
     as_root("mount", "-t", "tmpfs", "-o", f"{DISK},{owner}", "tmpfs", disk)
     try:
-        kept = Kept(plain_server(render(ANSWERS), disk / "server"), wheels)
-        for content in (kept.data, kept.index):
-            (content / ".gitignore").unlink()
-        kept.server.make("pypi-launch")
-        try:
-            kept.seed()
+        with launched(render(ANSWERS), disk / "server", wheels) as kept:
             yield kept
-        finally:
-            kept.server.make("pypi-stop")
     finally:
         as_root("umount", "--lazy", disk)
 

@@ -23,8 +23,7 @@ import pytest
 from conftest import ROOT, Render
 
 from e2e import crash
-from e2e.faults import ALICE, PROJECTS, Installs, Kept
-from e2e.in_docker import plain_server
+from e2e.faults import ALICE, PROJECTS, Installs, Kept, launched
 from e2e.test_crashes import MEBIBYTE
 from e2e.traffic import JSON, Client, LostError, Reply
 
@@ -235,15 +234,8 @@ def kept(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Iterator[K
     """A running server with something to install."""
     folder = tmp_path_factory.mktemp("load")
     (folder / "wheels").mkdir()
-    kept = Kept(plain_server(render(ANSWERS), folder / "server"), folder / "wheels")
-    for content in (kept.data, kept.index):
-        (content / ".gitignore").unlink()
-    kept.server.make("pypi-launch")
-    try:
-        kept.seed()
+    with launched(render(ANSWERS), folder / "server", folder / "wheels") as kept:
         yield kept
-    finally:
-        kept.server.make("pypi-stop")
 
 
 def test_a_minute_of_200_clients_sees_no_error_and_memory_stays_bounded(
