@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -128,6 +128,14 @@ class Kept:
                 connection.close()
 
         return finish
+
+    def largest_unfinished(self) -> int:
+        """Return the bytes that have arrived of the largest upload under way, 0 without any."""
+        largest = 0
+        for path in (self.data / ".uploads").iterdir():
+            with suppress(FileNotFoundError):
+                largest = max(largest, path.stat().st_size)
+        return largest
 
     def reads(self) -> None:
         """Check that a page and a file can be read now."""

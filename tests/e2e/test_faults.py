@@ -75,9 +75,10 @@ def test_private_pypi_killed_under_load_loses_nothing_and_no_read_fails(
         for _ in range(2):
             traffic.go_on(uploads=10)
             installs.start()
-            file, content = kept.new("half-sent", 300)
+            # Larger than all that the others send: its half tells it from their whole uploads.
+            file, content = kept.new("half-sent", 4000)
             finish = kept.half_send(file, content)
-            wait_until(lambda: list((kept.data / ".uploads").iterdir()))
+            wait_until(lambda: kept.largest_unfinished() > len(content) // 4)
             # `docker kill` would count as stopped by hand: the restart policy would not apply.
             as_root("kill", "-KILL", str(kept.process("private_pypi")))
             assert finish() in (0, 502)
