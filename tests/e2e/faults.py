@@ -129,13 +129,15 @@ class Kept:
 
         return finish
 
-    def largest_unfinished(self) -> int:
-        """Return the bytes that have arrived of the largest upload under way, 0 without any."""
-        largest = 0
-        for path in (self.data / ".uploads").iterdir():
-            with suppress(FileNotFoundError):
-                largest = max(largest, path.stat().st_size)
-        return largest
+    def wait_for_unfinished(self, size: int) -> None:
+        """Wait until more than so many bytes have arrived of one upload under way."""
+
+        def has_arrived() -> bool:
+            with suppress(FileNotFoundError):  # Another one is finished meanwhile.
+                return any(p.stat().st_size > size for p in (self.data / ".uploads").iterdir())
+            return False
+
+        wait_until(has_arrived)
 
     def reads(self) -> None:
         """Check that a page and a file can be read now."""

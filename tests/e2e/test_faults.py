@@ -78,7 +78,7 @@ def test_private_pypi_killed_under_load_loses_nothing_and_no_read_fails(
             # Larger than all that the others send: its half tells it from their whole uploads.
             file, content = kept.new("half-sent", 4000)
             finish = kept.half_send(file, content)
-            wait_until(lambda: kept.largest_unfinished() > len(content) // 4)
+            kept.wait_for_unfinished(len(content) // 4)
             # `docker kill` would count as stopped by hand: the restart policy would not apply.
             as_root("kill", "-KILL", str(kept.process("private_pypi")))
             assert finish() in (0, 502)
