@@ -10,6 +10,7 @@ mypy --no-error-summary extensions bench demo docs tests template/server/private
 yamllint --strict copier.yml examples .github .yamllint.yml
 git ls-files -z '*.sh' '.ci/*' | xargs -0 shellcheck
 zizmor --quiet --offline --no-progress .github
+actionlint
 check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 .venv/bin/python docs/questions.py | diff -u docs/questions.md - ||
 	{ echo 'error: docs/questions.md is not what copier.yml says: run make docs' >&2; exit 1; }

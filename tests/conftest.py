@@ -101,6 +101,8 @@ def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
         patch.setenv("NETRC", os.devnull)
         patch.setenv("POETRY_CONFIG_DIR", str(home / "poetry"))
         patch.setenv("POETRY_KEYRING_ENABLED", "false")
+        # pip and uv try again by themselves when PyPI does not answer.
+        patch.setenv("POETRY_REQUESTS_MAX_RETRIES", "3")
         yield
 
 

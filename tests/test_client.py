@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
 import shutil
@@ -15,24 +14,16 @@ import pytest
 import tomli
 import yaml
 from conftest import PASSWORD, QUESTIONS, Answers, Render, git
+from ways import WAYS, name_of
 
-WAYS = list(
-    itertools.product(("single", "extra"), ("arg", "secret"), ("poetry", "uv"), (False, True))
-)
 ACCOUNT = {"index_user": "ci@acme", "index_password": PASSWORD}
 
 
-@pytest.fixture(params=WAYS, ids=lambda way: "-".join(map(str, way)))
+@pytest.fixture(params=WAYS, ids=name_of)
 def way(request: pytest.FixtureRequest) -> Answers:
-    """Answers for each way to use the index, to hand over credentials, to publish and to lock."""
-    strategy, credentials, manager, locked = request.param
-    return {
-        "template": "client",
-        "index_strategy": strategy,
-        "build_credentials": credentials,
-        "package_manager": manager,
-        "locked": locked,
-    }
+    """Each way to answer, once."""
+    answers: Answers = request.param
+    return answers
 
 
 def run(*command: str, cwd: Path) -> str:
@@ -351,6 +342,7 @@ def test_the_checkers_find_nothing(render: Render, way: Answers) -> None:
     run("zizmor", "--offline", "--quiet", ".github", cwd=folder)
     check = ("check-jsonschema", "--builtin-schema")
     workflow = ".github/workflows/ci.yml"
+    run("actionlint", workflow, cwd=folder)
     run(*check, "vendor.github-workflows", workflow, cwd=folder)
     run(*check, "vendor.dependabot", ".github/dependabot.yml", cwd=folder)
     gitlab = render({**way, "ci": "gitlab"})
@@ -399,6 +391,7 @@ def test_make_can_plan_every_target(repository: Render, way: Answers) -> None:
         ("build", "docker", "Docker is not installed"),
         ("publish", "poetry", "Poetry is not installed: run 'pipx install poetry'."),
         ("publish", "uv", "uv is not installed: run 'pipx install uv'."),
+        ("package", "twine", "twine is not installed: run 'pipx install twine'."),
         ("template-check", "uvx", "Neither uv nor Copier is installed"),
     ],
 )
@@ -409,7 +402,8 @@ def test_make_says_which_program_is_missing(
     folder = repository({"template": "client", "package_manager": manager, **ACCOUNT})
     programs = tmp_path / "bin"
     programs.mkdir()
-    for program in ("sh", "make", "awk", "python3", "env"):
+    others = ("poetry",) if lacking == "twine" else ()
+    for program in ("sh", "make", "awk", "python3", "env", *others):
         (programs / program).symlink_to(str(shutil.which(program)))
     done = subprocess.run(
         ["make", target],

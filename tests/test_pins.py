@@ -97,16 +97,20 @@ def test_renovate_reads_every_file_that_pins_something(render: Render, kind: str
 
 
 @pytest.mark.parametrize("tool", ["poetry", "uv"])
-def test_renovate_finds_the_version_of_the_package_manager(render: Render, tool: str) -> None:
+def test_renovate_finds_the_versions_of_the_tools(render: Render, tool: str) -> None:
     folder = render({"template": "client", "ci": "gitlab", "package_manager": tool})
-    (manager,) = json.loads((folder / "renovate.json").read_text())["customManagers"]
+    managers = json.loads((folder / "renovate.json").read_text())["customManagers"]
     text = (folder / ".gitlab-ci.yml").read_text()
+    pinned = dict(re.findall(r'^  ([A-Z]+)_VERSION: "(\d+(?:\.\d+)+)"$', text, re.M))
 
-    assert manager["depNameTemplate"] == tool
-    assert re.search(bare(manager["managerFilePatterns"][0]), ".gitlab-ci.yml")
-    (found,) = (re.findall(match.replace("(?<", "(?P<"), text) for match in manager["matchStrings"])
-    assert len(found) == 1
-    assert re.fullmatch(r"\d+(\.\d+)+", found[0])
+    found = {}
+    for manager in managers:
+        assert re.search(bare(manager["managerFilePatterns"][0]), ".gitlab-ci.yml")
+        (match,) = manager["matchStrings"]
+        (version,) = re.findall(match.replace("(?<", "(?P<"), text)
+        found[manager["depNameTemplate"].upper()] = version
+    assert found == pinned
+    assert found.keys() == {tool.upper(), "TWINE"}
 
 
 def bare(pattern: str) -> str:

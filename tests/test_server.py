@@ -279,6 +279,7 @@ def test_the_checkers_find_nothing(render: Render) -> None:
     run("shellcheck", "scripts/ca.sh", cwd=internal)
     run("zizmor", "--offline", "--quiet", ".github", cwd=folder)
     workflow = ".github/workflows/check.yml"
+    run("actionlint", workflow, cwd=folder)
     run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", workflow, cwd=folder)
     run(
         *("check-jsonschema", "--builtin-schema", "vendor.dependabot", ".github/dependabot.yml"),

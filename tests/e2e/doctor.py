@@ -44,13 +44,14 @@ class Diagnosis(NamedTuple):
         }
 
 
-TOOLS = ("python", "git", "docker", "compose", "buildx", "poetry", "uv")
+TOOLS = ("python", "git", "docker", "compose", "buildx", "poetry", "twine", "uv")
 """Checks whose outcome depends on the machine."""
 
 
 SAYS = {
     "docker": 'case "$1" in compose) echo 2.40.3 ;; buildx) echo v0.31.0 ;; *) echo 28.1.0 ;; esac',
     "poetry": "echo 'Poetry (version 2.5.1)'",
+    "twine": "echo 'twine version 7.0.0 (readme-renderer: 46.0)'",
     "uv": "echo 'uv 0.13.9'",
 }
 """Stand-ins for programs that take seconds to tell their version."""

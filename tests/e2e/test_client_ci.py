@@ -123,6 +123,7 @@ def test_a_tag_is_tested_built_and_published_by_jobs_of_which_the_builder_knows_
     calls = (tmp_path / f"{image}-calls").read_text()
     assert "docker compose build\nwith credentials\n" in calls
     assert "docker compose run --rm app" in calls
+    assert "twine==" in (tmp_path / "package-calls").read_text()
     (builder,) = (job for job in jobs if job.name == "package")
     assert builder.leaves_dist
     assert not any(PASSWORD in str(seen) for _, seen in builder.steps)

@@ -20,14 +20,16 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from conftest import PASSWORD, ROOT, Render, commit, git
+from conftest import PASSWORD, ROOT, Answers, Render, commit, git
 from rendered_files import holding, read
+from ways import WAYS, name_of
 
 from e2e import wheel
 from e2e.in_docker import Server, docker, plain_server, run
 
 pytestmark = pytest.mark.docker
 
+ACCOUNT = {"index_user": "admin", "index_password": PASSWORD}
 LIBRARY = "pypi-e2e-private-lib"
 """A name that nobody has on PyPI."""
 
@@ -86,11 +88,14 @@ def client(render: Render, answers: dict[str, Any], server: Server, folder: Path
     return folder
 
 
+@pytest.mark.parametrize("way", WAYS, ids=name_of)
 def test_the_image_holds_the_package_and_no_credential(
-    render: Render, answers: dict[str, Any], server: Server, tmp_path: Path
+    render: Render, way: Answers, server: Server, tmp_path: Path
 ) -> None:
-    account = {"index_user": "admin", "index_password": PASSWORD}
-    folder = client(render, {**answers, **account}, server, tmp_path / "client")
+    answers = {**way, "project_name": "client-e2e", "private_packages": [LIBRARY], **ACCOUNT}
+    folder = client(render, answers, server, tmp_path / "client")
+    if way["locked"]:
+        lock(folder)
 
     built = docker("compose", "build", "--no-cache", cwd=folder)
     said = docker("compose", "run", "--rm", "app", cwd=folder)
@@ -184,6 +189,13 @@ def make(folder: Path, *arguments: str, ok: bool = True) -> str:
     return said
 
 
+def lock(folder: Path) -> None:
+    """Lock on this machine, whose Python may be older than the image's."""
+    project = folder / "pyproject.toml"
+    project.write_text(project.read_text().replace(">=3.13", ">=3.10"))
+    make(folder, "lock")
+
+
 def test_an_upgrade_takes_new_private_releases_only_and_a_cached_build_takes_none(
     render: Render, server: Server, tmp_path: Path
 ) -> None:
@@ -194,8 +206,7 @@ def test_an_upgrade_takes_new_private_releases_only_and_a_cached_build_takes_non
         "template": "client",
         "project_name": "client-e2e-upgrade",
         "private_packages": [ours],
-        "index_user": "admin",
-        "index_password": PASSWORD,
+        **ACCOUNT,
     }
     folder = client(render, answers, server, tmp_path / "client")
     commit(folder)
@@ -237,18 +248,14 @@ def test_a_locked_image_is_built_from_the_lock_alone(
         "locked": True,
         "private_packages": [library],
         "build_credentials": credentials,
-        "index_user": "admin",
-        "index_password": PASSWORD,
+        **ACCOUNT,
     }
     folder = client(render, answers, server, tmp_path / "client")
-    # The image has this Python; the one that locks may be older.
-    project = folder / "pyproject.toml"
-    project.write_text(project.read_text().replace(">=3.13", ">=3.10"))
     assert "Nothing is locked yet: run 'make lock'" in make(folder, "build", ok=False)
     said = docker("compose", "build", cwd=folder, ok=False)
     assert "Nothing is locked yet: run 'make lock', then build again." in said
 
-    make(folder, "lock")
+    lock(folder)
     release(server, library, "0.2.0")
     docker("compose", "build", "--no-cache", cwd=folder)
     assert f"{library} 0.1.0" in make(folder, "run")

@@ -8,8 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import PASSWORD, commit, git
+from conftest import PASSWORD, Answers, commit, git
 from rendered_files import holding, tracked
+from ways import WAYS, name_of
 
 from e2e import wheel
 from e2e.conftest import MakeClient
@@ -17,37 +18,19 @@ from e2e.public_index import PublicIndex
 from e2e.server import Server
 
 LIBRARY = "my-private-lib"
-WAYS = list(
-    itertools.product(("poetry", "uv"), (False, True), ("single", "extra"), ("arg", "secret"))
-)
 CI = itertools.cycle(("github", "gitlab", "none"))
 LOCKS = {"poetry": "poetry.lock", "uv": "uv.lock"}
-
-
-def name_of(way: tuple[str, bool, str, str]) -> str:
-    """Return what a way to answer is called."""
-    manager, locked, strategy, credentials = way
-    return f"{manager}-{'locked' if locked else 'floating'}-{strategy}-{credentials}"
 
 
 @pytest.mark.parametrize(
     ("way", "ci"), list(zip(WAYS, CI, strict=False)), ids=[name_of(way) for way in WAYS]
 )
 def test_the_app_is_installed_tested_and_published(
-    client: MakeClient, server: Server, way: tuple[str, bool, str, str], ci: str
+    client: MakeClient, server: Server, way: Answers, ci: str
 ) -> None:
-    manager, locked, strategy, credentials = way
+    manager, locked = way["package_manager"], way["locked"]
     name = f"app-{name_of(way)}"
-    app = client(
-        {
-            "package_name": name,
-            "package_manager": manager,
-            "locked": locked,
-            "index_strategy": strategy,
-            "build_credentials": credentials,
-            "ci": ci,
-        }
-    )
+    app = client({**way, "package_name": name, "ci": ci})
     if locked:
         assert "run 'make lock'" in app.make("install", ok=False)
         app.make("lock")
@@ -56,7 +39,7 @@ def test_the_app_is_installed_tested_and_published(
 
     app.make("install")
     # What the README warns of: pip takes the higher version, whoever published it.
-    unsafe = (manager, locked, strategy) == ("poetry", False, "extra")
+    unsafe = manager == "poetry" and not locked and way["index_strategy"] == "extra"
     assert app.installed(LIBRARY) == ("0.9.9 from a stranger" if unsafe else "0.2.0 from us")
     assert re.search(r"\d passed", app.make("test"))
 
@@ -64,7 +47,7 @@ def test_the_app_is_installed_tested_and_published(
     stem = name.replace("-", "_")
     wanted = [f"{stem}-0.1.0-py3-none-any.whl", f"{stem}-0.1.0.tar.gz"]
     assert [file for file in server.files() if file.startswith(f"{stem}-")] == wanted
-    if credentials == "arg":
+    if way["build_credentials"] == "arg":
         app.make("publish")
         assert [file for file in server.files() if file.startswith(f"{stem}-")] == wanted
     assert git(app.folder, "status", "--short") == ""

@@ -110,12 +110,14 @@ def test_what_must_not_be_published_is_refused_before_it_is_sent(
     assert "This commit is tagged v0.3.0, but pyproject.toml says 0.2.0" in said
     git(app.folder, "tag", "--delete", "v0.3.0")
 
-    readme = (app.folder / "README.md").read_text()
-    (app.folder / "README.md").write_text("")
-    assert "The readme would not render" in app.make("publish", "FORCE=1", ok=False)
+    (app.folder / "README.rst").write_text("Title\n==\n\n.. nonsense::\n")
+    project = (app.folder / "pyproject.toml").read_text()
+    (app.folder / "pyproject.toml").write_text(project.replace("README.md", "README.rst"))
+    said = app.make("publish", "FORCE=1", ok=False)
+    assert "correct pyproject.toml or the readme it names." in said
     assert sent() == []
 
-    (app.folder / "README.md").write_text(readme + "More.\n")
+    (app.folder / "README.rst").write_text("Title\n=====\n")
     git(app.folder, "tag", "v0.2.0")
     app.make("publish", "FORCE=1")
     assert len(sent()) == 2

@@ -71,6 +71,7 @@ TOOLS = (
     Tool("compose", ("docker", "compose", "version"), "2.20", "`make build` needs it"),
     Tool("buildx", ("docker", "buildx", "version"), "0.8", "`make build` needs it"),
     Tool("poetry", ("poetry", "--version"), "2.0", "`make publish` needs it"),
+    Tool("twine", ("twine", "--version"), "6.1", "`make publish` checks with it"),
     Tool("uv", ("uv", "--version"), "0.7", "`uv sync` and `make template-update` need it"),
 )
 

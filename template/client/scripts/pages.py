@@ -28,19 +28,30 @@ class File(NamedTuple):
     requires_python: str
 
 
-def releases(project: str, content_type: str, body: bytes) -> list[Release]:
-    """Return the releases on a project's page that this Python may install.
+def files(content_type: str, body: bytes) -> list[File]:
+    """Return what a project's page lists.
 
     Args:
-        project: its normalized name.
         content_type: the header of that name, which tells JSON from HTML.
 
     Raises:
         ValueError: if the page is not what its type says.
     """
-    files = _json(body) if "json" in content_type.lower() else _html(body)
+    return _json(body) if "json" in content_type.lower() else _html(body)
+
+
+def releases(project: str, content_type: str, body: bytes) -> list[Release]:
+    """Return the releases on a project's page that this Python may install.
+
+    Args:
+        project: its normalized name.
+        content_type, body: as files() takes them.
+
+    Raises:
+        ValueError: as files() does.
+    """
     found: dict[Version, bool] = {}
-    for file in files:
+    for file in files(content_type, body):
         version = _version(project, file.name)
         if version and _for_this_python(file.requires_python):
             found[version] = found.get(version, True) and file.yanked

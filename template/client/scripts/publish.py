@@ -101,12 +101,6 @@ def artefact_error(folder: Path, version: str) -> str:
                 f"dist/{path.name} has version {found['Version']}, but pyproject.toml says"
                 f" {version}: run `make package`."
             )
-        readme = str(found.get_payload()).strip()
-        if bool(readme) is not bool(found["Description-Content-Type"]):
-            return (
-                f"The readme would not render on the index (dist/{path.name}): `readme` in"
-                " pyproject.toml must name a file that ends in .md or .rst and is not empty."
-            )
     return ""
 
 

@@ -121,6 +121,19 @@ def pick(pin: str, releases: Iterable[Release]) -> Release | None:
     return max(final or fitting, key=lambda release: release.version[:-1], default=None)
 
 
+def changes(before: dict[str, str], after: dict[str, str]) -> list[str]:
+    """Return a line for each package whose version changed, that came or that went.
+
+    Args:
+        before, after: the version of each package, by its name.
+    """
+    return [
+        f"{name} {before.get(name, '(new)')} -> {after.get(name, '(gone)')}"
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
+    ]
+
+
 def _without_zeros(numbers: tuple[int, ...]) -> tuple[int, ...]:
     while len(numbers) > 1 and numbers[-1] == 0:
         numbers = numbers[:-1]
