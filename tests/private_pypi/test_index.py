@@ -19,6 +19,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -327,6 +328,24 @@ def test_of_two_files_of_one_name_one_is_served_and_the_other_when_that_is_gone(
     check(index, folder, data)
 
 
+def test_of_many_files_of_one_name_each_is_complained_about_once(
+    index: Index, folder: Path, data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for place in ("a", "b", "c"):
+        copy(data / place)
+    for place in ("d", "e"):
+        (data / place).mkdir()
+        (data / place / "broken_lib-1.0-py3-none-any.whl").write_bytes(b"PK, but no ZIP file")
+        age(data / place / "broken_lib-1.0-py3-none-any.whl")
+
+    for _ in range(4):
+        index.refresh()
+
+    said = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+    assert len(said) == 4
+    check(index, folder, data)
+
+
 def test_a_file_that_cannot_be_read_is_said_once_and_its_name_is_not_passed_on(
     index: Index, folder: Path, data: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -443,6 +462,45 @@ def test_a_folder_that_may_not_be_looked_into_does_not_keep_the_rest_from_being_
     index.refresh()
 
     assert names(folder) == [WHEEL]
+
+
+def test_metadata_beside_a_file_as_mirrors_have_it_does_not_take_the_place_of_ours(
+    index: Index, folder: Path, data: Path
+) -> None:
+    copy(data)
+    foreign = data / f"{WHEEL}.metadata"
+    foreign.write_text("Name: another\n")
+    age(foreign)
+
+    index.refresh()
+    index.refresh(reread=True)
+
+    check(index, folder, data)
+    assert b"Name: my-lib" in (folder / "packages" / foreign.name).read_bytes()
+    assert foreign.read_text() == "Name: another\n"
+
+
+def test_a_folder_that_may_not_be_looked_into_any_more_takes_its_files_along_and_nothing_else(
+    index: Index, folder: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy(data / "sub", "hidden-lib")
+    index.refresh()
+    copy(data)
+
+    def deny(real: Callable[..., Any], start: str) -> Callable[..., Any]:
+        def denying(path: Any, *arguments: Any, **options: Any) -> Any:
+            if str(path).startswith(start):
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            return real(path, *arguments, **options)
+
+        return denying
+
+    monkeypatch.setattr(os, "scandir", deny(os.scandir, f"{data}/sub"))
+    monkeypatch.setattr(os, "stat", deny(os.stat, f"{data}/sub/"))
+    index.refresh()
+
+    assert projects(folder) == ["my-lib"]
+    assert index.standing("hidden-lib") == "gone"
 
 
 @pytest.mark.parametrize("name", [b"\xff.txt", b"\xff_lib-1.0-py3-none-any.whl", b"a\nb\x1b[2J"])
@@ -579,6 +637,23 @@ def test_an_unknown_name_is_answered_without_a_look_at_any_file(
     assert index.standing("my-lib") == "here"
 
 
+def test_an_unknown_name_costs_no_look_at_the_files_while_others_are_published(
+    index: Index, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    age(data)
+    index.refresh()
+    looks = itertools.count()
+    real = scan.scan
+    monkeypatch.setattr(scan, "scan", lambda *args: (next(looks), real(*args))[1])
+
+    for number in range(5):
+        publish(index, data, version=f"1.{number}")
+        index.refresh()
+        assert index.standing("requests") == "unknown"
+
+    assert next(looks) == 5  # One for each refresh.
+
+
 @pytest.mark.parametrize("place", [".", "sub", "new"])
 def test_a_name_that_was_copied_a_moment_ago_is_not_passed_on(
     index: Index, data: Path, place: str
@@ -668,6 +743,39 @@ def test_the_same_bytes_again_are_no_news(index: Index, folder: Path, data: Path
 
     assert served(folder) == before
     assert records(data) == lines
+
+
+@pytest.mark.parametrize("place", [".", "sub"])
+def test_what_was_deleted_by_hand_a_moment_ago_is_published_by_an_upload_of_the_same_bytes(
+    index: Index, folder: Path, data: Path, place: str
+) -> None:
+    path = copy(data / place)
+    index.refresh()
+    path.unlink()
+
+    publish(index, data)
+    index.refresh()
+
+    assert names(folder) == [WHEEL]
+    assert (data / WHEEL).exists()
+    check(index, folder, data)
+
+
+def test_what_a_hand_has_put_there_is_forced_to_the_disk_before_an_upload_of_it_counts(
+    index: Index, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = copy(data)
+    forced = []
+    fsync = os.fsync
+
+    def note(descriptor: int) -> None:
+        forced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    publish(index, data)
+
+    assert forced == [str(path), str(data), str(data / journal.FILE)]
 
 
 def test_other_bytes_under_a_name_in_use_are_refused(
@@ -889,13 +997,17 @@ def test_a_removed_version_is_gone_with_its_signature_and_in_the_journal(
 def test_of_a_removed_version_the_refused_file_of_the_same_name_does_not_take_the_place(
     index: Index, data: Path, folder: Path
 ) -> None:
-    copy(data)
+    copy(data / "a")
+    copy(data / "b", origin="other bytes")
     index.refresh()
     index.remove("my-lib", "1.0", by="bob")
-    index.refresh()
+    for _ in range(2):
+        index.refresh()
 
     assert projects(folder) == []
     assert index.standing("my-lib") == "gone"
+    assert list(data.rglob("*.whl")) == []
+    assert actions(data) == [("find", WHEEL), ("remove", WHEEL)]
 
 
 @pytest.mark.parametrize(
@@ -1076,6 +1188,50 @@ def test_a_damaged_catalogue_is_made_again(
     check(again, folder, data)
 
 
+def test_each_page_of_the_catalogue_may_be_damaged_while_nobody_has_it_open(
+    folder: Path, data: Path
+) -> None:
+    index = Index(data, folder)
+    index.refresh()
+    fill(index, data)
+    before = served(folder)
+    path = folder / "index.sqlite3"
+    close(index)
+    pages_of_it = size(path) // 4096
+
+    for number in range(pages_of_it):
+        overwrite(path, number * 4096, b"?" * 4096)
+        again = Index(data, folder)
+        again.refresh()
+        close(again)
+        assert served(folder) == before
+        assert list(Index(data, folder).verify()) == []
+    assert pages_of_it > 10
+
+
+def close(index: Index) -> None:
+    """Let go of an index as its process does when it ends."""
+    assert index._kept_open
+    index._kept_open[1].close()
+
+
+def test_a_catalogue_damaged_while_it_is_used_is_made_again_by_the_next_look(
+    index: Index, folder: Path, data: Path
+) -> None:
+    fill(index, data)
+    before = served(folder)
+    execute(folder / "index.sqlite3", "PRAGMA wal_checkpoint(TRUNCATE)")
+    overwrite(folder / "index.sqlite3", 4096, b"?" * (size(folder / "index.sqlite3") - 4096))
+
+    with pytest.raises(sqlite3.DatabaseError):
+        index.counts()
+    assert index.standing("requests") == "not ready"
+    index.refresh()
+
+    assert served(folder) == before
+    assert index.standing("requests") == "unknown"
+
+
 def size(path: Path) -> int:
     return path.stat().st_size
 
@@ -1190,14 +1346,19 @@ def test_a_journal_that_another_process_wrote_is_followed(
         {"sha256": None},
         {"sha256": 5},
         {"sha256": ["x"]},
+        {"sha256": "\ud800" * 64},
+        {"sha256": "x" * 64},
         {"file": None},
         {"file": 5},
         {"file": {}},
         {"file": "no distribution"},
         {"file": "../../x-1.0.tar.gz"},
+        {"file": "my_lib-1.0-py3\ud800-none-any.whl"},
         {"time": None},
         {"time": 5},
         {"time": "yesterday"},
+        {"time": "2026-1-2T3:4:5.0Z"},
+        {"time": "2026-02-30T00:00:00.000000Z"},
         {"uploaded": "2026-01-01"},
         {"uploaded": 7},
         {"uploaded": {}},
@@ -1303,6 +1464,22 @@ def test_verify_says_what_is_not_served_and_why(index: Index, data: Path) -> Non
     (line,) = index.verify()
 
     assert line.startswith(f"not served: {WHEEL}")
+
+
+def test_verify_takes_what_is_published_meanwhile_for_no_difference(
+    index: Index, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(index, data)
+    walk, published = os.walk, []
+
+    def publish_and_walk(*arguments: Any) -> Any:
+        if not published:
+            published.append(publish(index, data, version="2.0"))
+        return walk(*arguments)
+
+    monkeypatch.setattr(os, "walk", publish_and_walk)
+    assert list(index.verify()) == []
+    assert published
 
 
 def test_verify_counts_what_it_has_read(index: Index, data: Path) -> None:
@@ -1483,7 +1660,9 @@ def following(index: Index, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
         except BaseException as error:
             trouble.append(error)
 
-    monkeypatch.setattr("private_pypi.index.time.sleep", sleep)
+    # Its own clock: other threads of this process sleep, too.
+    clock = SimpleNamespace(**{**vars(time), "sleep": sleep})
+    monkeypatch.setattr("private_pypi.index.time", clock)
     thread = threading.Thread(target=follow)
     thread.start()
     assert ready.wait(10)

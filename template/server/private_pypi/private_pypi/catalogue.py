@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .distribution import Distribution, DistributionError, parse_name
-from .journal import Journal, Record, is_timestamp, timestamp
+from .journal import Journal, Record, is_text, is_timestamp, timestamp
 from .pages import Listed
 from .scan import Seen
 
@@ -207,11 +207,11 @@ class Catalogue:
         rows = self._db.execute(
             "SELECT project FROM files WHERE location = ? AND problem IS NULL", (location,)
         ).fetchall()
-        # Also what was refused for having the same name: the next look reads it again.
-        self._db.execute(
-            "DELETE FROM files WHERE location = ? OR (problem IS NOT NULL AND file = ?)",
-            (location, location.rpartition("/")[2]),
-        )
+        self._db.execute("DELETE FROM files WHERE location = ?", (location,))
+        if rows:
+            # What was refused for having the same name: the next look reads it again.
+            file = location.rpartition("/")[2]
+            self._db.execute("DELETE FROM files WHERE problem IS NOT NULL AND file = ?", (file,))
         return {project for (project,) in rows}
 
     def set_signed(self, location: str) -> set[str]:
@@ -296,6 +296,11 @@ class Catalogue:
         ).fetchone()
         return row[0] if row else None
 
+    def locations(self, file: str) -> list[str]:
+        """Return where files of this name lie, served or not."""
+        rows = self._db.execute("SELECT location FROM files WHERE file = ?", (file,))
+        return [location for (location,) in rows]
+
     def sha256(self, file: str) -> str | None:
         """Return the digest under which a file name stands in the journal."""
         row = self._db.execute("SELECT sha256 FROM history WHERE file = ?", (file,)).fetchone()
@@ -365,6 +370,11 @@ class Catalogue:
         self.commit()
 
 
+def is_damage(error: sqlite3.DatabaseError) -> bool:
+    """Return whether an error says that the file is damaged, not that a disk is full or so."""
+    return type(error) is sqlite3.DatabaseError
+
+
 def delete(folder: Path) -> None:
     """Delete a damaged catalogue."""
     for suffix in ("", "-wal", "-shm"):
@@ -373,13 +383,12 @@ def delete(folder: Path) -> None:
 
 def _makes_sense(record: Record) -> bool:
     """Return whether a line that a person may have edited can be taken in."""
-    reason, digest = record.get("reason", ""), record.get("sha256", "")
+    digest = record.get("sha256") if record["action"] in ("upload", "find") else "0" * 64
     return (
-        isinstance(record["file"], str)
+        is_text(record["file"])
+        and is_text(record.get("reason", ""))
         and is_timestamp(record["time"])
         and is_timestamp(record.get("uploaded", record["time"]))
         and isinstance(digest, str)
-        and (record["action"] not in ("upload", "find") or len(digest) == 64)
-        and isinstance(reason, str)
-        and not re.search("[\ud800-\udfff]", reason)
+        and bool(re.fullmatch("[0-9a-f]{64}", digest))
     )

@@ -59,9 +59,9 @@ def _open(folder: Path, *, check: bool) -> Catalogue:
     folder.mkdir(parents=True, exist_ok=True)
     try:
         known = Catalogue(folder, check=check)
-    except sqlite3.OperationalError:
-        raise  # as on a full disk
     except sqlite3.DatabaseError as error:
+        if not catalogue.is_damage(error):
+            raise
         log.warning("pypi_index is damaged (%s): it is made again", error)
         catalogue.delete(folder)
         known = Catalogue(folder)
@@ -234,9 +234,9 @@ def leads_to(place: Path, target: Path) -> bool:
         return False
 
 
-def sync(folder: Path) -> None:
-    """Force names that were given or taken in a folder to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Force a file, or the names that were given or taken in a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

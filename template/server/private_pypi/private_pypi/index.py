@@ -9,8 +9,8 @@
         index.sqlite3               the catalogue
 
 Only what was read to its end gets a link, so nothing else is ever served. Every change is made
-under the lock of the journal: first the data, then the journal, then the index, which therefore
-can catch up with the two after any crash.
+under the lock of the journal, which hears of it before the index does: so the index can catch up
+with data and journal after any crash.
 """
 
 from __future__ import annotations
@@ -67,6 +67,7 @@ class Index:
         self._checked = False
         self._left: set[str] = set()
         self._folders: dict[Path, int] = {}
+        self._published: dict[Path, int] = {}
         self._taken_in: tuple[int, int] | None = None
         self._look_again = False
         self._looked = self._look_took = 0.0
@@ -94,8 +95,11 @@ class Index:
             noted = change.catalogue.sha256(new.file)
             if noted not in (None, new.sha256):
                 raise NameTakenError(f"{new.file} already exists: publish a new version")
-            if change.catalogue.location(new.file):
+            location = change.catalogue.location(new.file)
+            if location and os.path.exists(self._data / location):
                 return
+            if location not in (None, new.file):
+                change.drop(location)
             is_mine = self._link(unfinished, target, new.sha256)
             try:
                 if is_mine or noted is None:
@@ -162,8 +166,9 @@ class Index:
             release = change.release(project, version)
             files = [one.file for one in release]
             change.note("remove", files, by=by)
-            for one in release:
-                change.delete(one.location)
+            for file in files:
+                for location in change.catalogue.locations(file):
+                    change.delete(location)
         return files
 
     def standing(self, project: str) -> Standing:
@@ -256,14 +261,16 @@ class Index:
 
     def _refresh(self, reread: bool, progress: Progress | None) -> None:
         began = time.monotonic()
-        with self._change() as change:
+        with self._change(check=reread or not self._checked) as change:
             is_whole = self._checked and change.catalogue.complete
         missing = self._mend() if reread or not is_whole else set()
         with self._change() as change:
             known = change.catalogue.seen()
         found, folders = scan.scan(self._data)
-        # The clock of a file system may tick too slowly to tell two changes apart.
-        self._look_again = time.time_ns() - max(folders.values()) < 2 * 10**9
+        # The clock of a file system may tick too slowly to tell two changes apart. Those that this
+        # index made are known.
+        by_others = [when for folder, when in folders.items() if when != self._published.get(folder)]
+        self._look_again = time.time_ns() - max(by_others, default=0) < 2 * 10**9
         todo = [
             location
             for location, seen in found.items()
@@ -271,7 +278,8 @@ class Index:
         ]
         with self._change() as change:
             for location in known.keys() - found.keys():
-                if not (self._data / location).exists():
+                # Not Path.exists(), which fails for what lies in a folder that cannot be read.
+                if not os.path.exists(self._data / location):
                     log.warning("%s is gone from pypi_data", location)
                     change.drop(location)
         todo.sort(key=lambda location: (_project(location), location))
@@ -315,13 +323,17 @@ class Index:
                 # What changed since it was listed above is not a difference.
                 if not pages.same(folder, files) and fingerprint == known.pages().get(project):
                     yield f"pypi_index/simple/{project}: the pages are not what they should be"
-            for stray in self._strays(known):
-                yield f"{stray.relative_to(self._folder.parent)} is no part of the index"
-        locations = {one.location for one in served}
-        for location in sorted(scan.scan(self._data)[0].keys() - locations):
-            with self._catalogue() as known:
-                if location not in known.seen():
-                    yield f"{location} is in pypi_data but not in the index yet"
+            strays = set(self._strays(known))
+        unknown = scan.scan(self._data)[0].keys() - {one.location for one in served}
+        if strays or unknown:
+            # What is being published meanwhile is neither; under the lock nothing is.
+            with self._change() as change:
+                strays &= set(self._strays(change.catalogue))
+                unknown -= change.catalogue.seen().keys()
+        for stray in sorted(strays):
+            yield f"{stray.relative_to(self._folder.parent)} is no part of the index"
+        for location in sorted(unknown):
+            yield f"{location} is in pypi_data but not in the index yet"
         for number, one in enumerate(served, start=1):
             yield from self._differences(one)
             if progress:
@@ -352,10 +364,13 @@ class Index:
             if _sha256(target) != digest:
                 message = f"{target.name} already exists: publish a new version"
                 raise NameTakenError(message) from None
+            # Whoever put it there may not have forced it to the disk.
+            sync(target)
+            sync(folder)
             return False
         if is_looked_through:
             # No reason to look through it again before an unknown name is passed on.
-            self._folders[folder] = folder.stat().st_mtime_ns
+            self._folders[folder] = self._published[folder] = folder.stat().st_mtime_ns
         try:
             sync(folder)
         except BaseException:
@@ -399,7 +414,7 @@ class Index:
 
     def _mend(self) -> set[str]:
         """Have damaged pages written again; return the locations that lack a link or metadata."""
-        with self._change(check=True) as change:
+        with self._change() as change:
             (self._folder / UNFINISHED).unlink(missing_ok=True)
             missing = change.catalogue.not_in_journal()
             for served in change.catalogue.served():
@@ -469,18 +484,30 @@ class Index:
 
     @contextmanager
     def _change(self, *, check: bool = False) -> Iterator[Change]:
-        with changing(self._data, self._folder, check=check) as change:
-            yield change
-        self._taken_in = change.taken_in
+        with self._noticing_damage():
+            with changing(self._data, self._folder, check=check) as change:
+                yield change
+            self._taken_in = change.taken_in
 
     @contextmanager
     def _catalogue(self) -> Iterator[Catalogue]:
         self._folder.mkdir(parents=True, exist_ok=True)
-        known = Catalogue(self._folder)
+        with self._noticing_damage():
+            known = Catalogue(self._folder)
+            try:
+                yield known
+            finally:
+                known.close()
+
+    @contextmanager
+    def _noticing_damage(self) -> Iterator[None]:
+        """Let the next look read a damaged catalogue through, which finds that it must be made."""
         try:
-            yield known
-        finally:
-            known.close()
+            yield
+        except sqlite3.DatabaseError as error:
+            if catalogue.is_damage(error):
+                self._checked = False
+            raise
 
 
 def _batches(todo: list[str]) -> Iterator[list[str]]:

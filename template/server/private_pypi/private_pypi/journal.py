@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -20,6 +21,7 @@ FILE = ".journal.jsonl"
 
 TIMESTAMP = "%Y-%m-%dT%H:%M:%S.%fZ"
 """The form of PEP 700."""
+_TIMESTAMP = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
 
 Record = dict[str, Any]
 """A line: `time`, `action` and `file`, and what else belongs to the action.
@@ -107,11 +109,24 @@ def state(data: Path) -> tuple[int, int] | None:
 
 
 def is_timestamp(value: object) -> bool:
-    """Return whether a value has the form of a time in the journal."""
+    """Return whether a value has the form of a time in the journal, to the digit."""
+    if not isinstance(value, str) or not _TIMESTAMP.fullmatch(value):
+        return False
     try:
-        return bool(datetime.strptime(str(value), TIMESTAMP))
+        return bool(datetime.fromisoformat(value.removesuffix("Z")))
     except ValueError:
         return False
+
+
+def is_text(value: object) -> bool:
+    """Return whether a value is text that UTF-8 can hold: JSON may name half a character."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def timestamp(seconds: float) -> str:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from pypiserver.bottle_wrapper import HTTPError, request
 
+from .catalogue import is_damage
 from .distribution import DistributionError
 from .index import NameTakenError, NotReadyError
 from .uploads import PATIENCE, FormError, StalledError, TooLargeError
@@ -35,8 +36,10 @@ def refusals(max_upload: int) -> Iterator[None]:
         raise refusal(408, text) from None
     except NotReadyError:
         raise not_ready() from None
-    except (OSError, sqlite3.OperationalError) as error:
+    except (OSError, sqlite3.DatabaseError) as error:
         log.error("a request failed: %s", error)
+        if isinstance(error, sqlite3.DatabaseError) and is_damage(error):
+            raise not_ready() from None
         full = (
             error.errno in (errno.ENOSPC, errno.EDQUOT)
             if isinstance(error, OSError)

@@ -7,6 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from .journal import is_text
+
 
 class Seen(NamedTuple):
     """What a look at a file in the data folder, without opening it, tells of it."""
@@ -20,8 +22,9 @@ def scan(data: Path) -> tuple[dict[str, Seen], dict[Path, int]]:
     """Look at the data folder without opening a file.
 
     Returns:
-        What lies there by location, without signatures and what begins with a dot; and the time
-        of the last change (st_mtime_ns) of every folder, which is earlier than the look at it.
+        What lies there by location, without signatures, metadata and what begins with a dot; and
+        the time of the last change (st_mtime_ns) of every folder, which is earlier than the look
+        at it.
     """
     files: dict[str, Seen] = {}
     folders: dict[Path, int] = {}
@@ -35,7 +38,8 @@ def _scan(folder: Path, prefix: str, files: dict[str, Seen], folders: dict[Path,
     found = []
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith(".") or not _is_text(entry.name):
+            # What is no UTF-8 no URL could name.
+            if entry.name.startswith(".") or not is_text(entry.name):
                 continue
             try:
                 if entry.is_dir(follow_symlinks=False):
@@ -43,6 +47,8 @@ def _scan(folder: Path, prefix: str, files: dict[str, Seen], folders: dict[Path,
                         _scan(folder / entry.name, f"{prefix}{entry.name}/", files, folders)
                 elif entry.name.endswith(".asc"):
                     signatures.add(entry.name)
+                elif entry.name.endswith(".metadata"):
+                    continue  # As mirrors have it; what is served comes out of the distribution.
                 elif entry.is_file():
                     stat = entry.stat()
                     found.append((entry.name, stat.st_size, stat.st_mtime_ns))
@@ -50,14 +56,6 @@ def _scan(folder: Path, prefix: str, files: dict[str, Seen], folders: dict[Path,
                 continue
     for name, size, modified in found:
         files[f"{prefix}{name}"] = Seen(size, modified, f"{name}.asc" in signatures)
-
-
-def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:  # bytes that are no UTF-8, which no URL could name
-        return False
-    return True
 
 
 def unchanged(folders: dict[Path, int]) -> bool:
