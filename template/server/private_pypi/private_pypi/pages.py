@@ -7,6 +7,7 @@ import html
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import cast
 from urllib.parse import quote
@@ -69,8 +70,8 @@ class Listed:
 
 def project_page(project: str, listed: Iterable[Listed]) -> dict[str, bytes]:
     """Return the files of a project page, by name, oldest version first."""
-    ordered = sorted(listed, key=lambda one: (Version(one.version), one.location))
-    versions = dict.fromkeys(str(Version(one.version)) for one in ordered)
+    ordered = sorted(listed, key=lambda one: (_version(one.version), one.location))
+    versions = dict.fromkeys(str(_version(one.version)) for one in ordered)
     page = model.ProjectDetail(
         meta=_META,
         name=project,
@@ -136,6 +137,11 @@ def write_atomically(path: Path, content: bytes, unfinished: Path) -> None:
     unfinished.unlink(missing_ok=True)
     unfinished.write_bytes(content)
     unfinished.replace(path)
+
+
+@lru_cache(maxsize=4096)
+def _version(text: str) -> Version:
+    return Version(text)
 
 
 def _content(path: Path) -> bytes | None:
