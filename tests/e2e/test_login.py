@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pexpect  # type: ignore[import-untyped]
@@ -50,6 +52,8 @@ def at_a_terminal(folder: Path, user: str = "") -> pexpect.spawn:
         encoding="utf-8",
         timeout=60,
         echo=True,
+        # Whoever runs the tests in the background ignores Ctrl-C, and so would what they start.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
 
 
