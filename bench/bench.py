@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 import files
+import image
 import load
 import results
 import stacks
@@ -49,7 +50,21 @@ class Bench:
             print(f"Round {number + 1} of {self._scale.rounds}", flush=True)
             for stack, what in plan if number % 2 == 0 else plan[::-1]:
                 self._measure(stack, what, number)
+        self._rebuild(next(stack for stack, what in plan if "uv" in what and stack.name == "ours"))
         return self._found
+
+    def _rebuild(self, ours: Stack) -> None:
+        if not image.docker():
+            self._found.skip("the rebuild of an image, as Docker with Compose does not answer")
+            return
+        try:
+            with ours.running() as server:
+                seconds = image.Image(self._folder / "client", server).rebuild()
+        except BenchError as error:
+            # Such as a base image that cannot be had.
+            self._found.skip(f"the rebuild of an image, as {error}")
+        else:
+            self._found.note(ours, "seconds to rebuild", seconds)
 
     def _prepare(self) -> Plan:
         """Make everything that is served."""
@@ -58,8 +73,9 @@ class Bench:
         library, certificates = folder / "library", folder / "certificates"
         files.write(library, scale.sizes[-1])
         stacks.certificate(certificates)
-        plain = stacks.render(folder / "plain", "none")
-        secure = stacks.render(folder / "secure", "certificate")
+        answers = {"template": "server", "ci": "none"}
+        plain = stacks.render(folder / "plain", {**answers, "https": "none"})
+        secure = stacks.render(folder / "secure", {**answers, "https": "certificate"})
 
         # What is compared with each other stands side by side, as machines change their speed.
         grown: Plan = []
@@ -70,7 +86,7 @@ class Bench:
             server = Ours(plain / "private_pypi", folder / f"ours-{size}", library, size)
             ours = server.stack("ours", plain / "gateway" / "Caddyfile")
             self._found.note(ours, "indexed a second", server.indexed_per_second)
-            grown.append((ours, (*CURVES, *installs)))
+            grown.append((ours, (*CURVES, "by hand", *installs)))
             peer = Pypiserver(folder / f"pypiserver-{size}", library, size)
             others.append((peer.stack("classic"), (*CURVES, *installs)))
             if compared or installs:
@@ -106,6 +122,8 @@ class Bench:
             for metric in what:
                 if metric in INSTALLS:
                     measure = partial(load.install, metric, server.index_url())
+                elif metric == "by hand" and server.data:
+                    measure = partial(load.by_hand, server.client(), server.index, server.data)
                 elif metric == "upload":
                     measure = partial(self._uploads, stack, server, number)
                 elif load.wrk():
@@ -113,6 +131,8 @@ class Bench:
                 else:
                     continue
                 self._found.take(stack, metric, measure)
+            if server.started:
+                self._found.note(stack, "seconds to start", server.started)
             for process in server.processes:
                 self._found.note(stack, f"MB of {process.name}", process.memory() / 2**20)
 

@@ -177,6 +177,19 @@ def uploads(client: Client, path: str, projects: int, count: int, series: int) -
     return statistics.median(taken)
 
 
+def by_hand(client: Client, index: str, data: Path) -> float:
+    """Copy a distribution into the data folder; return the seconds until its page lists it."""
+    name = files.file_name(0, "3.0")
+    (data / f".{name}").write_bytes(files.wheel(0, "3.0"))
+    (data / f".{name}").rename(data / name)
+    started = time.perf_counter()
+    while name.encode() not in client.get(f"{index}{files.project(0)}/"):
+        if time.perf_counter() - started > _SLOWEST:
+            raise BenchError(f"{name} was copied into {data} and is not listed")
+        time.sleep(0.02)
+    return time.perf_counter() - started
+
+
 def install(program: str, index: str) -> float:
     """Install the tree of projects with uv or pip, nothing cached; return the seconds."""
     with tempfile.TemporaryDirectory(prefix="bench-install-") as folder:

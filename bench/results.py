@@ -13,6 +13,7 @@ import files
 import plot
 from load import CONNECTIONS
 from measurements import SCALES, Measurements, Scale
+from stacks import COST
 
 FOLDER = Path(__file__).parent
 
@@ -45,7 +46,7 @@ class Row:
 
     Attributes:
         what: is compared.
-        ratio: that was measured; None if it was not.
+        ratio: that was measured, or the seconds that a few rows are about; None if neither was.
         target: that it has to reach; None if there is none.
         at_least: whether the ratio may be more, rather than less, than the target.
     """
@@ -110,6 +111,18 @@ def rows(found: Measurements, scale: Scale) -> list[Row]:
         longer = ratio("upload", ("ours", size), ("classic", size))
         name = f"upload time with {size:,} files: ours / classic stack"
         promised.append(Row(name, longer, 1.5 if size == least else 1, at_least=False))
+    for what, name, held, target in (
+        ("seconds to start", f"to start with an index of {most:,} files", most, 5),
+        ("by hand", f"until a copied file is listed, with {most:,} files", most, 3),
+        (
+            "seconds to rebuild",
+            "to rebuild a client's image after a change of its code",
+            scale.installed,
+            3,
+        ),
+    ):
+        seconds = found.median("ours", held, what)
+        promised.append(Row(f"seconds {name}", seconds, target, at_least=False))
     for program in ("uv", "pip"):
         for name, peer in (
             ("classic stack", ("classic", scale.installed)),
@@ -139,7 +152,7 @@ def write(found: Measurements, scale_name: str, minutes: float) -> str:
         "## What is promised",
         f"Page and download: ten pages and ten wheels of 20 kB, asked for by wrk on {CONNECTIONS}"
         f" connections, from an index of {scale.compared:,} files. Ours asks for an account whose"
-        " password has a bcrypt hash.",
+        f" password has a bcrypt hash of cost {COST}.",
         _table(["what", "measured", "target", "met"], promised),
         "## Against the number of files",
         "![Curves of pages, downloads and uploads](results.svg)",

@@ -13,7 +13,7 @@ import sys
 import time
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,7 @@ import files
 import yaml
 from copier.errors import DirtyLocalWarning
 from load import Client
+from passlib.hash import bcrypt
 from process import BenchError, Process, environment, free_port, running, settle
 
 ROOT = Path(__file__).parent.parent
@@ -31,6 +32,8 @@ HERE = Path(sys.executable).parent
 PEERS = ROOT / ".venv" / "peers" / "bin"
 
 ACCOUNT = ("bench", secrets.token_hex(16))
+COST = 12
+"""Of the bcrypt hash of its password, which is what older htpasswd files have."""
 ASKED = 10
 """Pages and distributions that are asked for, evenly spread over those that are held."""
 
@@ -45,6 +48,8 @@ class Server:
         processes: that it consists of.
         account: that it asks for.
         paths: of pages, downloads and unknown names.
+        data: folder into which its owner may copy distributions.
+        started: seconds after which it knew all that it holds.
     """
 
     url: str
@@ -52,6 +57,8 @@ class Server:
     index: str = "/simple/"
     account: tuple[str, str] | None = ACCOUNT
     paths: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    data: Path | None = None
+    started: float | None = None
 
     def client(self) -> Client:
         """Return a new connection to it."""
@@ -97,11 +104,12 @@ class Stack:
             yield server
 
 
-def render(folder: Path, https: str) -> Path:
-    """Render the server from this checkout as it is."""
-    data = {"template": "server", "https": https, "ci": "none"}
+def render(folder: Path, answers: Mapping[str, Any]) -> Path:
+    """Render a template from this checkout as it is."""
     warnings.simplefilter("ignore", DirtyLocalWarning)
-    copier.run_copy(str(ROOT), folder, data, vcs_ref="HEAD", defaults=True, quiet=True, unsafe=True)
+    copier.run_copy(
+        str(ROOT), folder, dict(answers), vcs_ref="HEAD", defaults=True, quiet=True, unsafe=True
+    )
     return folder
 
 
@@ -136,7 +144,10 @@ class Ours:
         files.link(library, folder / "pypi_data", count)
         for name in ("pypi_auth", "accounts"):
             (folder / name).mkdir()
-        self._run("user", "add", "--role=publisher", "--password-stdin", ACCOUNT[0])
+        digest = bcrypt.using(rounds=COST, ident="2y").hash(ACCOUNT[1])
+        (folder / "pypi_auth" / ".htpasswd").write_text(f"{ACCOUNT[0]}:{digest}\n")
+        # The gateway, which is not told of changes here, finds the account when it starts.
+        self._run("check")
         started = time.perf_counter()
         self._run("index")
         self.indexed_per_second = count / (time.perf_counter() - started)
@@ -151,6 +162,7 @@ class Ours:
         scheme = "https" if certificates else "http"
         url = f"{scheme}://127.0.0.1:{port}"
         variables = {**self._environment(inner), **_settings(gateway.parents[1])}
+        started = time.monotonic()
         with ExitStack() as stack:
             processes = [
                 stack.enter_context(running(command, self._folder, name, variables))
@@ -160,8 +172,11 @@ class Ours:
                 )
             ]
             wait_for(f"http://127.0.0.1:{inner}", "/health", processes)
-            server = Server(url, processes)
             wait_for(url, "/health", processes)
+            server = Server(url, processes, data=self._folder / "pypi_data")
+            # Of what it does not hold it says so only when it knows all that it holds.
+            wait_for(url, "/simple/no-such-project/", processes, server.client)
+            server.started = time.monotonic() - started
             yield server
 
     def _caddyfile(self, gateway: Path, port: int, inner: int, certificates: Path | None) -> Path:
@@ -368,14 +383,20 @@ def nginx() -> str | None:
     return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
 
-def wait_for(url: str, path: str, processes: list[Process]) -> None:
-    """Wait until a server that was just started answers at a path, be it that it has nothing."""
+def wait_for(
+    url: str, path: str, processes: list[Process], client: Callable[[], Client] | None = None
+) -> None:
+    """Wait until a server that was just started answers at a path, be it that it has nothing.
+
+    Args:
+        client: makes a connection; one without an account if not given.
+    """
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         for process in processes:
             process.check()
         try:
-            if Client(url).request("GET", path)[0] < 500:
+            if (client() if client else Client(url)).request("GET", path)[0] < 500:
                 return
         except OSError:
             pass

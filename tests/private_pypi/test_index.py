@@ -769,13 +769,13 @@ def test_what_a_hand_has_put_there_is_forced_to_the_disk_before_an_upload_of_it_
     fsync = os.fsync
 
     def note(descriptor: int) -> None:
-        forced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        forced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", note)
     publish(index, data)
 
-    assert forced == [str(path), str(data), str(data / journal.FILE)]
+    assert forced == [path, data, data / journal.FILE]
 
 
 def test_other_bytes_under_a_name_in_use_are_refused(
@@ -1470,7 +1470,8 @@ def test_verify_takes_what_is_published_meanwhile_for_no_difference(
     index: Index, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(index, data)
-    walk, published = os.walk, []
+    published: list[str] = []
+    walk = os.walk
 
     def publish_and_walk(*arguments: Any) -> Any:
         if not published:

@@ -96,7 +96,7 @@ class Index:
             if noted not in (None, new.sha256):
                 raise NameTakenError(f"{new.file} already exists: publish a new version")
             location = change.catalogue.location(new.file)
-            if location and os.path.exists(self._data / location):
+            if location and _is_there(self._data / location):
                 return
             if location not in (None, new.file):
                 change.drop(location)
@@ -269,8 +269,9 @@ class Index:
         found, folders = scan.scan(self._data)
         # The clock of a file system may tick too slowly to tell two changes apart. Those that this
         # index made are known.
-        by_others = [when for folder, when in folders.items() if when != self._published.get(folder)]
-        self._look_again = time.time_ns() - max(by_others, default=0) < 2 * 10**9
+        by_others = folders.items() - self._published.items()
+        latest = max((when for _, when in by_others), default=0)
+        self._look_again = time.time_ns() - latest < 2 * 10**9
         todo = [
             location
             for location, seen in found.items()
@@ -278,8 +279,7 @@ class Index:
         ]
         with self._change() as change:
             for location in known.keys() - found.keys():
-                # Not Path.exists(), which fails for what lies in a folder that cannot be read.
-                if not os.path.exists(self._data / location):
+                if not _is_there(self._data / location):
                     log.warning("%s is gone from pypi_data", location)
                     change.drop(location)
         todo.sort(key=lambda location: (_project(location), location))
@@ -534,6 +534,15 @@ def _project(location: str) -> str:
 
 def _file(location: str) -> str:
     return location.rpartition("/")[2]
+
+
+def _is_there(path: Path) -> bool:
+    """Return whether a file is there, which it is not in a folder that cannot be read."""
+    try:
+        path.stat()
+    except OSError:
+        return False
+    return True
 
 
 def _sha256(path: Path) -> str:

@@ -1,0 +1,77 @@
+"""A client's image, built by Docker: what it costs to build it again after a change of the code."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+from pathlib import Path
+
+import files
+from load import timed
+from process import BenchError
+from stacks import Server, render
+
+NAME = "bench-client"
+REBUILDS = 3
+
+
+class Image:
+    """The image of a rendered client that installs one package of a server.
+
+    Args:
+        folder: of the client, which is made.
+        server: that runs, at an address of this machine.
+    """
+
+    def __init__(self, folder: Path, server: Server) -> None:
+        user, password = server.account or ("", "")
+        answers = {
+            "template": "client",
+            "project_name": NAME,
+            "pypi_url": server.url,
+            # It needs no other.
+            "private_packages": [f"{files.project(files.TREE - 1)}==1.*"],
+            "index_user": user,
+            "index_password": password,
+            "ci": "none",
+        }
+        self._folder = render(folder, answers)
+        override = {"services": {"app": {"build": {"network": "host"}}}}
+        (folder / "docker-compose.override.yml").write_text(json.dumps(override))
+
+    def rebuild(self) -> float:
+        """Build it, then again after changes of the code; return the median of the seconds.
+
+        Raises:
+            BenchError: if there is no Docker that can build it.
+        """
+        try:
+            self._docker("compose", "build")
+            taken = []
+            for number in range(REBUILDS):
+                (code,) = self._folder.glob("src/*/app.py")
+                code.write_text(f"{code.read_text()}\n# Change {number}.\n")
+                taken.append(timed(lambda: self._docker("compose", "build")))
+            return statistics.median(taken)
+        finally:
+            remove = ["docker", "image", "rm", "--force", f"{NAME}-app"]
+            subprocess.run(remove, capture_output=True, check=False)
+
+    def _docker(self, *arguments: str) -> None:
+        done = subprocess.run(
+            ["docker", *arguments], cwd=self._folder, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            said = (done.stderr or done.stdout).strip().splitlines() or ["it says nothing"]
+            raise BenchError(f"docker {arguments[0]} failed: {said[-1]}")
+
+
+def docker() -> bool:
+    """Return whether this machine can build images."""
+    try:
+        for command in (["info"], ["compose", "version"], ["buildx", "version"]):
+            subprocess.run(["docker", *command], capture_output=True, check=True, timeout=30)
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return True
