@@ -675,59 +675,14 @@ def by_uv(user: User, server: Server, paths: list[Path]) -> None:
     )
 
 
-def by_flit(user: User, server: Server, paths: list[Path]) -> None:
-    """Send what flit sends: most of the metadata, two digests, and no content type."""
-    for path in paths:
-        name = path.name.split("-")[0].replace("_", "-")
-        content = path.read_bytes()
-        fields: dict[str, Any] = {
-            ":action": "file_upload",
-            "name": name,
-            "version": "1.0",
-            "metadata_version": "2.1",
-            "summary": "Ours",
-            "author": "Zoë",
-            "classifiers": ["Private :: Do Not Upload", "Programming Language :: Python :: 3"],
-            "requires_dist": ["a ; extra == 'b'", "c"],
-            "requires_python": ">=3.9",
-            "protocol_version": "1",
-            **(
-                {"filetype": "bdist_wheel", "pyversion": "py3"}
-                if path.suffix == ".whl"
-                else {"filetype": "sdist"}
-            ),
-            "md5_digest": hashlib.md5(content).hexdigest(),
-            "sha256_digest": hashlib.sha256(content).hexdigest(),
-        }
-        files = {"content": (path.name, content)}
-        answer = requests.post(server.url(), data=fields, files=files, auth=ALICE, timeout=30)
-        answer.raise_for_status()
-
-
 def by_hatch(user: User, server: Server, paths: list[Path]) -> None:
-    """Send what hatch sends: every field of the metadata and three digests."""
-    for path in paths:
-        name = path.name.split("-")[0].replace("_", "-")
-        content = path.read_bytes()
-        fields: dict[str, Any] = {
-            "description": "# Ours\n\n" + "Long. " * 5000,
-            "metadata_version": "2.4",
-            "name": name,
-            "version": "1.0",
-            "classifiers": ["Private :: Do Not Upload"],
-            "license_file": ["LICENSE"],
-            "requires_dist": ["a", "b"],
-            "filetype": "bdist_wheel" if path.suffix == ".whl" else "sdist",
-            "pyversion": "py3" if path.suffix == ".whl" else "source",
-            ":action": "file_upload",
-            "protocol_version": "1",
-            "md5_digest": hashlib.md5(content).hexdigest(),
-            "sha256_digest": hashlib.sha256(content).hexdigest(),
-            "blake2_256_digest": hashlib.blake2b(content, digest_size=32).hexdigest(),
-        }
-        files = {"content": (path.name, content, "application/octet-stream")}
-        answer = requests.post(server.url(), data=fields, files=files, auth=ALICE, timeout=30)
-        answer.raise_for_status()
+    user.run(
+        *("hatch", "publish", "--no-prompt"),
+        *paths,
+        HATCH_INDEX_REPO=server.url(),
+        HATCH_INDEX_USER="alice",
+        HATCH_INDEX_AUTH=PASSWORD,
+    )
 
 
 @pytest.mark.parametrize(
@@ -736,9 +691,7 @@ def by_hatch(user: User, server: Server, paths: list[Path]) -> None:
         (by_twine, ".tar.gz"),
         (by_twine, ".zip"),
         (by_uv, ".tar.gz"),
-        (by_flit, ".tar.gz"),
         (by_hatch, ".tar.gz"),
-        (by_hatch, ".zip"),
     ],
 )
 def test_a_wheel_and_an_sdist_are_published_and_shown(
@@ -751,6 +704,11 @@ def test_a_wheel_and_an_sdist_are_published_and_shown(
 
     sends(user, server, paths)
 
+    check_shown(server, name, paths)
+
+
+def check_shown(server: Server, name: str, paths: list[Path]) -> None:
+    """Check that the page of a project lists just these files, and that they are served."""
     shown = {one["filename"]: one for one in page(server, name)["files"]}
     assert shown.keys() == {path.name for path in paths}
     for path in paths:
@@ -758,6 +716,27 @@ def test_a_wheel_and_an_sdist_are_published_and_shown(
         assert shown[path.name]["hashes"] == {"sha256": hashlib.sha256(content).hexdigest()}
         assert shown[path.name]["size"] == len(content)
         assert get(server, f"packages/{path.name}").content == content
+
+
+def test_what_flit_builds_is_published_and_shown(user: User, server: Server, name: str) -> None:
+    module = name.replace("-", "_")
+    folder = user.home / name
+    folder.mkdir()
+    (folder / f"{module}.py").write_text('"""Ours."""\n\n__version__ = "1.0"\n')
+    (folder / "pyproject.toml").write_text(
+        f'[project]\nname = "{name}"\ndynamic = ["version", "description"]\n'
+        '[build-system]\nrequires = ["flit_core"]\nbuild-backend = "flit_core.buildapi"\n'
+        f'[tool.flit.module]\nname = "{module}"\n'
+    )
+    user.run(
+        *("flit", "publish"),
+        folder=folder,
+        FLIT_INDEX_URL=server.url(),
+        FLIT_USERNAME="alice",
+        FLIT_PASSWORD=PASSWORD,
+    )
+
+    check_shown(server, name, sorted((folder / "dist").iterdir()))
     assert page(server, name)["versions"] == ["1.0"]
 
 
