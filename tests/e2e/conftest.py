@@ -138,9 +138,7 @@ def client(
         }
         folder = repository(whole)
         if answers.get("package_manager") != "uv" and extra:
-            # No variable tells Poetry to take another index for PyPI.
-            with (folder / "pyproject.toml").open("a") as project:
-                project.write(f'\n[[tool.poetry.source]]\nname = "public"\nurl = "{public.url}"\n')
+            public.stand_in_for_poetry(folder)
             commit(folder, "Ask the stand-in of PyPI")
         return Client(folder, own)
 

@@ -37,6 +37,11 @@ class PublicIndex:
             return f"<!DOCTYPE html><html><body>{'<br>'.join(links)}</body></html>".encode()
         return None
 
+    def stand_in_for_poetry(self, folder: Path) -> None:
+        """Have Poetry ask this index for PyPI's packages in a project: no variable tells it to."""
+        with (folder / "pyproject.toml").open("a") as project:
+            project.write(f'\n[[tool.poetry.source]]\nname = "public"\nurl = "{self.url}"\n')
+
     def asked_for(self, project: str) -> bool:
         """Return whether anybody came for a project, its page or its files."""
         names = (f"/{project}/", f"/{project.replace('-', '_')}-")

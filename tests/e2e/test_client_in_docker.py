@@ -26,6 +26,7 @@ from ways import WAYS, name_of
 
 from e2e import wheel
 from e2e.in_docker import Server, docker, plain_server, run
+from e2e.public_index import PublicIndex
 
 pytestmark = pytest.mark.docker
 
@@ -90,11 +91,13 @@ def client(render: Render, answers: dict[str, Any], server: Server, folder: Path
 
 @pytest.mark.parametrize("way", WAYS, ids=name_of)
 def test_the_image_holds_the_package_and_no_credential(
-    render: Render, way: Answers, server: Server, tmp_path: Path
+    render: Render, way: Answers, server: Server, public: PublicIndex, tmp_path: Path
 ) -> None:
     answers = {**way, "project_name": "client-e2e", "private_packages": [LIBRARY], **ACCOUNT}
     folder = client(render, answers, server, tmp_path / "client")
     if way["locked"]:
+        if (way["package_manager"], way["index_strategy"]) == ("poetry", "extra"):
+            public.stand_in_for_poetry(folder)
         lock(folder)
 
     built = docker("compose", "build", "--no-cache", cwd=folder)
