@@ -78,11 +78,7 @@ def test_an_upgrade_of_the_lock_takes_new_private_releases_only(
     assert f"{private} (new) -> 0.1.0" in app.make("lock")
     wheel.build(server.data, private, "0.2.0", other, origin="us")
     wheel.build(public.folder, other, "1.0.1", origin="the public index")
-    page = server.data.with_name("pypi_index") / "simple" / private / "index.html"
-    deadline = time.monotonic() + 30
-    while "0.2.0" not in page.read_text():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_for_page(server, private, "0.2.0")
 
     before = (app.folder / "requirements.txt").read_bytes()
     assert "Nothing changed" in app.make("lock")
@@ -94,3 +90,38 @@ def test_an_upgrade_of_the_lock_takes_new_private_releases_only(
     exported = (app.folder / "requirements.txt").read_text()
     assert f"{private}==0.2.0" in exported
     assert f"{other}==1.0.0" in exported
+
+
+@pytest.mark.parametrize("manager", LOCKS)
+def test_beside_pypi_what_private_packages_require_has_to_be_pinned_to_the_index_too(
+    client: MakeClient, server: Server, public: PublicIndex, manager: str
+) -> None:
+    top, below = f"top-for-{manager}", f"below-for-{manager}"
+    wheel.build(server.data, below, "0.1.0", origin="us")
+    wheel.build(server.data, top, "0.1.0", below, origin="us")
+    wheel.build(public.folder, below, "99.0.0", origin="a stranger")
+    for name in (top, below):
+        wait_for_page(server, name, "0.1.0")
+    answers = {"package_manager": manager, "locked": True, "index_strategy": "extra"}
+    app = client({**answers, "private_packages": [top]})
+
+    app.make("lock")
+    assert f"{below}==99.0.0" in (app.folder / "requirements.txt").read_text()
+
+    # Where it is required, and where what is required is pinned to the index.
+    project = app.folder / "pyproject.toml"
+    lines = re.findall(rf"^.*\b{top}\b.*\n", project.read_text(), re.M)
+    assert len(lines) == 2
+    for line in lines:
+        project.write_text(project.read_text().replace(line, line + line.replace(top, below)))
+    app.make("lock")
+    assert f"{below}==0.1.0" in (app.folder / "requirements.txt").read_text()
+
+
+def wait_for_page(server: Server, project: str, version: str) -> None:
+    """Wait until the server lists a version that was copied into its folder."""
+    page = server.data.with_name("pypi_index") / "simple" / project / "index.html"
+    deadline = time.monotonic() + 30
+    while not page.exists() or version not in page.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
