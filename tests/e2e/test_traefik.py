@@ -25,7 +25,8 @@ import requests
 from authority import Authority
 from conftest import PASSWORD, Render
 
-from e2e import wheel
+from e2e import tls_probe, wheel
+from e2e.acme import NOWHERE, pebble
 from e2e.https import ask
 from e2e.in_docker import Server, docker
 
@@ -137,23 +138,56 @@ def start_traefik(folder: Path, authority: Authority, image: str, limit: str) ->
     )
     docker("network", "create", NETWORK)
     docker("network", "create", "--subnet", "203.0.113.0/24", STREET)
+    run_traefik(
+        *(TRAEFIK, NETWORK, ADDRESS, folder, image, "https://127.0.0.1:1/directory"),
+        "--providers.file.filename=/etc/traefik/dynamic.yml",
+        limit,
+        f"--entrypoints.minute.address=:{MINUTE}",
+        other_network=STREET,
+        ports=(80, 443, MINUTE),
+    )
+
+
+def run_traefik(
+    name: str,
+    network: str,
+    address: str,
+    folder: Path,
+    image: str,
+    directory: str,
+    *options: str,
+    other_network: str,
+    host: str = HOST,
+    ports: tuple[int, ...] = (80, 443),
+) -> None:
+    """Run Traefik in a container, with the entry points and the resolver that the labels name.
+
+    Args:
+        name: of the container.
+        network: that it shares with its services.
+        address: of this machine, where it listens.
+        folder: of its files.
+        directory: of the ACME server that its resolver asks; its root may lie in the folder.
+        other_network: where it has the server's name, too.
+        host: the server's name; each Traefik of a machine sees the containers of all.
+    """
     docker(
-        *("run", "--detach", "--name", TRAEFIK, "--network", NETWORK, "--network-alias", HOST),
-        *(f"--publish={ADDRESS}:{port}:{port}" for port in (80, 443, MINUTE)),
+        *("create", "--name", name, "--network", network, "--network-alias", host),
+        *(f"--publish={address}:{port}:{port}" for port in ports),
         *("--volume", "/var/run/docker.sock:/var/run/docker.sock:ro"),
         *("--volume", f"{shutil.which('traefik')}:/usr/local/bin/traefik:ro"),
         *("--volume", f"{folder}:/etc/traefik:ro"),
+        *("--env", "LEGO_CA_CERTIFICATES=/etc/traefik/acme-root.pem"),
         *(image, "traefik", "--global.checknewversion=false", "--global.sendanonymoususage=false"),
-        *("--providers.docker.exposedbydefault=false", f"--providers.docker.network={NETWORK}"),
-        "--providers.file.filename=/etc/traefik/dynamic.yml",
+        *("--providers.docker.exposedbydefault=false", f"--providers.docker.network={network}"),
         *("--entrypoints.http.address=:80", "--entrypoints.https.address=:443"),
-        limit,
-        f"--entrypoints.minute.address=:{MINUTE}",
-        "--certificatesresolvers.acme.acme.caserver=https://127.0.0.1:1/directory",
+        f"--certificatesresolvers.acme.acme.caserver={directory}",
         "--certificatesresolvers.acme.acme.httpchallenge.entrypoint=http",
         "--certificatesresolvers.acme.acme.storage=/tmp/acme.json",
+        *options,
     )
-    docker("network", "connect", "--alias", HOST, STREET, TRAEFIK)
+    docker("network", "connect", "--alias", host, other_network, name)
+    docker("start", name)
 
 
 def remove() -> None:
@@ -261,10 +295,22 @@ def test_https_is_verified_and_routed_by_the_name(front: Front) -> None:
 
     answer = ask(ADDRESS, HOST, context)
     assert (answer.status, answer.body) == (200, b"ok")
+    assert answer.headers.get_all("Strict-Transport-Security") == ["max-age=31536000"]
     with pytest.raises(ssl.SSLCertVerificationError):
         ask(ADDRESS, HOST, ssl.create_default_context())
     assert send(context, 443, "GET", "/simple/") == 401
     assert send(context, 443, "GET", "/health", headers={"Host": "other.test"}) == 404
+
+
+@pytest.mark.parametrize("version", [tls_probe.SSL3, tls_probe.TLS1_0, tls_probe.TLS1_1])
+def test_no_tls_before_1_2_is_spoken(front: Front, version: int) -> None:
+    suites = [suite for suites in tls_probe.WEAK.values() for suite in suites]
+    suites += tls_probe.STRONG.values()
+
+    refused = tls_probe.agreed(ADDRESS, HOST, version, suites)
+
+    assert refused == tls_probe.PROTOCOL_VERSION
+    assert isinstance(tls_probe.agreed(ADDRESS, HOST, tls_probe.TLS1_2, suites), tuple)
 
 
 @pytest.mark.parametrize(("method", "status"), [("GET", 301), ("POST", 308)])
@@ -376,6 +422,46 @@ def test_launch_names_the_network_where_there_is_no_traefik(render: Render, tmp_
         "error: a network is missing, see above: start Traefik first,"
         " or create it with docker network create\n" in said
     )
+
+
+def test_the_resolver_gets_the_certificate(render: Render, tmp_path: Path, front: Front) -> None:
+    project, address, host = f"{PROJECT}-acme", "127.0.12.3", "resolved.test"
+    server = Server(tmp_path / "server", project, f"https://{host}")
+    answers = {"project_name": project, "pypi_url": host, "traefik_network": project}
+    answers = {**ANSWERS, **answers}
+    shutil.copytree(render(answers), server.folder, symlinks=True)
+    (tmp_path / "traefik").mkdir()
+    with pebble(
+        project, tmp_path / "acme", http_port=80, tls_port=NOWHERE, seconds=90 * 86400
+    ) as acme:
+        (tmp_path / "traefik/acme-root.pem").write_bytes(acme.trusted)
+        try:
+            server.make("pypi-launch")
+            # This one leads out. What both are on is the ACME server's, which finds Traefik there.
+            docker("network", "create", f"{project}-street")
+            run_traefik(
+                *(f"{project}-traefik", f"{project}-street", address, tmp_path / "traefik"),
+                *(front.image, acme.directory),
+                other_network=project,
+                host=host,
+            )
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.load_verify_locations(cadata=acme.issuer)
+            deadline = time.monotonic() + 120
+            while True:
+                try:
+                    answer = ask(address, host, context)
+                    break
+                except (ssl.SSLError, ConnectionError):
+                    # Until then Traefik has a certificate of its own making.
+                    assert time.monotonic() < deadline, docker("logs", f"{project}-traefik")
+                    time.sleep(0.5)
+            assert (answer.status, answer.body) == (200, b"ok")
+            assert acme.given() == 1
+        finally:
+            server.make("pypi-stop")
+            docker("rm", "--force", "--volumes", f"{project}-traefik")
+            docker("network", "rm", f"{project}-street")
 
 
 def test_an_upload_may_take_longer_than_a_minute_where_traefik_is_told_so(front: Front) -> None:
