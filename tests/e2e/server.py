@@ -19,7 +19,6 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote
 
-
 FIRST_PORT, LANES, LANE = 12_000, 20, 1_000
 """Ports of 20 workers of pytest-xdist: below those that Linux takes for outgoing connections."""
 

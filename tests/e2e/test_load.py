@@ -46,9 +46,8 @@ PAUSE = 0.2
 
 SLICE = 10
 LEAST_REQUESTS = 500
-"""What is answered in each ten seconds, at least: a twentieth of what the clients would ask. That is
-far below what the slowest machine does, and above what a server that stands still for a while does.
-"""
+"""What is answered in each ten seconds, at least: a twentieth of what the clients would ask. A slow
+machine does far more, a server that stands still for as long does less."""
 
 MOST_REQUESTS = 120_000
 MOST_UPLOADS = 600
@@ -241,7 +240,7 @@ class Memory:
 
 
 def _resident(top: str) -> int:
-    """Return the bytes of all processes but those of a health check, from what `docker top` says."""
+    """Return the bytes of all processes but a health check's, from what `docker top` says."""
     rows = re.findall(r"^\s*\d+\s+(\d+)\s+(.+?)\s*$", top, re.MULTILINE)
     return 1024 * sum(int(size) for size, command in rows if not _CHECK.search(command))
 
