@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -75,6 +76,14 @@ class Gateway:
         assert self._process is not None
         status = Path(f"/proc/{self._process.pid}/status").read_text()
         return 1024 * int(status.partition("VmRSS:")[2].split()[0])
+
+    def processor_time(self) -> float:
+        """Return the seconds that it kept a processor busy so far."""
+        assert self._process is not None
+        stat = Path(f"/proc/{self._process.pid}/stat").read_text()
+        # The second field is a name in parentheses, which may hold anything.
+        user, system = stat.rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
     def __enter__(self) -> Gateway:
         command = [str(shutil.which("caddy")), "run", "--config", str(self._caddyfile)]

@@ -15,8 +15,9 @@ import sys
 import threading
 import time
 import zipfile
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -33,8 +34,9 @@ from e2e.fail2ban import Fail2ban
 from e2e.gateway import Gateway, ask
 from e2e.server import Server
 
-GUESTS = 400
-"""Accounts whose passwords were not used before: what the gateway remembers of none of them."""
+TURNS, GUESTS_EACH = 10, 16
+GUESTS = 10 + (2 * TURNS + 2) * GUESTS_EACH
+"""Accounts that are only there to log in once, but for the first ten."""
 
 
 def basic(name: str | bytes, password: str | bytes) -> dict[str, str]:
@@ -161,6 +163,38 @@ def test_a_name_that_is_no_account_is_refused(
     assert ask(stack.server.url(), "/simple/", header).status == (431 if too_long else 401)
 
 
+@pytest.mark.parametrize("name", ["bob", "carla"])
+@pytest.mark.parametrize(
+    "pair",
+    [
+        "{name}:x:{password}",
+        "{name}::{password}",
+        ":{name}:{password}",
+        "x:{name}:{password}",
+        "{name}:{password}:",
+        "{name}:{password}:x",
+        "{name}{password}",
+        "{name}\0:{password}",
+        "{name}\0x:{password}",
+        "\0{name}:{password}",
+        "{name}:\0{password}",
+        "{name}:{password}\0",
+        "{name}:{password}\0x",
+        "{name}\0{password}",
+    ],
+)
+def test_a_right_login_with_a_colon_or_nul_in_the_wrong_place_is_refused(
+    stack: Stack, name: str, pair: str
+) -> None:
+    """A name ends at the first colon (RFC 7617), but no password at its first NUL, as in C."""
+    text = pair.format(name=name, password=stack.passwords[name])
+    header = {"Authorization": f"Basic {base64.b64encode(text.encode()).decode()}"}
+    for url in (stack.gateway.url, stack.server.url()):
+        assert ask(url, "/simple/", header).status == 401
+        # The password of carla has a colon itself.
+        assert ask(url, "/simple/", stack.login(name)).status == 200
+
+
 @pytest.mark.parametrize("path", ["/simple/", "/packages/x", "/"])
 def test_two_logins_in_one_request_are_none_whichever_is_right(stack: Stack, path: str) -> None:
     right, wrong = stack.login("bob")["Authorization"], basic("mallory", "x")["Authorization"]
@@ -234,81 +268,128 @@ def test_the_time_of_a_refusal_does_not_tell_which_names_exist(stack: Stack, pro
     with Timed(stack.gateway.url if program == "gateway" else stack.server.url()) as client:
         # Who else uses the machine can spoil one round, not all.
         for _ in range(4):
-            medians = refusals(client, ["bob", "mallory", "guest7", "_none", "x" * 40], 200)
-            ratio = max(medians.values()) / min(medians.values())
-            print(f"{program}: {ratio:.2f}", {k: f"{v * 1000:.2f} ms" for k, v in medians.items()})
+            times = refusals(client, ["bob", "mallory", "guest7", "_none", "x" * 40], 200)
+            ratio = max(times.values()) / min(times.values())
+            print(f"{program}: {ratio:.2f}", {k: f"{v * 1000:.2f} ms" for k, v in times.items()})
             if ratio < 1.2:
                 break
         assert ratio < 1.2
         # docs/accounts.md says so: who brings a password is told apart.
-        assert refusals(client, ["carla"], 9)["carla"] > 5 * max(medians.values())
+        assert refusals(client, ["carla"], 20)["carla"] > 5 * max(times.values())
 
 
 def refusals(client: Timed, names: list[str], times: int) -> dict[str, float]:
-    """Return the median time of wrong passwords by name, all different and asked in turn."""
+    """Return how long wrong passwords take by name, all different and asked in turn.
+
+    That is the tenth percentile: other programs only ever make an answer slower, and while they
+    keep the processors busy most of them are.
+    """
     found: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(times):
         for name in names:
             found[name].append(client.ask(basic(name, secrets.token_urlsafe(24)), 401))
-    return {name: median(seconds) for name, seconds in found.items()}
+    return {name: sorted(seconds)[times // 10] for name, seconds in found.items()}
 
 
-def flooded(
-    stack: Stack, count: int, names: list[str], guests: Iterator[str]
+@pytest.fixture(scope="module")
+def guests() -> Iterator[str]:
+    """Accounts whose passwords were not used before: the gateway remembers none of them."""
+    return (f"guest{number}" for number in range(10, GUESTS))
+
+
+def waits(
+    stack: Stack, guests: Iterator[str], flood_: Sequence[str] | None = None
 ) -> tuple[float, float]:
-    """Send requests that are refused, 400 a second; return how long others wait meanwhile.
+    """Ask for the list of projects while others send what is refused; return how long it takes.
 
     Args:
-        count: of the requests.
-        names: of the logins; none for requests without one.
-        guests: accounts that were not used before.
+        guests: accounts that were not used before; GUESTS_EACH are taken.
+        flood_: count and names, as flood.py takes them; without it nobody sends anything.
 
     Returns:
         The median of somebody's whose password the gateway remembers, and of somebody's whose not.
     """
     times: tuple[list[float], list[float]] = ([], [])
-    command = [sys.executable, flood.__file__, urlsplit(stack.gateway.url).netloc, str(count)]
     with (
         Timed(stack.gateway.url) as remembered,
         Timed(stack.gateway.url) as forgotten,
-        subprocess.Popen([*command, *names], stdout=subprocess.PIPE, text=True) as flooding,
+        flooding(stack, flood_) as floods,
     ):
-        try:
-            while flooding.poll() is None or len(times[0]) < 20:
-                times[0].append(remembered.ask(stack.login("bob"), 200))
-                if (guest := next(guests, None)) is not None:
-                    times[1].append(forgotten.ask(stack.login(guest), 200))
-                time.sleep(0.02)
-        finally:
-            flooding.kill()
-        assert flooding.stdout is not None
-        assert flooding.stdout.read() == f"{count}\n"
+        # The last ones may come when the flood is over: few, and the median does not care.
+        while floods() or len(times[1]) < GUESTS_EACH:
+            times[0].append(remembered.ask(stack.login("bob"), 200))
+            if len(times[0]) % 3 == 0 and len(times[1]) < GUESTS_EACH:
+                times[1].append(forgotten.ask(stack.login(next(guests)), 200))
+            time.sleep(0.02)
     return median(times[0]), median(times[1])
 
 
-def test_ten_thousand_wrong_passwords_slow_others_little_more_than_requests_without_one(
-    stack: Stack,
+@contextmanager
+def flooding(stack: Stack, arguments: Sequence[str] | None) -> Iterator[Callable[[], bool]]:
+    """Let flood.py run; hand out whether it still does. All its requests must be refused."""
+    if arguments is None:
+        yield lambda: False
+        return
+    host = urlsplit(stack.gateway.url).netloc
+    command = [sys.executable, flood.__file__, host, *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield lambda: process.poll() is None
+        finally:
+            process.kill()
+        assert process.stdout is not None
+        assert process.stdout.read() == f"{arguments[0]}\n"
+
+
+def test_ten_thousand_wrong_passwords_slow_others_little(
+    stack: Stack, guests: Iterator[str]
 ) -> None:
-    """At the same rate, the median wait is not three times as long.
+    """The median wait is not three times that beside a server that rests.
 
-    To that of a request without a password comes the time of one check, for that is what anybody
-    may find the processor busy with.
+    Both are measured in turns. Whatever else keeps the processors busy makes a turn slower, never
+    faster: the best turn of the flood counts, and the median one of rest.
     """
-    guests = [f"guest{number}" for number in range(GUESTS)]
     before = stack.gateway.memory()
-    plain = flooded(stack, 1_200, [], iter(guests[: GUESTS // 2]))
-    with Timed(stack.gateway.url) as client:
-        check = refusals(client, ["mallory"], 100)["mallory"]
-    names = ["bob", "mallory", "alice", "eve"]
-    wrong = flooded(stack, 10_000, names, iter(guests[GUESTS // 2 :]))
+    rest: list[tuple[float, float]] = []
+    flood_: list[tuple[float, float]] = []
+    for _ in range(TURNS):
+        rest.append(waits(stack, guests))
+        flood_.append(
+            waits(stack, guests, [str(10_000 // TURNS), "bob", "mallory", "alice", "eve"])
+        )
     grown = stack.gateway.memory() - before
-    for who, without, after in zip(("remembered", "forgotten"), plain, wrong, strict=True):
-        print(f"{who}: {without * 1000:.1f} ms, {after * 1000:.1f} ms, {after / without:.2f} times")
-    print(f"a check takes {check * 1000:.1f} ms; the gateway grew by {grown / 2**20:.0f} MB")
+    ratios = {}
+    for number, who in enumerate(("remembered", "forgotten")):
+        resting = sorted(seconds[number] for seconds in rest)
+        flooded = sorted(seconds[number] for seconds in flood_)
+        ratios[who] = flooded[0] / median(resting)
+        for times in (resting, flooded):
+            print(who, *(f"{seconds * 1000:.1f}" for seconds in times), "ms")
+    print(ratios, f"the gateway grew by {grown / 2**20:.0f} MB")
 
-    assert wrong[0] < 3 * (plain[0] + check)
-    assert wrong[1] < 3 * (plain[1] + check)
+    assert max(ratios.values()) < 3
     assert grown < 100 * 2**20
+
+
+def test_wrong_passwords_for_a_name_with_a_brought_one_cost_others_time_but_no_access(
+    stack: Stack, guests: Iterator[str]
+) -> None:
+    """As docs/faults.md says. How much time depends on the processors, so it is only printed."""
+
+    def each(name: str) -> float:
+        """Return for how long one wrong password keeps a processor busy."""
+        began = stack.gateway.processor_time()
+        # Who logs in meanwhile is answered with 200, and all of the flood with 401.
+        remembered, forgotten = waits(stack, guests, ["200", name])
+        print(f"{name}: {remembered * 1000:.1f} ms, {forgotten * 1000:.1f} ms")
+        return (stack.gateway.processor_time() - began) / 200
+
+    made_up, brought = each("bob"), each("carla")
+    print(f"a wrong password takes {made_up * 1000:.1f} ms, and {brought * 1000:.1f} ms")
+
+    assert brought > 15 * made_up
+    # It leaves no queue behind.
+    assert ask(stack.gateway.url, "/simple/", stack.login("bob")).status == 200
 
 
 # Size ---------------------------------------------------------------------------------------------
@@ -443,6 +524,12 @@ def upload_steadily(url: str, login: dict[str, str], folder: Path, seconds: int)
         return client.recv(65536)
 
 
+def uploads_refused(stack: Stack) -> Counter[str]:
+    """Return how often the server refused whose uploads with which status, of guest1 and dave."""
+    found = re.findall(r' (guest1|dave) "POST / HTTP/1\.1" (\d+) ', stack.server.log.read_text())
+    return Counter(f"{name} {status}" for name, status in found)
+
+
 def test_who_sends_slowly_stops_neither_readers_nor_other_publishers(
     stack: Stack, tmp_path: Path
 ) -> None:
@@ -477,6 +564,12 @@ def test_who_sends_slowly_stops_neither_readers_nor_other_publishers(
             time.sleep(1)
         steady.join()
         assert number > 5
+        # Those who are given up must not hang up before, however late they got in.
+        expected = {"guest1 403": 50, "dave 503": 88, "dave 408": 12}
+        until = time.monotonic() + 90
+        while uploads_refused(stack) != expected or stalled.codes().count(408) < 12:
+            assert time.monotonic() < until, (uploads_refused(stack), stalled.codes())
+            time.sleep(0.2)
         assert stack.gateway.memory() - memory < 150 * 2**20
     assert [code(answer) for answer in steadily] == [200], steadily
     # Headers have ten seconds.
@@ -484,11 +577,8 @@ def test_who_sends_slowly_stops_neither_readers_nor_other_publishers(
     # These did not send what the gateway reads before it answers or passes on.
     assert set(strangers.codes()) <= {0, 401}
     assert set(readers.codes()) | set(publishers.codes()) == {0}
-    log = stack.server.log.read_text()
-    assert log.count(' guest1 "POST / HTTP/1.1" 403 ') == 50
     # Twelve got in and were given up, all others were refused at once.
-    assert log.count(' dave "POST / HTTP/1.1" 503 ') == 88
-    assert log.count(' dave "POST / HTTP/1.1" 408 ') == 12
+    assert uploads_refused(stack) == expected
     assert stalled.codes().count(408) == 12
     assert b"Too little of the upload arrived in 30 seconds" in b"".join(stalled.answers)
 
