@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import pwd
 import re
 import shutil
 import socket
@@ -12,6 +13,7 @@ import ssl
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -395,6 +397,31 @@ def test_restart_keeps_everything(server: Server) -> None:
     upload(server, ALICE, *made("kept"))
     server.make("pypi-restart")
     wait_until(lambda: status(server, "/simple/kept/", ALICE) == 200, 30)
+
+
+def test_who_did_what_and_when_is_told_also_after_a_restart(server: Server) -> None:
+    name, content = made("audited")
+    began = datetime.now(timezone.utc).replace(microsecond=0)
+    assert upload(server, ALICE, name, content).status_code == 200
+    server.make("pypi-yank", "PKG=audited", "VERSION=0.1.0", "REASON=it's  $(broken)")
+    server.make("pypi-remove", "PKG=audited", "VERSION=0.1.0", "YES=1")
+
+    said = server.make("pypi-audit", "PKG=Audited")
+    lines = [line.split(" UTC  ") for line in said.splitlines()]
+    owner = pwd.getpwuid(os.getuid()).pw_name
+    width = max(len("alice"), len(owner))
+    assert [what for _, what in lines] == [
+        f"published  {name}  alice",
+        f"yanked     {name}  {owner:{width}}  it's  $(broken)",
+        f"removed    {name}  {owner}",
+    ]
+    times = [datetime.fromisoformat(f"{when}+00:00") for when, _ in lines]
+    assert began <= times[0] <= times[1] <= times[2] <= datetime.now(timezone.utc)
+    server.make("pypi-restart")
+    assert server.make("pypi-audit", "PKG=audited") == said
+    server.make("pypi-stop")
+    server.make("pypi-launch")
+    assert server.make("pypi-audit", "PKG=audited") == said
 
 
 @pytest.fixture
