@@ -217,12 +217,17 @@ class Installs:
     folder: Path
     processes: list[tuple[subprocess.Popen[str], Path]] = field(default_factory=list)
 
-    def start(self, *, pip: int = 2, uv: int = 3) -> None:
-        """Begin to install one project with each."""
+    def start(self, *, pip: int = 2, uv: int = 3, retries: int = 0) -> None:
+        """Begin to install one project with each.
+
+        Args:
+            retries: how often each asks again for what it did not get.
+        """
         scheme, _, host = self.kept.server.url.partition("://")
         index = f"{scheme}://{ALICE[0]}:{quote(ALICE[1], safe='')}@{host}/simple/"
         environment = {**os.environ, "PIP_INDEX_URL": index, "UV_DEFAULT_INDEX": index}
         environment |= {"PIP_NO_CACHE_DIR": "1", "UV_NO_CACHE": "1", "HOME": str(self.folder)}
+        environment |= {"PIP_RETRIES": str(retries), "UV_HTTP_RETRIES": str(retries)}
         commands = [[sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]] * pip
         commands += [["uv", "pip", "install", "--quiet", "--python", sys.executable]] * uv
         for command in commands:
@@ -242,6 +247,14 @@ class Installs:
             said, _ = process.communicate(timeout=SECONDS)
             assert process.returncode == 0, f"{process.args!r}: {said}"
             assert (target / f"seed_{number % PROJECTS}" / "__init__.py").exists()
+        self.processes.clear()
+
+    def fail(self) -> None:
+        """Wait for all and check that none has installed its project."""
+        for process, target in self.processes:
+            said, _ = process.communicate(timeout=SECONDS)
+            assert process.returncode != 0, f"{process.args!r}: {said}"
+            assert not list(target.glob("seed_*"))
         self.processes.clear()
 
 
