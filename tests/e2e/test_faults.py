@@ -39,7 +39,8 @@ ANSWERS = {
     "publisher": ALICE[0],
     "publisher_password": ALICE[1],
 }
-DISK = "size=250m"
+# Publishers do not fill it before all deadlines have passed.
+DISK = "size=1g"
 
 
 @pytest.fixture(scope="module")
@@ -147,9 +148,12 @@ def test_containers_come_back_by_themselves_with_the_docker_daemon(kept: Kept) -
 def test_a_full_disk_refuses_uploads_and_serves_reads_until_space_is_freed(
     kept: Kept, installs: Installs
 ) -> None:
-    filler = kept.server.folder / "filler"
+    filler, reserve = kept.server.folder / "filler", kept.server.folder / "reserve"
     file, content = kept.new("fits-not", 300)
-    with kept.traffic(publishers=0) as traffic:
+    with kept.traffic(publishers=0) as traffic, reserve.open("wb") as most:
+        disk = os.statvfs(reserve)
+        # The rest is filled page by page, which takes its time.
+        os.posix_fallocate(most.fileno(), 0, disk.f_bavail * disk.f_frsize - 2**24)
         try:
             for pages in (0, 1, 3, 10):
                 full_disk.fill(filler, pages)
@@ -164,6 +168,7 @@ def test_a_full_disk_refuses_uploads_and_serves_reads_until_space_is_freed(
             kept.check_listed()
         finally:
             filler.unlink()
+            reserve.unlink()
         assert kept.publish(file, content) == (200, "")
     kept.add(traffic)
     assert "No space left on device" in kept.server.logs()
