@@ -70,8 +70,8 @@ def test_private_pypi_killed_amid_20_uploads_loses_nothing_and_no_read_fails(
     kept: Kept, installs: Installs
 ) -> None:
     restarted = kept.server.inspect("private_pypi")["RestartCount"]
-    # With these four uploads of alice's all is taken that the server takes at once: 12 uploads of
-    # each account, and 24 altogether.
+    # With these four, which are alice's, too, it takes no more: 12 uploads of an account at once,
+    # and 24 altogether.
     with kept.traffic(publishers=4) as traffic:
         for _ in range(2):
             # Larger than all that the others send: a half tells them from those whole uploads.
@@ -153,10 +153,11 @@ def test_a_full_disk_refuses_uploads_and_serves_reads_until_space_is_freed(
 ) -> None:
     filler, reserve = kept.server.folder / "filler", kept.server.folder / "reserve"
     file, content = kept.new("fits-not", 300)
-    with kept.traffic(publishers=0) as traffic, reserve.open("wb") as most:
-        disk = os.statvfs(reserve)
-        # The rest is filled page by page, which takes its time.
-        os.posix_fallocate(most.fileno(), 0, disk.f_bavail * disk.f_frsize - 2**24)
+    with kept.traffic(publishers=0) as traffic:
+        disk = os.statvfs(kept.server.folder)
+        with reserve.open("wb") as most:
+            # The rest is filled page by page, which takes its time.
+            os.posix_fallocate(most.fileno(), 0, disk.f_bavail * disk.f_frsize - 2**24)
         try:
             for pages in (0, 1, 3, 10):
                 full_disk.fill(filler, pages)
