@@ -18,6 +18,7 @@ from urllib.parse import quote, urlsplit
 
 import requests
 from conftest import PASSWORD
+from passlib.hash import bcrypt
 
 from e2e import crash
 from e2e.in_docker import Server, plain_server
@@ -25,6 +26,7 @@ from e2e.test_crashes import made
 from e2e.traffic import JSON, PUBLISHERS, READERS, Traffic, everything
 
 ALICE = ("alice", PASSWORD)
+ANNA = ("anna", "annas-password")
 PROJECTS = 30
 SECONDS = 90.0
 
@@ -37,6 +39,11 @@ def as_root(*command: str | Path, ok: bool = True) -> str:
     )
     assert done.returncode == 0 or not ok, f"{command}\n{done.stdout}"
     return done.stdout
+
+
+def line(account: tuple[str, str]) -> str:
+    """Return an account's line in an htpasswd file; to verify the password takes a millisecond."""
+    return f"{account[0]}:{bcrypt.using(rounds=4, ident='2y').hash(account[1])}\n"
 
 
 def wait_until(done: Callable[[], object], seconds: float = SECONDS) -> None:
@@ -104,10 +111,12 @@ class Kept:
             return 200, ""
         return answer.status_code, answer.text.strip()
 
-    def half_send(self, file: str, content: bytes) -> Callable[[], int]:
+    def half_send(
+        self, file: str, content: bytes, account: tuple[str, str] = ALICE
+    ) -> Callable[[], int]:
         """Send half of an upload; return what sends the rest and returns the status, or 0."""
         body, kind = crash.form(file, content)
-        pair = base64.b64encode(":".join(ALICE).encode()).decode()
+        pair = base64.b64encode(":".join(account).encode()).decode()
         connection = http.client.HTTPConnection(urlsplit(self.server.url).netloc, timeout=SECONDS)
         connection.putrequest("POST", "/")
         for name, value in (
@@ -129,15 +138,16 @@ class Kept:
 
         return finish
 
-    def wait_for_unfinished(self, size: int) -> None:
-        """Wait until more than so many bytes have arrived of one upload under way."""
+    def wait_for_unfinished(self, count: int, size: int) -> None:
+        """Wait until so many uploads are under way of which more than so many bytes have come."""
 
-        def has_arrived() -> bool:
-            with suppress(FileNotFoundError):  # Another one is finished meanwhile.
-                return any(p.stat().st_size > size for p in (self.data / ".uploads").iterdir())
-            return False
+        def large() -> Iterator[Path]:
+            for path in (self.data / ".uploads").iterdir():
+                with suppress(FileNotFoundError):  # Another one is finished meanwhile.
+                    if path.stat().st_size > size:
+                        yield path
 
-        wait_until(has_arrived)
+        wait_until(lambda: len(list(large())) == count)
 
     def reads(self) -> None:
         """Check that a page and a file can be read now."""
@@ -217,12 +227,17 @@ class Installs:
     folder: Path
     processes: list[tuple[subprocess.Popen[str], Path]] = field(default_factory=list)
 
-    def start(self, *, pip: int = 2, uv: int = 3) -> None:
-        """Begin to install one project with each."""
+    def start(self, *, pip: int = 2, uv: int = 3, retries: int = 0) -> None:
+        """Begin to install one project with each.
+
+        Args:
+            retries: how often each asks again for what it did not get.
+        """
         scheme, _, host = self.kept.server.url.partition("://")
         index = f"{scheme}://{ALICE[0]}:{quote(ALICE[1], safe='')}@{host}/simple/"
         environment = {**os.environ, "PIP_INDEX_URL": index, "UV_DEFAULT_INDEX": index}
         environment |= {"PIP_NO_CACHE_DIR": "1", "UV_NO_CACHE": "1", "HOME": str(self.folder)}
+        environment |= {"PIP_RETRIES": str(retries), "UV_HTTP_RETRIES": str(retries)}
         commands = [[sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]] * pip
         commands += [["uv", "pip", "install", "--quiet", "--python", sys.executable]] * uv
         for command in commands:
@@ -244,11 +259,24 @@ class Installs:
             assert (target / f"seed_{number % PROJECTS}" / "__init__.py").exists()
         self.processes.clear()
 
+    def fail(self) -> None:
+        """Wait for all and check that none has installed its project."""
+        for process, target in self.processes:
+            said, _ = process.communicate(timeout=SECONDS)
+            assert process.returncode != 0, f"{process.args!r}: {said}"
+            assert not list(target.glob("seed_*"))
+        self.processes.clear()
+
 
 @contextmanager
 def launched(rendered: Path, folder: Path, wheels: Path) -> Iterator[Kept]:
-    """Copy a rendered server to a folder and run it, with something to install, for a block."""
+    """Copy a rendered server to a folder and run it, with something to install, for a block.
+
+    Anna may publish as well as alice: one account has 12 uploads under way at most.
+    """
     kept = Kept(plain_server(rendered, folder), wheels)
+    with (kept.server.folder / "pypi_auth/.htpasswd").open("a") as accounts:
+        accounts.write(line(ANNA))
     for content in (kept.data, kept.index):
         (content / ".gitignore").unlink()
     kept.server.make("pypi-launch")

@@ -192,7 +192,7 @@ class Traffic:
     retrying: bool = False
     readers: int = READERS
     publishers: int = PUBLISHERS
-    most: int = 60
+    most: int = 300
     name: str = "traffic"
     installed: int = 0
     published: dict[str, str] = field(default_factory=dict)

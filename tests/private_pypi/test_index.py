@@ -1648,8 +1648,10 @@ def following(index: Index, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
 
     stop, ready = threading.Event(), threading.Event()
     trouble: list[BaseException] = []
+    pauses: list[float] = []
 
     def sleep(seconds: float) -> None:
+        pauses.append(seconds)
         if stop.wait(min(seconds, 0.02)):
             raise StoppedError
 
@@ -1671,6 +1673,8 @@ def following(index: Index, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
     stop.set()
     thread.join(10)
     assert trouble == []
+    # Longer only where a look takes long: docs/data.md promises that changes show in three seconds.
+    assert min(pauses) <= 1
 
 
 def links(folder: Path, project: str = "my-lib") -> list[str]:
