@@ -295,8 +295,10 @@ case "$*" in
 "info") ;;
 "compose version --short") echo 2.40.3 ;;
 *" private_pypi check")
+	PYTHONPATH=private_pypi exec {python} -m private_pypi check ;;
+*" accounts follow --once")
 	export PYTHONPATH=private_pypi PYPI_GATEWAY=gateway/accounts
-	exec {python} -m private_pypi check ;;
+	exec {python} -m private_pypi follow --once ;;
 esac
 """
 
@@ -395,7 +397,7 @@ def test_launch_builds_checks_and_waits_in_this_order(docker: Docker, account: N
     repository.make("pypi-launch")
 
     called = [" ".join(call) for call in calls(repository)]
-    order = [" build ", " private_pypi check", " up --detach --wait "]
+    order = [" build ", " private_pypi check", " accounts follow --once", " up --detach --wait "]
     found = [next(i for i, call in enumerate(called) if step in call) for step in order]
     assert found == sorted(found)
 
@@ -507,6 +509,7 @@ def test_launch_with_a_sha1_line_says_which_and_starts_nothing(docker: Docker) -
     ) in said
     assert "{SHA}" not in said
     assert not any("up" in call for call in calls(repository))
+    assert not (repository.folder / "gateway/accounts/accounts.caddy").exists()
 
 
 @pytest.mark.parametrize(
@@ -574,8 +577,8 @@ def test_accounts_are_changed_in_a_container(
     repository = docker("")
     repository.make(target, "USER=alice")
 
-    (called,) = [call for call in calls(repository) if "accounts" in call]
-    assert called[called.index("accounts") :] == ["accounts", "user", *arguments]
+    (called,) = [call for call in calls(repository) if "account_commands" in call]
+    assert called[called.index("account_commands") :] == ["account_commands", "user", *arguments]
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,8 @@ start() {
 	prepare
 	compose --progress quiet build --quiet private_pypi
 	compose --progress quiet run --rm --no-deps --no-TTY private_pypi check || exit 1
+	# Before the gateway starts, so that it never knows other accounts than these.
+	compose --progress quiet run --rm --no-deps --no-TTY accounts follow --once || exit 1
 	check_certificate
 	install_caddyfile
 	if ! compose up --detach --wait --wait-timeout 120 --remove-orphans \
