@@ -402,6 +402,7 @@ def test_launch_builds_checks_and_waits_in_this_order(docker: Docker, account: N
     assert found == sorted(found)
 
 
+TELL_GATEWAY = "exec --no-TTY gateway kill -USR1 1"
 RUNS = '*" ps --quiet --status running gateway") echo 0123456789ab ;;\n'
 
 
@@ -412,7 +413,7 @@ def test_reload_validates_before_it_tells_the_gateway(docker: Docker) -> None:
 
     assert said == "The gateway reads its Caddyfile and certificate again.\n"
     called = [" ".join(call) for call in calls(repository)]
-    order = [" caddy validate ", " kill --signal SIGUSR1 gateway"]
+    order = [" caddy validate ", f" {TELL_GATEWAY}"]
     found = [next(i for i, call in enumerate(called) if step in call) for step in order]
     assert found == sorted(found)
     # Only who has a certificate of their own has it checked.

@@ -20,6 +20,7 @@ import requests
 from conftest import PASSWORD, Render, commit, git
 
 from e2e import wheel
+from e2e.faults import as_root, wait_until
 from e2e.https import ask, https_server
 from e2e.in_docker import Server, docker, plain_server
 
@@ -347,6 +348,14 @@ def test_a_broken_caddyfile_is_refused_and_accounts_still_change(server: Server)
     finally:
         caddyfile.write_text(right)
     server.make("pypi-launch")
+
+
+def test_a_gateway_that_was_reloaded_comes_back_when_it_dies(server: Server) -> None:
+    server.make("pypi-reload")
+    state = server.inspect("gateway")["State"]
+    as_root("kill", "-KILL", str(state["Pid"]))
+    wait_until(lambda: server.inspect("gateway")["State"]["StartedAt"] != state["StartedAt"])
+    wait_until(lambda: status(server, "/simple/", ALICE) == 200)
 
 
 def test_list_shows_name_role_and_hash(server: Server, reader: tuple[str, str]) -> None:

@@ -78,9 +78,14 @@ reload() {
 		fail "the gateway does not run: start it with make pypi-launch"
 	check_certificate
 	install_caddyfile
-	# Caddy reads its configuration again, also where only the certificate changed.
-	compose --progress quiet kill --signal SIGUSR1 gateway
+	tell_gateway
 	echo "The gateway reads its Caddyfile and certificate again."
+}
+
+# Has Caddy read its configuration again, also where only the certificate changed. Not by way of
+# `docker kill`: the engine would take the gateway for stopped by hand, and not start it after a crash.
+tell_gateway() {
+	compose --progress quiet exec --no-TTY gateway kill -USR1 1
 }
 
 # Where the gateway serves a certificate of yours, it serves a copy: a wrong one in certs/ would keep
