@@ -431,6 +431,23 @@ def test_reload_tells_the_gateway_nothing_that_it_would_refuse(docker: Docker) -
     assert not any("kill" in call for call in calls(repository))
 
 
+@pytest.mark.parametrize("https", ["certificate", "none"])
+def test_launch_has_a_running_gateway_read_a_certificate_of_ones_own_again(
+    docker: Docker, account: None, render: Render, https: str
+) -> None:
+    repository = docker("")
+    rendered = render({**ANSWERS, "https": https})
+    for name in ("Makefile", ".pypi.env", "gateway/Caddyfile"):
+        shutil.copy(rendered / name, repository.folder / name)
+
+    repository.make("pypi-launch")
+
+    called = [" ".join(call) for call in calls(repository)]
+    steps = (" private_pypi certificate ", " up --detach ", f" {TELL_GATEWAY}")
+    found = [step for call in called for step in steps if step in call]
+    assert found == (list(steps) if https == "certificate" else [steps[1]])
+
+
 def test_launch_replaces_containers_only_if_their_folder_was_deleted(
     docker: Docker, account: None
 ) -> None:

@@ -70,6 +70,10 @@ start() {
 		compose logs --tail 20 >&2
 		fail "the index did not become healthy: its last log lines are above"
 	fi
+	# One that ran already still serves the certificate that it read then.
+	if has_certificate; then
+		tell_gateway
+	fi
 }
 
 reload() {
@@ -88,11 +92,15 @@ tell_gateway() {
 	compose --progress quiet exec --no-TTY gateway kill -USR1 1
 }
 
+has_certificate() {
+	grep -q '^[[:space:]]*tls /data/certs/pair.pem /data/certs/pair.pem' gateway/Caddyfile
+}
+
 # Where the gateway serves a certificate of yours, it serves a copy: a wrong one in certs/ would keep
 # it from starting again, and from taking over changed accounts. What clients and Caddy accept
 # replaces the copy, anything else leaves it as it is.
 check_certificate() {
-	grep -q '^[[:space:]]*tls /data/certs/pair.pem /data/certs/pair.pem' gateway/Caddyfile || return 0
+	has_certificate || return 0
 	# shellcheck source=/dev/null
 	name=$(. ./.pypi.env && printf '%s' "${pypi_url-}")
 	[ -n "$name" ] || fail ".pypi.env has no pypi_url: add the DNS name of the index"
