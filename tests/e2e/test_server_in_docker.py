@@ -437,11 +437,23 @@ def test_launch_names_a_port_that_is_taken(stopped: Server, server: Server) -> N
     assert "error: a port is taken" in said
 
 
-def test_a_fresh_clone_starts_after_one_account_is_made(stopped: Server, tmp_path: Path) -> None:
+@pytest.fixture
+def closed_umask() -> Iterator[None]:
+    """New files are their owner's alone, as on many a server."""
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("closed_umask")
+def test_a_fresh_clone_starts_after_one_account_is_made_whatever_the_umask(
+    stopped: Server, tmp_path: Path
+) -> None:
     commit(stopped.folder)
     settings = (stopped.folder / ".pypi.env").read_text()
     clone = Server(tmp_path / "clone", stopped.project, stopped.url)
     git(tmp_path, "clone", "--quiet", str(stopped.folder), "clone")
+    assert (clone.folder / "gateway/Caddyfile").stat().st_mode & 0o777 == 0o600
     example = clone.folder / ".pypi.env.example"
     example.write_text(settings)
     said = clone.make("pypi-launch", ok=False)

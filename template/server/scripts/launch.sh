@@ -43,6 +43,8 @@ prepare_folders() {
 	fi
 	# Already done if the folders belong to somebody else.
 	chmod 700 pypi_auth gateway/accounts gateway_data 2>/dev/null || :
+	# The gateway reads it as the owner of pypi_data, whoever launches, with whatever umask.
+	chmod 755 gateway/live 2>/dev/null || :
 }
 
 prepare() {
@@ -132,6 +134,7 @@ install_caddyfile() {
 	messages=$(mktemp)
 	trap 'rm -f "$messages" gateway/live/Caddyfile.new' EXIT
 	cp gateway/Caddyfile gateway/live/Caddyfile.new
+	chmod 644 gateway/live/Caddyfile.new
 	if ! compose --progress quiet run --rm --no-deps --no-TTY gateway \
 		caddy validate --config /etc/caddy/Caddyfile.new --adapter caddyfile >"$messages" 2>&1; then
 		cat "$messages" >&2
