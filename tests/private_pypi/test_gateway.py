@@ -173,7 +173,7 @@ def test_who_read_the_accounts_before_they_changed_does_not_write_last(
 ) -> None:
     accounts.add(auth, "alice", "publisher", PASSWORD)
     read = accounts.read
-    others = []
+    others: list[threading.Thread] = []
 
     def read_slowly(auth: Path) -> tuple[list[accounts.Account], list[str]]:
         found = read(auth)
