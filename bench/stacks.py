@@ -147,7 +147,7 @@ class Ours:
         digest = bcrypt.using(rounds=COST, ident="2y").hash(ACCOUNT[1])
         (folder / "pypi_auth" / ".htpasswd").write_text(f"{ACCOUNT[0]}:{digest}\n")
         # The gateway, which is not told of changes here, finds the account when it starts.
-        self._run("check")
+        self._run("follow", "--once")
         started = time.perf_counter()
         self._run("index")
         self.indexed_per_second = count / (time.perf_counter() - started)

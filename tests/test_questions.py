@@ -492,8 +492,13 @@ def test_a_copy_without_trust_is_refused(questionnaire: Path, tmp_path: Path) ->
             ["make pypi-user-add USER=ada ROLE=publisher", "make pypi-launch"],
         ),
         (
-            {**SERVER, "publisher_password": PASSWORD},
-            ["make pypi-launch", "make pypi-user-add USER=ci ROLE=reader"],
+            {**SERVER, "publisher": "ada", "publisher_password": PASSWORD},
+            [
+                "make pypi-launch",
+                "make pypi-user-passwd USER=ada"
+                "  # made up: nobody guesses it, wrong ones cost least",
+                "make pypi-user-add USER=ci ROLE=reader",
+            ],
         ),
         (CLIENT, ["make login", "make build"]),
         ({**CLIENT, "index_user": "ada"}, ["make login", "make build"]),

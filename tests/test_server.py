@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import subprocess
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import pytest
@@ -47,7 +47,7 @@ def run(*command: str, cwd: Path) -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_every_service_is_confined(render: Render, mode: str) -> None:
     services = compose(render({"template": "server", "https": mode}))["services"]
-    assert set(services) == {"gateway", "private_pypi", "accounts"}
+    assert set(services) == {"gateway", "private_pypi", "accounts", "account_commands"}
     for name, service in services.items():
         assert service["read_only"] is True
         assert service["cap_drop"] == ["ALL"]
@@ -57,11 +57,13 @@ def test_every_service_is_confined(render: Render, mode: str) -> None:
         assert service["pids_limit"]
         assert service["user"] == "${PYPI_UID:-1000}:${PYPI_GID:-1000}"
         assert "env_file" not in service
-    assert services["accounts"]["profiles"] == ["accounts"]
-    for name in ("gateway", "private_pypi"):
+    assert services["account_commands"]["profiles"] == ["account_commands"]
+    for name in ("gateway", "private_pypi", "accounts"):
+        assert "profiles" not in services[name]
         assert services[name]["restart"] == "always"
-        assert services[name]["healthcheck"]["test"][0] == "CMD"
         assert services[name]["logging"]["options"]["max-size"]
+    for name in ("gateway", "private_pypi"):
+        assert services[name]["healthcheck"]["test"][0] == "CMD"
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -72,7 +74,8 @@ def test_only_the_gateway_is_reached_from_outside(render: Render, mode: str) -> 
     assert services["gateway"].get("ports", []) == published.get(mode, PUBLIC_PORTS)
     assert "ports" not in services["private_pypi"]
     assert services["private_pypi"]["networks"] == ["inside"]
-    assert services["accounts"]["network_mode"] == "none"
+    for name in ("accounts", "account_commands"):
+        assert services[name]["network_mode"] == "none"
     assert model["networks"]["inside"] == {"internal": True}
 
 
@@ -86,10 +89,41 @@ def test_nobody_but_the_account_commands_may_write_accounts(render: Render, mode
     assert mounts == {
         "gateway": [],
         "private_pypi": ["./pypi_auth:/pypi/auth:ro"],
-        "accounts": ["./pypi_auth:/pypi/auth"],
+        "accounts": ["./pypi_auth:/pypi/auth:ro"],
+        "account_commands": ["./pypi_auth:/pypi/auth"],
     }
     # A new password is printed to the terminal: no log driver may keep it.
-    assert services["accounts"]["logging"] == {"driver": "none"}
+    assert services["account_commands"]["logging"] == {"driver": "none"}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_nobody_with_a_network_may_write_what_the_gateway_takes_for_configuration(
+    render: Render, mode: str
+) -> None:
+    folder = render({"template": "server", "https": mode})
+    services = compose(folder)["services"]
+    imported = re.findall(r"import (/\S+)/", (folder / "gateway/Caddyfile").read_text())
+    configured = {"/etc/caddy", *imported}
+    assert configured == {"/etc/caddy", "/accounts"}
+    mounted = {name: mounts(service) for name, service in services.items()}
+    sources = {source for source, target, _ in mounted["gateway"] if target in configured}
+    assert sources == {"./gateway/live", "./gateway/accounts"}
+    writers = {
+        (name, source)
+        for name, service_mounts in mounted.items()
+        for source, _, writable in service_mounts
+        if writable and any(PurePath(one).is_relative_to(source) for one in sources)
+    }
+    assert writers == {(n, "./gateway/accounts") for n in ("accounts", "account_commands")}
+    assert all(services[name]["network_mode"] == "none" for name, _ in writers)
+    writable = {target for _, target, writable in mounted["private_pypi"] if writable}
+    assert writable == {"/srv/pypi_data", "/srv/pypi_index"}
+
+
+def mounts(service: dict[str, Any]) -> list[tuple[str, str, bool]]:
+    """Return source, target and whether it may be written of each folder of a service."""
+    found = [volume.split(":") for volume in service["volumes"]]
+    return [(source, target, mode != ["ro"]) for source, target, *mode in found]
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -99,7 +133,8 @@ def test_the_gateway_only_reads_what_private_pypi_writes(render: Render, mode: s
         mount = f"./{folder}:/srv/{folder}"
         assert f"{mount}:ro" in services["gateway"]["volumes"]
         assert mount in services["private_pypi"]["volumes"]
-        assert not any(folder in volume for volume in services["accounts"]["volumes"])
+        for name in ("accounts", "account_commands"):
+            assert not any(folder in volume for volume in services[name]["volumes"])
     # The links in the one lead into the other.
     assert services["private_pypi"]["environment"]["PYPI_DATA"] == "/srv/pypi_data"
     assert services["private_pypi"]["environment"]["PYPI_INDEX"] == "/srv/pypi_index"
@@ -107,14 +142,14 @@ def test_the_gateway_only_reads_what_private_pypi_writes(render: Render, mode: s
 
 @pytest.mark.docker
 @pytest.mark.parametrize("mode", MODES)
-def test_compose_accepts_the_file_and_knows_two_services(render: Render, mode: str) -> None:
+def test_compose_accepts_the_file_and_starts_three_services(render: Render, mode: str) -> None:
     folder = render({"template": "server", "https": mode, "pypi_url": "pypi.acme.test"})
     command = ["docker", "compose", "--file", "docker-compose.pypi.yml"]
     command += ["--env-file", ".pypi.env", "config", "--format", "json"]
     done = subprocess.run(command, cwd=folder, check=True, capture_output=True)
     assert done.stderr == b""
     model = json.loads(done.stdout)
-    assert set(model["services"]) == {"gateway", "private_pypi"}
+    assert set(model["services"]) == {"gateway", "private_pypi", "accounts"}
     expected = {"GOGC": "400"} | ({} if mode == "none" else {"pypi_url": "pypi.acme.test"})
     if mode == "letsencrypt":
         expected["acme_directory"] = LETS_ENCRYPT

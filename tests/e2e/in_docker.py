@@ -42,7 +42,7 @@ class Server:
         return inspected[0]
 
     def logs(self) -> str:
-        """Return what both containers have logged."""
+        """Return what all containers have logged."""
         return docker("compose", "--project-name", self.project, "logs", "--no-color")
 
 

@@ -153,7 +153,7 @@ def test_a_certificate_that_soon_ends_is_served_with_a_warning(
 ) -> None:
     pair = authority.pair(HOST, days=20.5)
     pair.write(certs(server))
-    server.make("pypi-stop")
+    began = server.inspect("gateway")["State"]["StartedAt"]
 
     said = server.make("pypi-launch")
 
@@ -161,6 +161,7 @@ def test_a_certificate_that_soon_ends_is_served_with_a_warning(
     assert "in 20 days: replace both files and run make pypi-reload\n" in said
     assert said.endswith(f"The index is at https://{HOST}/\n")
     wait_for(authority, pair)
+    assert server.inspect("gateway")["State"]["StartedAt"] == began
 
 
 # Reload -------------------------------------------------------------------------------------------

@@ -295,8 +295,10 @@ case "$*" in
 "info") ;;
 "compose version --short") echo 2.40.3 ;;
 *" private_pypi check")
+	PYTHONPATH=private_pypi exec {python} -m private_pypi check ;;
+*" accounts follow --once")
 	export PYTHONPATH=private_pypi PYPI_GATEWAY=gateway/accounts
-	exec {python} -m private_pypi check ;;
+	exec {python} -m private_pypi follow --once ;;
 esac
 """
 
@@ -395,11 +397,12 @@ def test_launch_builds_checks_and_waits_in_this_order(docker: Docker, account: N
     repository.make("pypi-launch")
 
     called = [" ".join(call) for call in calls(repository)]
-    order = [" build ", " private_pypi check", " up --detach --wait "]
+    order = [" build ", " private_pypi check", " accounts follow --once", " up --detach --wait "]
     found = [next(i for i, call in enumerate(called) if step in call) for step in order]
     assert found == sorted(found)
 
 
+TELL_GATEWAY = "exec --no-TTY gateway kill -USR1 1"
 RUNS = '*" ps --quiet --status running gateway") echo 0123456789ab ;;\n'
 
 
@@ -410,7 +413,7 @@ def test_reload_validates_before_it_tells_the_gateway(docker: Docker) -> None:
 
     assert said == "The gateway reads its Caddyfile and certificate again.\n"
     called = [" ".join(call) for call in calls(repository)]
-    order = [" caddy validate ", " kill --signal SIGUSR1 gateway"]
+    order = [" caddy validate ", f" {TELL_GATEWAY}"]
     found = [next(i for i, call in enumerate(called) if step in call) for step in order]
     assert found == sorted(found)
     # Only who has a certificate of their own has it checked.
@@ -426,6 +429,23 @@ def test_reload_tells_the_gateway_nothing_that_it_would_refuse(docker: Docker) -
     assert "unrecognized directive\nerror: the gateway cannot use gateway/Caddyfile" in said
     assert not live.exists()
     assert not any("kill" in call for call in calls(repository))
+
+
+@pytest.mark.parametrize("https", ["certificate", "none"])
+def test_launch_has_a_running_gateway_read_a_certificate_of_ones_own_again(
+    docker: Docker, account: None, render: Render, https: str
+) -> None:
+    repository = docker("")
+    rendered = render({**ANSWERS, "https": https})
+    for name in ("Makefile", ".pypi.env", "gateway/Caddyfile"):
+        shutil.copy(rendered / name, repository.folder / name)
+
+    repository.make("pypi-launch")
+
+    called = [" ".join(call) for call in calls(repository)]
+    steps = (" private_pypi certificate ", " up --detach ", f" {TELL_GATEWAY}")
+    found = [step for call in called for step in steps if step in call]
+    assert found == (list(steps) if https == "certificate" else [steps[1]])
 
 
 def test_launch_replaces_containers_only_if_their_folder_was_deleted(
@@ -507,6 +527,7 @@ def test_launch_with_a_sha1_line_says_which_and_starts_nothing(docker: Docker) -
     ) in said
     assert "{SHA}" not in said
     assert not any("up" in call for call in calls(repository))
+    assert not (repository.folder / "gateway/accounts/accounts.caddy").exists()
 
 
 @pytest.mark.parametrize(
@@ -574,8 +595,8 @@ def test_accounts_are_changed_in_a_container(
     repository = docker("")
     repository.make(target, "USER=alice")
 
-    (called,) = [call for call in calls(repository) if "accounts" in call]
-    assert called[called.index("accounts") :] == ["accounts", "user", *arguments]
+    (called,) = [call for call in calls(repository) if "account_commands" in call]
+    assert called[called.index("account_commands") :] == ["account_commands", "user", *arguments]
 
 
 @pytest.mark.parametrize(

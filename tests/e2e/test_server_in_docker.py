@@ -21,7 +21,7 @@ import requests
 from conftest import PASSWORD, Render, commit, git
 
 from e2e import wheel
-from e2e.faults import wait_until
+from e2e.faults import as_root, wait_until
 from e2e.https import ask, https_server
 from e2e.in_docker import Server, docker, plain_server
 
@@ -37,6 +37,7 @@ ANSWERS = {
     "max_upload_mb": 2,
 }
 ALICE = ("alice", PASSWORD)
+SERVICES = ("gateway", "private_pypi", "accounts")
 
 
 @pytest.fixture(scope="module")
@@ -121,11 +122,13 @@ def page_of(server: Server, project: str) -> requests.Response:
     return answers[-1]
 
 
-def test_both_services_are_healthy_and_confined(server: Server) -> None:
-    for service in ("gateway", "private_pypi"):
+def test_all_services_run_and_are_confined(server: Server) -> None:
+    for service in SERVICES:
         container = server.inspect(service)
         host = container["HostConfig"]
-        assert container["State"]["Health"]["Status"] == "healthy"
+        assert container["State"]["Running"]
+        if service != "accounts":
+            assert container["State"]["Health"]["Status"] == "healthy"
         if os.getuid() == 0:
             assert container["Config"]["User"] == "4242:4243"
         assert not container["Config"]["User"].startswith("0")
@@ -153,12 +156,17 @@ def test_the_index_listens_on_127_0_0_1_alone(server: Server) -> None:
 def test_only_the_folders_that_a_service_writes_are_writable(server: Server) -> None:
     writable = {
         service: {m["Destination"] for m in server.inspect(service)["Mounts"] if m["RW"]}
-        for service in ("gateway", "private_pypi")
+        for service in SERVICES
     }
     assert writable == {
         "gateway": {"/data"},
-        "private_pypi": {"/srv/pypi_data", "/srv/pypi_index", "/pypi/gateway"},
+        "private_pypi": {"/srv/pypi_data", "/srv/pypi_index"},
+        "accounts": {"/pypi/gateway"},
     }
+
+
+def test_who_writes_the_accounts_of_the_gateway_has_no_network(server: Server) -> None:
+    assert list(server.inspect("accounts")["NetworkSettings"]["Networks"]) == ["none"]
 
 
 def test_private_pypi_cannot_reach_the_internet(server: Server) -> None:
@@ -326,15 +334,16 @@ def test_accounts_edited_by_hand_count_without_a_restart(server: Server) -> None
     wait_until_in(server, account)
 
 
-def test_removing_the_account_shuts_it_out_while_private_pypi_is_down(server: Server) -> None:
+def test_removing_the_account_shuts_it_out_while_only_the_gateway_runs(server: Server) -> None:
     account = ("grace", server.add_user("grace", "reader"))
     wait_until_in(server, account)
-    docker("stop", f"{PROJECT}-private_pypi-1")
+    others = [f"{PROJECT}-{service}-1" for service in ("private_pypi", "accounts")]
+    docker("stop", *others)
     try:
         server.make("pypi-user-remove", "USER=grace")
         wait_until(lambda: status(server, "/packages/x.whl", account) == 401, 30)
     finally:
-        docker("start", f"{PROJECT}-private_pypi-1")
+        docker("start", *others)
 
 
 def test_a_broken_caddyfile_is_refused_and_accounts_still_change(server: Server) -> None:
@@ -357,6 +366,14 @@ def test_a_broken_caddyfile_is_refused_and_accounts_still_change(server: Server)
     server.make("pypi-launch")
 
 
+def test_a_gateway_that_was_reloaded_comes_back_when_it_dies(server: Server) -> None:
+    server.make("pypi-reload")
+    state = server.inspect("gateway")["State"]
+    as_root("kill", "-KILL", str(state["Pid"]))
+    wait_until(lambda: server.inspect("gateway")["State"]["StartedAt"] != state["StartedAt"])
+    wait_until(lambda: status(server, "/simple/", ALICE) == 200)
+
+
 def test_list_shows_name_role_and_hash(server: Server, reader: tuple[str, str]) -> None:
     rows = [line.split() for line in server.make("pypi-user-list").splitlines()]
     assert ["alice", "publisher", "bcrypt"] in rows
@@ -373,7 +390,7 @@ def test_no_password_is_in_logs_containers_or_git(server: Server) -> None:
     secret = server.add_user("erin", "publisher")
     requests.get(f"{server.url}/simple/", auth=("erin", secret), timeout=30)
     requests.get(f"{server.url}/simple/", auth=("erin", f"{secret}x"), timeout=30)
-    inspected = docker("inspect", f"{PROJECT}-gateway-1", f"{PROJECT}-private_pypi-1")
+    inspected = docker("inspect", *(f"{PROJECT}-{service}-1" for service in SERVICES))
     history = docker("history", "--no-trunc", f"{PROJECT}/private_pypi")
     for password in (secret, PASSWORD):
         for text in (server.logs(), inspected, history):
@@ -390,7 +407,7 @@ def test_no_password_is_in_logs_containers_or_git(server: Server) -> None:
 
 def test_account_containers_leave_no_trace(server: Server) -> None:
     server.make("pypi-user-list")
-    assert "accounts" not in docker("ps", "--all", "--filter", f"name={PROJECT}")
+    assert "account_commands" not in docker("ps", "--all", "--filter", f"name={PROJECT}")
 
 
 def test_restart_keeps_everything(server: Server) -> None:
@@ -451,11 +468,23 @@ def test_launch_names_a_port_that_is_taken(stopped: Server, server: Server) -> N
     assert "error: a port is taken" in said
 
 
-def test_a_fresh_clone_starts_after_one_account_is_made(stopped: Server, tmp_path: Path) -> None:
+@pytest.fixture
+def closed_umask() -> Iterator[None]:
+    """New files are their owner's alone, as on many a server."""
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("closed_umask")
+def test_a_fresh_clone_starts_after_one_account_is_made_whatever_the_umask(
+    stopped: Server, tmp_path: Path
+) -> None:
     commit(stopped.folder)
     settings = (stopped.folder / ".pypi.env").read_text()
     clone = Server(tmp_path / "clone", stopped.project, stopped.url)
     git(tmp_path, "clone", "--quiet", str(stopped.folder), "clone")
+    assert (clone.folder / "gateway/Caddyfile").stat().st_mode & 0o777 == 0o600
     example = clone.folder / ".pypi.env.example"
     example.write_text(settings)
     said = clone.make("pypi-launch", ok=False)

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -257,7 +258,7 @@ def test_help_names_every_command(capsys: Captured) -> None:
     assert end.value.code == 0
     printed = capsys.readouterr().out
     releases = ("yank", "unyank", "remove", "index", "verify")
-    for command in ("serve", "check", "health", "user", *releases):
+    for command in ("serve", "check", "follow", "health", "user", *releases):
         assert re.search(rf"^ +{command} +[A-Z]", printed, re.MULTILINE)
 
 
@@ -267,6 +268,7 @@ def test_help_names_every_command(capsys: Captured) -> None:
         ["user", "list"],
         ["user", "add", "bob"],
         ["check"],
+        ["follow"],
         ["serve"],
         ["index"],
         ["verify"],
@@ -707,14 +709,11 @@ def test_verify_changes_nothing(folders: Path, release: Path) -> None:
 # Launching ----------------------------------------------------------------------------------------
 
 
-def test_check_passes_good_accounts_and_gives_them_to_the_gateway(
-    folders: Path, capsys: Captured
-) -> None:
+def test_check_passes_good_accounts(folders: Path, capsys: Captured) -> None:
     (folders / "pypi_auth/.htpasswd").write_text(f"alice:{HASH}\n")
 
     assert main(["check"]) == 0
     assert capsys.readouterr() == ("", "")
-    assert copied(folders) == ["alice"]
 
 
 def test_check_refuses_an_index_without_accounts_and_says_how_to_make_one(
@@ -743,7 +742,6 @@ def test_check_refuses_each_line_that_would_not_work_with_its_remedy(
         "error: pypi_auth/.htpasswd-readers line 1: carol has a plaintext password, which the"
         " gateway refuses; run make pypi-user-passwd USER=carol\n"
     )
-    assert not (folders / "gateway/accounts.caddy").exists()
 
 
 def test_check_makes_the_folder_of_the_index_which_is_derived(folders: Path) -> None:
@@ -754,15 +752,22 @@ def test_check_makes_the_folder_of_the_index_which_is_derived(folders: Path) -> 
         assert (folders / "pypi_index").is_dir()
 
 
-@pytest.mark.parametrize("folder", ["pypi_data", "pypi_index", "gateway"])
-def test_check_refuses_a_folder_it_may_not_write_and_says_what_to_do(
-    folders: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch, folder: str
+@pytest.mark.parametrize(
+    ("command", "folder"),
+    [(["check"], "pypi_data"), (["check"], "pypi_index"), (["follow", "--once"], "gateway")],
+)
+def test_a_folder_that_may_not_be_written_is_refused_with_what_to_do(
+    folders: Path,
+    capsys: Captured,
+    monkeypatch: pytest.MonkeyPatch,
+    command: list[str],
+    folder: str,
 ) -> None:
     (folders / "pypi_auth/.htpasswd").write_text(f"alice:{HASH}\n")
     # Who runs the tests as root may write everywhere.
     monkeypatch.setattr(os, "access", lambda path, _: str(path) != folder)
 
-    assert main(["check"]) == 1
+    assert main(command) == 1
     assert capsys.readouterr().err == (
         f"error: {folder} is not writable for user {os.getuid()}: give it to the owner of the"
         " repository with chown\n"
@@ -805,6 +810,61 @@ def test_serve_becomes_gunicorn(monkeypatch: pytest.MonkeyPatch) -> None:
             str(PACKAGE / "private_pypi" / "gunicorn_conf.py"),
         ]
     ]
+
+
+# Following ----------------------------------------------------------------------------------------
+
+
+def test_follow_gives_the_gateway_the_accounts_once(folders: Path, capsys: Captured) -> None:
+    (folders / "pypi_auth/.htpasswd").write_text(f"alice:{HASH}\n")
+
+    assert main(["follow", "--once"]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert copied(folders) == ["alice"]
+
+
+def test_follow_does_so_after_each_change_and_says_which_lines_it_leaves_out_until_it_is_stopped(
+    folders: Path,
+) -> None:
+    file = folders / "pypi_auth/.htpasswd"
+    file.write_text(f"alice:{HASH}\n")
+    running = subprocess.Popen(
+        [sys.executable, "-m", "private_pypi", "follow"],
+        env={**os.environ, "PYTHONPATH": str(PACKAGE)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        wait_for_copy(folders, ["alice"])
+        with file.open("a") as htpasswd:
+            htpasswd.write(f"bob:{HASH}\ncarol:open sesame\n")
+        wait_for_copy(folders, ["alice", "bob"])
+    finally:
+        running.terminate()
+        said, _ = running.communicate(timeout=20)
+    assert running.returncode == 0
+    assert said == (
+        "pypi_auth/.htpasswd line 3: carol has a plaintext password, which the gateway refuses;"
+        " run make pypi-user-passwd USER=carol\n"
+    )
+
+
+def wait_for_copy(folders: Path, names: list[str]) -> None:
+    """Wait until just these accounts are in the gateway's copy."""
+    deadline = time.monotonic() + 30
+    while not (folders / "gateway/accounts.caddy").exists() or copied(folders) != names:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_follow_without_a_gateway_says_what_it_lacks(
+    monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.delenv("PYPI_GATEWAY")
+
+    assert main(["follow"]) == 1
+    assert capsys.readouterr().err.startswith("error: PYPI_GATEWAY is not set: ")
 
 
 # Health -------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -72,9 +73,10 @@ def test_the_copy_is_only_for_its_owner_and_nothing_else_is_left_behind(
 
     gateway.write(auth, folder)
 
-    assert {entry.name for entry in folder.iterdir()} == {gateway.FILE, gateway.STRANGERS}
-    for entry in folder.iterdir():
-        assert entry.stat().st_mode & 0o777 == 0o600
+    names = {gateway.FILE, gateway.STRANGERS}
+    assert {entry.name for entry in folder.iterdir()} == {".lock", *names}
+    for name in names:
+        assert (folder / name).stat().st_mode & 0o777 == 0o600
 
 
 def test_caddy_reads_the_copy_as_it_is_meant_whatever_the_accounts_are_called(
@@ -164,6 +166,29 @@ def test_what_is_not_one_whole_login_is_none(header: str) -> None:
 
 
 # Following ----------------------------------------------------------------------------------------
+
+
+def test_who_read_the_accounts_before_they_changed_does_not_write_last(
+    auth: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accounts.add(auth, "alice", "publisher", PASSWORD)
+    read = accounts.read
+    others: list[threading.Thread] = []
+
+    def read_slowly(auth: Path) -> tuple[list[accounts.Account], list[str]]:
+        found = read(auth)
+        if not others:
+            accounts.remove(auth, "alice")
+            others.append(threading.Thread(target=gateway.write, args=(auth, folder)))
+            others[0].start()
+            others[0].join(0.5)
+        return found
+
+    monkeypatch.setattr(accounts, "read", read_slowly)
+    gateway.write(auth, folder)
+    others[0].join()
+
+    assert copied(folder) == []
 
 
 class EnoughError(Exception):

@@ -43,6 +43,8 @@ prepare_folders() {
 	fi
 	# Already done if the folders belong to somebody else.
 	chmod 700 pypi_auth gateway/accounts gateway_data 2>/dev/null || :
+	# The gateway reads it as the owner of pypi_data, whoever launches, with whatever umask.
+	chmod 755 gateway/live 2>/dev/null || :
 }
 
 prepare() {
@@ -58,6 +60,8 @@ start() {
 	prepare
 	compose --progress quiet build --quiet private_pypi
 	compose --progress quiet run --rm --no-deps --no-TTY private_pypi check || exit 1
+	# Before the gateway starts, so that it never knows other accounts than these.
+	compose --progress quiet run --rm --no-deps --no-TTY accounts follow --once || exit 1
 	check_certificate
 	install_caddyfile
 	if ! compose up --detach --wait --wait-timeout 120 --remove-orphans \
@@ -68,6 +72,10 @@ start() {
 		compose logs --tail 20 >&2
 		fail "the index did not become healthy: its last log lines are above"
 	fi
+	# One that ran already still serves the certificate that it read then.
+	if has_certificate; then
+		tell_gateway
+	fi
 }
 
 reload() {
@@ -76,16 +84,25 @@ reload() {
 		fail "the gateway does not run: start it with make pypi-launch"
 	check_certificate
 	install_caddyfile
-	# Caddy reads its configuration again, also where only the certificate changed.
-	compose --progress quiet kill --signal SIGUSR1 gateway
+	tell_gateway
 	echo "The gateway reads its Caddyfile and certificate again."
+}
+
+# Has Caddy read its configuration again, also where only the certificate changed. Not by way of
+# `docker kill`: the engine would take the gateway for stopped by hand, and not start it after a crash.
+tell_gateway() {
+	compose --progress quiet exec --no-TTY gateway kill -USR1 1
+}
+
+has_certificate() {
+	grep -q '^[[:space:]]*tls /data/certs/pair.pem /data/certs/pair.pem' gateway/Caddyfile
 }
 
 # Where the gateway serves a certificate of yours, it serves a copy: a wrong one in certs/ would keep
 # it from starting again, and from taking over changed accounts. What clients and Caddy accept
 # replaces the copy, anything else leaves it as it is.
 check_certificate() {
-	grep -q '^[[:space:]]*tls /data/certs/pair.pem /data/certs/pair.pem' gateway/Caddyfile || return 0
+	has_certificate || return 0
 	# shellcheck source=/dev/null
 	name=$(. ./.pypi.env && printf '%s' "${pypi_url-}")
 	[ -n "$name" ] || fail ".pypi.env has no pypi_url: add the DNS name of the index"
@@ -117,6 +134,7 @@ install_caddyfile() {
 	messages=$(mktemp)
 	trap 'rm -f "$messages" gateway/live/Caddyfile.new' EXIT
 	cp gateway/Caddyfile gateway/live/Caddyfile.new
+	chmod 644 gateway/live/Caddyfile.new
 	if ! compose --progress quiet run --rm --no-deps --no-TTY gateway \
 		caddy validate --config /etc/caddy/Caddyfile.new --adapter caddyfile >"$messages" 2>&1; then
 		cat "$messages" >&2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import http.client
 import os
+import signal
 import socket
 import sqlite3
 import sys
@@ -69,13 +70,21 @@ def check(settings: Settings, _: argparse.Namespace) -> None:
             "there is no account yet: run make pypi-user-add USER=admin ROLE=publisher"
         )
     settings.index.mkdir(exist_ok=True)
-    for folder in filter(None, (settings.data, settings.index, settings.gateway)):
-        if not os.access(folder, os.W_OK):
-            raise SettingError(
-                f"{folder} is not writable for user {os.getuid()}: give it to the owner of the"
-                " repository with chown"
-            )
-    _tell_gateway(settings)
+    for folder in (settings.data, settings.index):
+        _require_writable(folder)
+
+
+def follow(settings: Settings, options: argparse.Namespace) -> None:
+    """Give the gateway the accounts, now and whenever they change."""
+    if not settings.gateway:
+        raise SettingError("PYPI_GATEWAY is not set: it names the gateway's folder of accounts")
+    if options.once:
+        _require_writable(settings.gateway)
+        gateway.write(settings.auth, settings.gateway)
+        return
+    # A container's first process gets no signal that it does not handle.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    gateway.follow(settings.auth, settings.gateway)
 
 
 def certificate(_: Settings, options: argparse.Namespace) -> None:
@@ -246,6 +255,14 @@ def _tell_gateway(settings: Settings) -> None:
         gateway.write(settings.auth, settings.gateway)
 
 
+def _require_writable(folder: Path) -> None:
+    if not os.access(folder, os.W_OK):
+        raise SettingError(
+            f"{folder} is not writable for user {os.getuid()}: give it to the owner of the"
+            " repository with chown"
+        )
+
+
 def _require_free(host: str, port: int) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -263,6 +280,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in (serve, check, health, index, verify):
         _add(commands, command.__name__, command)
+    _add(commands, "follow", follow).add_argument("--once", action="store_true")
     _add(commands, "audit", audit).add_argument("--project", default="")
     for release_command in (yank, unyank, remove):
         subparser = _add(commands, release_command.__name__, release_command)

@@ -186,7 +186,7 @@ def add(folder: Path, name: str, role: str, password: str, *, made_up: bool = Fa
             " starting with a letter or digit, but not import"
         )
     check_password(password)
-    with _locked(folder):
+    with locked(folder):
         for other in FILES:
             if name in map(_name, _lines(folder, other)):
                 raise AccountError(
@@ -206,7 +206,7 @@ def change_password(folder: Path, name: str, password: str, *, made_up: bool = F
         AccountError: if there is no such account or the password cannot be used.
     """
     check_password(password)
-    with _locked(folder):
+    with locked(folder):
         role = _role_of(folder, name)
         lines = _lines(folder, role)
         new = _line(name, password, made_up)
@@ -219,7 +219,7 @@ def remove(folder: Path, name: str) -> None:
     Raises:
         AccountError: if there is no such account.
     """
-    with _locked(folder):
+    with locked(folder):
         _role_of(folder, name)
         for role in FILES:
             lines = _lines(folder, role)
@@ -266,8 +266,8 @@ def _lines(folder: Path, role: str) -> list[str]:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keep a second command from editing at the same time and losing this one's change."""
+def locked(folder: Path) -> Iterator[None]:
+    """Keep others from changing files of a folder at the same time and losing this change."""
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -105,7 +105,7 @@ def _read_file(file: Path, content: str) -> bytes:
     except OSError as error:
         raise CertificateError(
             f"certs/{file.name} cannot be read ({error.strerror}): give it to the owner of"
-            " pypi_data with chown"
+            " pypi_data with chown, and certs/ itself if only its owner may look into it"
         ) from None
 
 

@@ -47,16 +47,18 @@ def write(auth: Path, gateway: Path) -> list[str]:
         auth: folder of the htpasswd files.
         gateway: folder from which the gateway imports its accounts.
     """
-    known, complaints = accounts.read(auth)
+    # Locked, so that nobody who read the accounts before they changed writes last.
+    with accounts.locked(gateway):
+        known, complaints = accounts.read(auth)
+        pairs = [(DECOY, accounts.DECOY), *((account.name, account.hash) for account in known)]
+        _write(gateway / STRANGERS, _strangers([name for name, _ in pairs]))
+        _write(gateway / FILE, [f"{name} {digest}" for name, digest in pairs])
     if not complaints and not any(account.role == "publisher" for account in known):
         # An editor that empties the file before it writes, or a full disk, may have left it so.
         complaints.append(
             f"pypi_auth/{accounts.FILES['publisher']} has no account: nobody may publish until you"
             " run make pypi-user-add USER=admin ROLE=publisher"
         )
-    pairs = [(DECOY, accounts.DECOY), *((account.name, account.hash) for account in known)]
-    _write(gateway / STRANGERS, _strangers([name for name, _ in pairs]))
-    _write(gateway / FILE, [f"{name} {digest}" for name, digest in pairs])
     return complaints
 
 

@@ -2,12 +2,10 @@
 
 import signal
 import threading
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from private_pypi import gateway
 from private_pypi.app import Gatekeeper
 from private_pypi.settings import Settings
 
@@ -39,19 +37,14 @@ access_log_format = (
 
 
 def post_worker_init(worker: Any) -> None:
-    """Keep the index and the gateway's accounts current for as long as this process lives."""
+    """Keep the index current for as long as this process lives."""
     # Ctrl-C reaches this process too, and then gunicorn's own signal to stop. Two at once can
     # deadlock it, for graceful_timeout seconds.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     application: Gatekeeper = worker.wsgi
     ready = threading.Event()
-    _in_background(partial(application.index.follow, ready=ready))
-    if settings.gateway:
-        _in_background(partial(gateway.follow, settings.auth, settings.gateway))
+    follow = partial(application.index.follow, ready=ready)
+    threading.Thread(target=follow, daemon=True).start()
     # Most often the index is up to date before the first request is answered. If it has to be
     # made from very many files, requests need not wait for that.
     ready.wait(3)
-
-
-def _in_background(work: Callable[[], None]) -> None:
-    threading.Thread(target=work, daemon=True).start()
