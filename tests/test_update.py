@@ -55,7 +55,7 @@ QUESTIONS_ASKED = {
         "Which Python does the app run on?",
         "Which tool should build and publish the app?",
         "Which releases should the app and its image get?",
-        "What should Poetry, uv and twine call the private index?",
+        "What should Poetry and uv call the private index?",
         "Which file of this repository holds the certificate",
         "Which private packages does the app install?",
         "How should the app use the private index?",

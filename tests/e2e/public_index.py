@@ -42,6 +42,19 @@ class PublicIndex:
         with (folder / "pyproject.toml").open("a") as project:
             project.write(f'\n[[tool.poetry.source]]\nname = "public"\nurl = "{self.url}"\n')
 
+    def stand_in_for_uv(self, folder: Path) -> None:
+        """Have uv ask this index for PyPI's packages in a project."""
+        with (folder / "pyproject.toml").open("a") as project:
+            project.write(f'\n[[tool.uv.index]]\nurl = "{self.url}"\ndefault = true\n')
+
+    def stand_in_for_pip(self, folder: Path) -> None:
+        """Have pip ask this index for PyPI's packages in the build of a client's image."""
+        dockerfile = folder / "Dockerfile"
+        variable = "ENV PIP_DISABLE_PIP_VERSION_CHECK=1"
+        before, found, after = dockerfile.read_text().partition(variable)
+        assert found
+        dockerfile.write_text(f"{before}ENV PIP_INDEX_URL={self.url}\n{found}{after}")
+
     def asked_for(self, project: str) -> bool:
         """Return whether anybody came for a project, its page or its files."""
         names = (f"/{project}/", f"/{project.replace('-', '_')}-")

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import sysconfig
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from conftest import Render
 
 from e2e import wheel
 from e2e.in_docker import Server, docker, plain_server, run
+from e2e.server import status
 
 pytestmark = pytest.mark.docker
 
@@ -100,11 +102,8 @@ def files_of_docker_with(text: str, *, since: int) -> list[str]:
     return [line for line in said.splitlines() if not line.startswith(("grep: ", "find: "))]
 
 
+@pytest.mark.skipif(not shutil.which("buildah"), reason="Buildah is not installed")
 def test_buildah_builds_an_image_without_the_credential(client: Client, tmp_path: Path) -> None:
-    if not shutil.which("buildah"):
-        run(["apt-get", "-qq", "update"], cwd=None, ok=True)
-        install = ["apt-get", "-qq", "install", "-y", "--no-install-recommends", "buildah"]
-        run(install, cwd=None, ok=True)
     folder = client()
     (base,) = set(re.findall(r"^FROM (\S+)", (folder / "Dockerfile").read_text(), re.M))
     docker("save", "--output", str(tmp_path / "base.tar"), base)
@@ -146,7 +145,10 @@ def test_a_revoked_account_and_a_stopped_server_stop_a_build_and_make_says_why(
     assert f"Successfully installed {LIBRARY}-0.1.0" in build(folder, "--no-cache")
 
     server.make("pypi-user-remove", "USER=leaver")
-    time.sleep(2)
+    deadline = time.monotonic() + 30
+    while status(f"{server.url}/simple/", "leaver", password) != 401:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
     refused = build(folder, "--no-cache", ok=False)
     said = run(["make", "build"], cwd=folder, ok=False)
     assert f"No matching distribution found for {LIBRARY}" in refused
@@ -188,25 +190,11 @@ def test_a_change_of_the_code_installs_nothing_anew(client: Client) -> None:
     (code,) = folder.glob("src/*/app.py")
     code.write_text(code.read_text() + "\n# A change.\n")
 
-    began = time.monotonic()
     said = build(folder)
-    took = time.monotonic() - began
 
     assert "Successfully installed" not in said
     assert re.search(r"CACHED", said)
-    # About a second on a quiet machine; this one may be busy.
-    assert took < 15
-    held = [
-        "run",
-        "--rm",
-        "--entrypoint",
-        "grep",
-        "builders-app",
-        "-c",
-        "A change",
-        "-r",
-        "/app/src",
-    ]
+    held = [*("run", "--rm", "--entrypoint", "grep", "builders-app"), "-rc", "A change", "/app/src"]
     assert "app.py:1" in docker(*held)
 
 
@@ -219,17 +207,16 @@ def test_make_run_starts_the_app(client: Client) -> None:
 
 def test_the_apps_own_tests_pass_on_what_the_image_holds(client: Client) -> None:
     folder = client()
-    # The build stage has the image's packages, and a pip that can add pytest to them.
+    # The build stage has the image's packages; pytest needs no more than other Python files.
     stage = {"network": "host", "target": "build"}
     override = {"services": {"app": {"image": "builders-stage", "build": stage}}}
     (folder / "docker-compose.override.yml").write_text(json.dumps(override))
     build(folder)
 
     mounts = [f"--volume={folder / name}:/app/{name}:ro" for name in ("src", "tests")]
-    script = (
-        "pip --python /venv/bin/python install --quiet pytest"
-        " && cd /app && PYTHONPATH=src /venv/bin/python -B -m pytest -p no:cacheprovider"
-        " tests/test_app.py"
-    )
-    said = docker("run", "--rm", "--network=host", *mounts, "builders-stage", "sh", "-c", script)
+    mounts.append(f"--volume={sysconfig.get_path('purelib')}:/pytest:ro")
+    run_tests = "PYTHONPATH=src:/pytest /venv/bin/python -B -m pytest -p no:cacheprovider"
+    script = f"cd /app && {run_tests} tests/test_app.py"
+    environment = ["--env", "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1"]
+    said = docker("run", "--rm", *environment, *mounts, "builders-stage", "sh", "-c", script)
     assert re.search(r"\d passed", said)

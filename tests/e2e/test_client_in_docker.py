@@ -46,6 +46,8 @@ def server(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     }
     folder = tmp_path_factory.mktemp("client-in-docker")
     server = plain_server(render(answers), folder / "server")
+    # For the locks: what PyPI has of that name is of no interest here.
+    wheel.build(server.folder / "pypi_data", "pytest", "99.0.0", origin="us")
     server.make("pypi-launch")
     publish(server, folder / "library")
     yield server
@@ -95,9 +97,14 @@ def test_the_image_holds_the_package_and_no_credential(
 ) -> None:
     answers = {**way, "project_name": "client-e2e", "private_packages": [LIBRARY], **ACCOUNT}
     folder = client(render, answers, server, tmp_path / "client")
-    if way["locked"]:
-        if (way["package_manager"], way["index_strategy"]) == ("poetry", "extra"):
+    if way["index_strategy"] == "extra":
+        # Who has the library's name on PyPI must not matter here.
+        public.stand_in_for_pip(folder)
+        if way["package_manager"] == "uv":
+            public.stand_in_for_uv(folder)
+        else:
             public.stand_in_for_poetry(folder)
+    if way["locked"]:
         lock(folder)
 
     built = docker("compose", "build", "--no-cache", cwd=folder)
@@ -106,12 +113,15 @@ def test_the_image_holds_the_package_and_no_credential(
 
     image = "client-e2e-app"
     running = docker("compose", "run", "--rm", "--entrypoint", "env", "app", cwd=folder)
+    saved = list(saved_texts(image, tmp_path))
+    # So this looks where a build leaves things.
+    assert any(f"Name: {LIBRARY}" in text for text in saved)
     searched = [
         built,
         running,
         docker("history", "--no-trunc", image),
         docker("inspect", image),
-        *saved_texts(image, tmp_path),
+        *saved,
     ]
     for secret in (PASSWORD, quote(PASSWORD, safe="")):
         for text in searched:

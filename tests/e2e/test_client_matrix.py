@@ -118,6 +118,38 @@ def test_beside_pypi_what_private_packages_require_has_to_be_pinned_to_the_index
     assert f"{below}==0.1.0" in (app.folder / "requirements.txt").read_text()
 
 
+@pytest.mark.parametrize("place", ["environment", "settings"])
+def test_uv_takes_ours_from_the_single_index_whatever_other_index_a_machine_names(
+    client: MakeClient, public: PublicIndex, tmp_path: Path, place: str
+) -> None:
+    app = client({"package_manager": "uv", "index_strategy": "single"})
+    (tmp_path / "uv").mkdir()
+    (tmp_path / "uv/uv.toml").write_text(f'[[index]]\nurl = "{public.url}"\n')
+    named = {
+        "environment": ("UV_INDEX", public.url),
+        "settings": ("XDG_CONFIG_HOME", str(tmp_path)),
+    }
+    app.environment |= [named[place]]
+
+    app.make("install")
+
+    assert app.installed(LIBRARY) == "0.2.0 from us"
+
+
+def test_credentials_for_another_server_are_refused(
+    client: MakeClient, public: PublicIndex
+) -> None:
+    app = client({})
+    env = app.folder / ".pypi.env"
+    other = rf"\1{public.url.removeprefix('http://')}"
+    env.write_text(re.sub(r"^(PIP_EXTRA_INDEX_URL=http://[^@]*@).*", other, env.read_text()))
+
+    said = app.make("install", ok=False)
+
+    assert f"is for {public.url}, this repository for " in said
+    assert not (app.folder / ".venv").exists()
+
+
 def wait_for_page(server: Server, project: str, version: str) -> None:
     """Wait until the server lists a version that was copied into its folder."""
     page = server.data.with_name("pypi_index") / "simple" / project / "index.html"

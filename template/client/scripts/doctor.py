@@ -57,12 +57,17 @@ Outcome = tuple[str, str]
 
 
 class Tool(NamedTuple):
-    """A program, the oldest version of it that will do, and what it is for."""
+    """A program, the oldest version of it that will do, and what it is for.
+
+    Attributes:
+        manager: the `package_manager` with which it is needed, empty for both.
+    """
 
     name: str
     command: tuple[str, ...]
     oldest: str
     purpose: str
+    manager: str = ""
 
 
 TOOLS = (
@@ -70,9 +75,10 @@ TOOLS = (
     Tool("docker", ("docker", "--version"), "20.10", "`make build` needs it"),
     Tool("compose", ("docker", "compose", "version"), "2.20", "`make build` needs it"),
     Tool("buildx", ("docker", "buildx", "version"), "0.8", "`make build` needs it"),
-    Tool("poetry", ("poetry", "--version"), "2.0", "`make publish` needs it"),
+    Tool("poetry", ("poetry", "--version"), "2.0", "`make publish` needs it", "poetry"),
     Tool("twine", ("twine", "--version"), "6.1", "`make publish` checks with it"),
-    Tool("uv", ("uv", "--version"), "0.7", "`uv sync` and `make template-update` need it"),
+    Tool("uv", ("uv", "--version"), "0.7", "`make template-update` needs it", "poetry"),
+    Tool("uv", ("uv", "--version"), "0.9.6", "`make publish` needs it", "uv"),
 )
 
 UNREADABLE = (OSError, ValueError)
@@ -136,11 +142,15 @@ class Index:
     Attributes:
         url: of its pages.
         name: the index's, from which the names of variables derive.
+        private: names of the private packages.
         user: empty as long as no credentials were found.
     """
 
-    def __init__(self, name: str, url: str, publish_url: str, *, single: bool) -> None:
+    def __init__(
+        self, name: str, url: str, publish_url: str, private: list[str], *, single: bool
+    ) -> None:
         self.name, self.url, self.publish_url, self.single = name, url, publish_url, single
+        self.private = private
         self.user = self.password = ""
         parts = urlsplit(url)
         self.host = parts.hostname or ""
@@ -197,7 +207,7 @@ class Index:
 
     def resolve(self) -> Outcome:
         """Look the host up."""
-        if proxy := self.proxy():
+        if proxy := index.proxy_of(self.url):
             return "skipped", f"{proxy} is asked instead, as HTTPS_PROXY or HTTP_PROXY says."
         try:
             found = _within(
@@ -228,9 +238,9 @@ class Index:
         if not self.is_https:
             if self.host in ("localhost", "::1") or self.host.startswith("127."):
                 return "ok", "Plain HTTP, which does not leave this machine."
-            return "warn", (
-                "Plain HTTP: whoever is on the way reads the password. Give the server a"
-                " certificate, and the template an https:// URL."
+            raise TroubleError(
+                "Plain HTTP: whoever is on the way reads the password, and pip refuses it but for"
+                " localhost. Give the server a certificate, and the template an https:// URL."
             )
         try:
             context = ssl.create_default_context()
@@ -288,7 +298,7 @@ class Index:
 
     def log_in(self) -> Outcome:
         """Ask with the account."""
-        if refusal := index.access_error(self.url, self.user, self.password):
+        if refusal := index.access_error(self.url, self.user, self.password, self.private):
             raise TroubleError(refusal)
         if self._is_open:
             return "ok", "unknown: whether the password is right, publishing will show."
@@ -323,9 +333,9 @@ class Index:
 
     # Packages
 
-    def find(self, project: str, pin: str, *, private: bool) -> Outcome:
+    def find(self, project: str, pin: str) -> Outcome:
         """Tell which version of a project a pin picks."""
-        asked = f"{project}{pin}"
+        asked, private = f"{project}{pin}", project in self.private
         try:
             page = self._get(f"{self.url}{project}/")
         except ElsewhereError as host:
@@ -418,13 +428,6 @@ class Index:
         raise TroubleError(
             f"{self.url} redirects in a circle: look into the server's configuration."
         )
-
-    def proxy(self) -> str:
-        """Return the proxy that requests go through, an empty string if there is none."""
-        proxy = urllib.request.getproxies().get("https" if self.is_https else "http", "")
-        if not proxy or urllib.request.proxy_bypass(self.host):
-            return ""
-        return urlsplit(proxy).hostname or ""
 
     def _tls_trouble(self, error: OSError) -> str:
         """Return why there is no secure connection, and what to do."""
@@ -583,14 +586,23 @@ def main() -> int:
     parser.add_argument("url", help="of its pages, such as https://pypi.example.com/simple/")
     parser.add_argument("publish_url", help="where it takes uploads")
     parser.add_argument("--single", action="store_true", help="pip asks this index alone")
+    parser.add_argument("--locked", action="store_true", help="requirements.txt has every release")
+    parser.add_argument("--manager", choices=("poetry", "uv"), required=True, help="what publishes")
     parser.add_argument("--private", nargs="*", default=[], help="the private packages")
     arguments = parser.parse_args()
     index.TIMEOUT = SECONDS
-    there = Index(arguments.name, arguments.url, arguments.publish_url, single=arguments.single)
+    there = Index(
+        arguments.name,
+        arguments.url,
+        arguments.publish_url,
+        arguments.private,
+        single=arguments.single,
+    )
+    tools = [tool for tool in TOOLS if tool.manager in ("", arguments.manager)]
     report = Report()
 
-    with ThreadPoolExecutor(len(TOOLS)) as pool:
-        running = [(tool.name, pool.submit(check_tool, tool)) for tool in TOOLS]
+    with ThreadPoolExecutor(len(tools)) as pool:
+        running = [(tool.name, pool.submit(check_tool, tool)) for tool in tools]
         report.check("python", check_python)
         for name, outcome in running:
             report.check(name, outcome.result)
@@ -600,7 +612,7 @@ def main() -> int:
     report.check("credentials", there.read_credentials)
 
     report.check("DNS", there.resolve)
-    if there.proxy():
+    if index.proxy_of(there.url):
         report.check("HTTP", there.answer)
     else:
         report.check("TCP", there.connect, "DNS")
@@ -609,8 +621,11 @@ def main() -> int:
     report.check("clock", there.compare_clocks, "HTTP")
     report.check("account", there.log_in, "HTTP", "credentials")
     report.check("role", there.ask_for_role, "account")
-    for project, pin in index.required_projects().items():
-        find = partial(there.find, project, pin, private=project in arguments.private)
+    pins = index.required_projects()
+    # A lock has names without end; of those, the private ones will do.
+    others = [] if arguments.locked else [name for name in pins if name not in there.private]
+    for project in [*there.private, *others]:
+        find = partial(there.find, project, pins.get(project, ""))
         report.check(f"package {project}", find, "account")
     report.check("other packages", there.ask_for_unknown, "account")
     return report.end()

@@ -101,13 +101,14 @@ def main() -> None:
     parser.add_argument("name", help="of the index in pyproject.toml, such as private")
     parser.add_argument("url", help="of its pages, such as https://pypi.example.com/simple/")
     parser.add_argument("publish_url", help="where it takes uploads")
+    parser.add_argument("private", nargs="*", help="the private packages")
     parser.add_argument("--no-check", action="store_true", help="write without asking the server")
     arguments = parser.parse_args()
 
     user, password = ask(arguments.url)
     refusal = user_error(user) or password_error(password)
     if not (refusal or arguments.no_check):
-        refusal = access_error(arguments.url, user, password)
+        refusal = access_error(arguments.url, user, password, arguments.private)
     if refusal:
         sys.exit(f"{refusal} Nothing was written.")
     try:
@@ -118,7 +119,7 @@ def main() -> None:
     except OSError as error:
         sys.exit(f"{PYPI_ENV} cannot be written: {error.strerror}.")
     print(f"Wrote {PYPI_ENV.name}: git and Docker ignore it, only you can read it.")
-    if not arguments.no_check and not access_error(arguments.url, "", ""):
+    if not arguments.no_check and not access_error(arguments.url, "", "", arguments.private):
         print("Everybody may read this index: whether the password is right, publishing will show.")
 
 
