@@ -1716,6 +1716,29 @@ def test_changes_by_hand_and_by_others_show_by_themselves(
     assert soon(lambda: following.standing("requests") == "unknown")
 
 
+def test_what_the_start_takes_does_not_put_off_the_next_look(
+    data: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class StoppedError(BaseException):
+        pass
+
+    def stop(seconds: float) -> None:
+        assert seconds == 1
+        raise StoppedError
+
+    mend = Index._mend
+
+    def mend_long(index: Index) -> set[str]:
+        time.sleep(0.6)
+        return mend(index)
+
+    monkeypatch.setattr(Index, "_mend", mend_long)
+    clock = SimpleNamespace(**{**vars(time), "sleep": stop})
+    monkeypatch.setattr("private_pypi.index.time", clock)
+    with pytest.raises(StoppedError):
+        Index(data, folder).follow()
+
+
 def test_trouble_is_said_once_and_the_index_follows_again_when_it_is_over(
     following: Index,
     folder: Path,

@@ -260,10 +260,10 @@ class Index:
             self._refresh(reread, progress)
 
     def _refresh(self, reread: bool, progress: Progress | None) -> None:
-        began = time.monotonic()
         with self._change(check=reread or not self._checked) as change:
             is_whole = self._checked and change.catalogue.complete
         missing = self._mend() if reread or not is_whole else set()
+        began = time.monotonic()
         with self._change() as change:
             known = change.catalogue.seen()
         found, folders = scan.scan(self._data)
