@@ -256,7 +256,7 @@ def test_every_tool_knows_the_index_by_one_name(render: Render, way: Answers) ->
             "default" if alone else "explicit": True,
         }
     ]
-    assert tool["uv"].get("sources") == (None if alone else {"my-private-lib": {"index": "acme"}})
+    assert tool["uv"]["sources"] == {"my-private-lib": {"index": "acme"}}
 
 
 def test_hostile_texts_arrive_in_the_metadata_as_they_are(render: Render) -> None:

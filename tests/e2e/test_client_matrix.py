@@ -141,7 +141,7 @@ def test_credentials_for_another_server_are_refused(
 ) -> None:
     app = client({})
     env = app.folder / ".pypi.env"
-    other = rf"\1{public.url.removeprefix('http://')}"
+    other = rf"\g<1>{public.url.removeprefix('http://')}"
     env.write_text(re.sub(r"^(PIP_EXTRA_INDEX_URL=http://[^@]*@).*", other, env.read_text()))
 
     said = app.make("install", ok=False)
