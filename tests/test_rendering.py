@@ -333,7 +333,7 @@ def check_toml(folder: Path, answers: Answers) -> None:
     if packages := answers.get("private_packages"):
         assert list(map(canonical, project["dependencies"])) == list(map(canonical, packages))
         assert all(Requirement(text).specifier for text in project["dependencies"])
-        if answers.get("index_strategy") == "extra":
+        if manager == "uv" or answers.get("index_strategy") == "extra":
             assert pinned is not None
             assert set(pinned) == set(map(canonical, packages))
         else:
