@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import files
@@ -55,23 +56,17 @@ class Image:
                 taken.append(timed(lambda: self._docker("compose", "build")))
             return statistics.median(taken)
         finally:
-            remove = ["docker", "image", "rm", "--force", f"{NAME}-app"]
-            subprocess.run(remove, capture_output=True, check=False)
+            with suppress(BenchError):
+                self._docker("image", "rm", "--force", f"{NAME}-app")
 
     def _docker(self, *arguments: str) -> None:
-        done = subprocess.run(
-            ["docker", *arguments], cwd=self._folder, capture_output=True, text=True, check=False
-        )
+        command = ["docker", *arguments]
+        try:
+            done = subprocess.run(
+                command, cwd=self._folder, capture_output=True, text=True, check=False
+            )
+        except FileNotFoundError:
+            raise BenchError("docker is not installed") from None
         if done.returncode:
             said = (done.stderr or done.stdout).strip().splitlines() or ["it says nothing"]
             raise BenchError(f"docker {arguments[0]} failed: {said[-1]}")
-
-
-def docker() -> bool:
-    """Return whether this machine can build images."""
-    try:
-        for command in (["info"], ["compose", "version"], ["buildx", "version"]):
-            subprocess.run(["docker", *command], capture_output=True, check=True, timeout=30)
-    except (OSError, subprocess.SubprocessError):
-        return False
-    return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import ssl
 import tempfile
 import time
 from collections.abc import Iterator
@@ -48,6 +49,13 @@ class Pebble:
     other_directory: str
     trusted: bytes
     issuer: str
+
+    def context(self) -> ssl.SSLContext:
+        """Return what a client connects with that trusts its certificates alone."""
+        # Not as strict as Python 3.13 by default, which Pebble's certificates need not be.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(cadata=self.issuer)
+        return context
 
     def logs(self) -> str:
         """Return what it printed."""

@@ -17,6 +17,7 @@ import pytest
 from conftest import Render
 
 from e2e import wheel
+from e2e.faults import wait_until
 from e2e.in_docker import Server, docker, plain_server, run
 from e2e.server import status
 
@@ -145,10 +146,7 @@ def test_a_revoked_account_and_a_stopped_server_stop_a_build_and_make_says_why(
     assert f"Successfully installed {LIBRARY}-0.1.0" in build(folder, "--no-cache")
 
     server.make("pypi-user-remove", "USER=leaver")
-    deadline = time.monotonic() + 30
-    while status(f"{server.url}/simple/", "leaver", password) != 401:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(lambda: status(f"{server.url}/simple/", "leaver", password) == 401, 30)
     refused = build(folder, "--no-cache", ok=False)
     said = run(["make", "build"], cwd=folder, ok=False)
     assert f"No matching distribution found for {LIBRARY}" in refused

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import re
-import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from ways import WAYS, name_of
 
 from e2e import wheel
 from e2e.conftest import MakeClient
+from e2e.faults import wait_until
 from e2e.public_index import PublicIndex
 from e2e.server import Server
 
@@ -153,7 +153,4 @@ def test_credentials_for_another_server_are_refused(
 def wait_for_page(server: Server, project: str, version: str) -> None:
     """Wait until the server lists a version that was copied into its folder."""
     page = server.data.with_name("pypi_index") / "simple" / project / "index.html"
-    deadline = time.monotonic() + 30
-    while not page.exists() or version not in page.read_text():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: page.exists() and version in page.read_text(), 30)

@@ -14,6 +14,7 @@ import pytest
 from conftest import PASSWORD
 
 from e2e import wheel
+from e2e.faults import wait_until
 from e2e.public_index import PublicIndex
 from e2e.server import Server, free_port, status
 from e2e.user import User, installed
@@ -185,10 +186,7 @@ def test_a_new_version_that_was_copied_by_hand_is_there_by_itself(
     def put(version: str) -> None:
         path = wheel.build(server.data, name, version, origin="us")
         # The look that finds it comes within a second; a busy machine is slow to make it.
-        deadline = time.monotonic() + 30
-        while not page.exists() or path.name not in page.read_text():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_until(lambda: page.exists() and path.name in page.read_text(), 30)
 
     put("0.1.0")
     install(user, venv, f"{server.url()}simple/", f"{name}==0.*")

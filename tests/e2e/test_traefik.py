@@ -445,8 +445,7 @@ def test_the_resolver_gets_the_certificate(render: Render, tmp_path: Path, front
                 other_network=project,
                 host=host,
             )
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            context.load_verify_locations(cadata=acme.issuer)
+            context = acme.context()
             deadline = time.monotonic() + 120
             while True:
                 try:

@@ -163,8 +163,7 @@ class Index:
             NoSuchReleaseError: if there is none.
         """
         with self._change() as change:
-            release = change.release(project, version)
-            files = [one.file for one in release]
+            files = [one.file for one in change.release(project, version)]
             change.note("remove", files, by=by)
             for file in files:
                 for location in change.catalogue.locations(file):
