@@ -209,6 +209,14 @@ class Kept:
         pid: int = self.server.inspect(service)["State"]["Pid"]
         return pid
 
+    def kill(self, service: str) -> None:
+        """Kill all processes of a service's container; return when none of them runs any more."""
+        # `docker kill` would count as stopped by hand: the restart policy would not apply.
+        first = str(self.process(service))
+        as_root("kill", "-KILL", first)
+        # It takes the others along and stays until they are gone. They may answer until then.
+        wait_until(lambda: not Path("/proc", first).exists())
+
     def is_healthy(self, service: str) -> bool:
         """Return whether Docker takes the container for healthy."""
         state = self.server.inspect(service)["State"]

@@ -79,11 +79,9 @@ def test_private_pypi_killed_amid_20_uploads_loses_nothing_and_no_read_fails(
             traffic.go_on(installs=50, uploads=5)
             accounts = [*[ALICE] * 8, *[ANNA] * 12]
             finish = [kept.half_send(*files[n], account) for n, account in enumerate(accounts)]
-            process = str(kept.process("private_pypi"))
             kept.wait_for_unfinished(20, len(files[0][1]) // 4)
             installs.start()
-            # `docker kill` would count as stopped by hand: the restart policy would not apply.
-            as_root("kill", "-KILL", process)
+            kept.kill("private_pypi")
             assert {finish_one() for finish_one in finish} <= {0, 502}
             traffic.go_on(installs=100, uploads=10)
             installs.finish()
@@ -103,7 +101,7 @@ def test_clients_that_retry_come_through_when_the_gateway_goes(
     with kept.traffic(retrying=True) as traffic:
         traffic.go_on(installs=50, uploads=10)
         if how == "killed":
-            as_root("kill", "-KILL", str(kept.process("gateway")))
+            kept.kill("gateway")
         else:
             docker("stop", gateway)
         # uv waits for a random time before it asks again: its usual three times may be too soon.
