@@ -204,9 +204,11 @@ def test_a_name_the_index_does_not_hold_leads_to_the_public_index(
     index: Index, public: PublicIndex
 ) -> None:
     url = f"{index.root}/public-lib/"
-    while url.startswith(index.root):
+    for _ in range(3):
         _, headers = index.ask(url.removeprefix(index.root))
         url = urljoin(url, headers["Location"])
+        if not url.startswith(index.root):
+            break
 
     assert url == f"{public.url}public-lib/"
 
