@@ -7,6 +7,7 @@ each is started anew for every round, and the order of the stacks turns from rou
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 import signal
 import sys
@@ -42,6 +43,7 @@ class Bench:
         self._scale = scale
         self._folder = folder
         self._found = Measurements()
+        self._series = itertools.count()
 
     def run(self) -> Measurements:
         """Measure everything."""
@@ -49,7 +51,7 @@ class Bench:
         for number in range(self._scale.rounds):
             print(f"Round {number + 1} of {self._scale.rounds}", flush=True)
             for stack, what in plan if number % 2 == 0 else plan[::-1]:
-                self._measure(stack, what, number)
+                self._measure(stack, what)
         self._rebuild(next(stack for stack, what in plan if "uv" in what and stack.name == "ours"))
         return self._found
 
@@ -98,8 +100,10 @@ class Bench:
         if not load.wrk():
             self._found.skip("every rate, as wrk is not installed: apt-get install wrk")
         grown.sort(key=lambda entry: entry[0].held == scale.compared)
-        # These two are close to each other: the median of three counts.
+        # These are close to each other: the median of three counts.
+        by_size = sorted((stack for stack, _ in grown), key=lambda stack: stack.held)
         close: Plan = [(grown[-1][0], READS), same[0]]
+        close += [(by_size[0], ("upload",)), (by_size[-1], ("upload",))]
         return grown + same + close + close + others
 
     def _same_bytes(self, ours: Stack, tls: Stack, certificates: Path) -> Plan:
@@ -114,7 +118,7 @@ class Bench:
             self._found.skip("nginx, which is not installed: apt-get install nginx-light")
         return plan
 
-    def _measure(self, stack: Stack, what: tuple[str, ...], number: int) -> None:
+    def _measure(self, stack: Stack, what: tuple[str, ...]) -> None:
         with stack.running() as server:
             if not server.paths:
                 server.find(stack.held)
@@ -124,7 +128,7 @@ class Bench:
                 elif metric == "by hand" and server.data:
                     measure = partial(load.by_hand, server.client(), server.index, server.data)
                 elif metric == "upload":
-                    measure = partial(self._uploads, stack, server, number)
+                    measure = partial(self._uploads, stack, server)
                 elif load.wrk():
                     measure = partial(self._rate, server, server.paths[metric])
                 else:
@@ -145,11 +149,12 @@ class Bench:
         seconds = max(self._scale.seconds, math.ceil(once * load.CONNECTIONS * 1.25))
         return load.requests_per_second(server.url, paths, client.headers, seconds)
 
-    def _uploads(self, stack: Stack, server: Server, number: int) -> float:
+    def _uploads(self, stack: Stack, server: Server) -> float:
         client, projects = server.client(), stack.held // files.VERSIONS
-        seconds = load.uploads(client, "/", projects, self._scale.uploads, number)
+        series = next(self._series)
+        seconds = load.uploads(client, "/", projects, self._scale.uploads, series)
         # It counts only if whoever installs now sees it.
-        client.link(f"{server.index}{files.project(0)}/", files.file_name(0, f"2.{number}.0"))
+        client.link(f"{server.index}{files.project(0)}/", files.file_name(0, f"2.{series}.0"))
         return seconds * 1000
 
 
