@@ -1,7 +1,7 @@
 """Measures the server beside its peers, in one run on one machine: run by `make bench`.
 
-What counts are ratios: absolute figures belong to the machine. Only one stack runs at a time;
-each is started anew for every round, and the order of the stacks turns from round to round.
+What counts are ratios: absolute figures belong to the machine. Only one stack runs at a time.
+Those whose figures are close to each other take turns, each started anew.
 """
 
 from __future__ import annotations
@@ -48,10 +48,8 @@ class Bench:
     def run(self) -> Measurements:
         """Measure everything."""
         plan = self._prepare()
-        for number in range(self._scale.rounds):
-            print(f"Round {number + 1} of {self._scale.rounds}", flush=True)
-            for stack, what in plan if number % 2 == 0 else plan[::-1]:
-                self._measure(stack, what)
+        for stack, what in plan:
+            self._measure(stack, what)
         self._rebuild(next(stack for stack, what in plan if "uv" in what and stack.name == "ours"))
         return self._found
 
@@ -100,11 +98,10 @@ class Bench:
         if not load.wrk():
             self._found.skip("every rate, as wrk is not installed: apt-get install wrk")
         grown.sort(key=lambda entry: entry[0].held == scale.compared)
-        # These are close to each other: the median of three counts.
         by_size = sorted((stack for stack, _ in grown), key=lambda stack: stack.held)
         close: Plan = [(grown[-1][0], READS), same[0]]
-        close += [(by_size[0], ("upload",)), (by_size[-1], ("upload",))]
-        return grown + same + close + close + others
+        close += [(by_size[0], CURVES), (by_size[-1], CURVES)]
+        return grown + same + close * scale.more_turns + others
 
     def _same_bytes(self, ours: Stack, tls: Stack, certificates: Path) -> Plan:
         with ours.running() as server:
@@ -133,7 +130,7 @@ class Bench:
                     measure = partial(self._rate, server, server.paths[metric])
                 else:
                     continue
-                self._found.take(stack, metric, measure)
+                self._found.note(stack, metric, measure())
             if server.started:
                 self._found.note(stack, "seconds to start", server.started)
             for process in server.processes:

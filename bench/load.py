@@ -165,14 +165,14 @@ def uploads(client: Client, path: str, projects: int, count: int, series: int) -
 
     Args:
         projects: that there are; the uploads go to as many different ones as possible.
-        count: of uploads; fewer if they take more than 20 seconds, but at least five.
+        count: of uploads; fewer if they take more than 10 seconds, but at least five.
         series: makes their versions differ from those of other calls.
     """
     taken: list[float] = []
     for index in range(count):
         number, version = (index * 7) % projects, f"2.{series}.{index}"
         taken.append(timed(lambda n=number, v=version: client.upload(path, n, v)))  # type: ignore[misc]
-        if sum(taken) > 20 and len(taken) >= 5:
+        if sum(taken) > 10 and len(taken) >= 5:
             break
     return statistics.median(taken)
 
