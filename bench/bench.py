@@ -97,10 +97,9 @@ class Bench:
         others.append((devpi.stack("devpi", results.DEVPI_TREE), INSTALLS))
         if not load.wrk():
             self._found.skip("every rate, as wrk is not installed: apt-get install wrk")
+        ends: Plan = [(grown[0][0], CURVES), (grown[-1][0], CURVES)]
         grown.sort(key=lambda entry: entry[0].held == scale.compared)
-        by_size = sorted((stack for stack, _ in grown), key=lambda stack: stack.held)
-        close: Plan = [(grown[-1][0], READS), same[0]]
-        close += [(by_size[0], CURVES), (by_size[-1], CURVES)]
+        close = [(grown[-1][0], READS), same[0], *ends]
         return grown + same + close * scale.more_turns + others
 
     def _same_bytes(self, ours: Stack, tls: Stack, certificates: Path) -> Plan:
@@ -121,16 +120,16 @@ class Bench:
                 server.find(stack.held)
             for metric in what:
                 if metric in INSTALLS:
-                    measure = partial(load.install, metric, server.index_url())
+                    figure = load.install(metric, server.index_url())
                 elif metric == "by hand" and server.data:
-                    measure = partial(load.by_hand, server.client(), server.index, server.data)
+                    figure = load.by_hand(server.client(), server.index, server.data)
                 elif metric == "upload":
-                    measure = partial(self._uploads, stack, server)
+                    figure = self._uploads(stack, server)
                 elif load.wrk():
-                    measure = partial(self._rate, server, server.paths[metric])
+                    figure = self._rate(server, server.paths[metric])
                 else:
                     continue
-                self._found.note(stack, metric, measure())
+                self._found.note(stack, metric, figure)
             if server.started:
                 self._found.note(stack, "seconds to start", server.started)
             for process in server.processes:
