@@ -90,3 +90,29 @@ def test_make_stops_at_a_wrong_password_before_anything_is_installed(
 
     assert "refuses this user or password" in said
     assert not (client / ".venv").exists()
+
+
+OLD_FORMS = {
+    "an egg": "my_private_lib-1.0-py3.8.egg",
+    "a version of no standard": "my-private-lib-1.0-SNAPSHOT.tar.gz",
+    "an old archive in a folder": "old/my-private-lib-1.0.tar.bz2",
+    "an installer": "My_Private_Lib-1.0.win32-py3.8.exe",
+}
+
+
+@pytest.mark.parametrize("file", OLD_FORMS.values(), ids=OLD_FORMS)
+def test_a_library_that_only_old_tools_could_install_is_not_replaced_by_the_strangers(
+    rendered: Path, public: PublicIndex, user: User, venv: Path, tmp_path: Path, file: str
+) -> None:
+    server = Server(rendered, tmp_path / "s", PYPI_PUBLIC_INDEX=public.url)
+    server.user("add", "bob", password=PASSWORD)
+    (server.data / file).parent.mkdir(exist_ok=True)
+    (server.data / file).write_bytes(b"as pypiserver had it")
+    with server:
+        index = f"--index-url={server.url('bob', PASSWORD)}simple/"
+        pip = ("pip", "--python", venv / "bin/python", "install", index)
+        said = user.run(*pip, "my-private-lib", ok=False)
+        user.run(*pip, "public-lib")
+
+    assert "No matching distribution found for my-private-lib" in said
+    assert installed(venv) == {"public-lib": "1.2.3 from the public index"}

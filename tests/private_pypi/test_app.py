@@ -784,7 +784,7 @@ def test_a_name_we_once_held_is_not_found_and_never_sent_on(
     assert path == "/simple/my-private-lib/"
     assert (answer.status, answer.body) == (
         404,
-        "This index has no files of my-private-lib any more.\n",
+        "This index serves no files of my-private-lib, but has or had some.\n",
     )
     assert index.request("GET", "/my-private-lib/json").status == 404
 
@@ -936,3 +936,20 @@ def test_a_folder_of_somebody_else_is_not_healthy(
 
     assert index.request("GET", "/health", user=None).status == 503
     assert asked == [(index.settings.data / FOLDER, os.W_OK)]
+
+
+def test_a_folder_that_cannot_be_looked_into_is_not_healthy_and_passes_no_name_on(
+    index: Index,
+) -> None:
+    (index.settings.data / "more").symlink_to("nowhere")
+    index.index.refresh()
+
+    health = index.request("GET", "/health", user=None)
+    answer = index.request("GET", "/simple/requests/")
+
+    assert health.status == answer.status == 503
+    assert health.body.startswith("pypi_data/more cannot be looked into (No such file")
+    assert answer.body == (
+        "Part of pypi_data cannot be looked into, there may be files of any name: the index's log"
+        " says why.\n"
+    )

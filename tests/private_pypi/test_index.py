@@ -14,6 +14,7 @@ import os
 import shutil
 import sqlite3
 import tarfile
+import tempfile
 import threading
 import time
 import zipfile
@@ -369,7 +370,7 @@ def test_a_file_that_cannot_be_read_is_said_once_and_its_name_is_not_passed_on(
     assert projects(folder) == ["my-lib"]
     assert index.standing("broken-lib") == "gone"
     assert index.standing("named-well") == "gone"
-    assert index.standing("readme") == "unknown"
+    assert index.standing("readme") == "gone"
     assert sorted(line.split(":")[0] for line in index.verify()) == ["not served"] * 3
     check_files(folder, data)
 
@@ -462,6 +463,8 @@ def test_a_folder_that_may_not_be_looked_into_does_not_keep_the_rest_from_being_
     index.refresh()
 
     assert names(folder) == [WHEEL]
+    # Where fsck puts what has lost its name.
+    assert index.standing("requests") == "unknown"
 
 
 def test_metadata_beside_a_file_as_mirrors_have_it_does_not_take_the_place_of_ours(
@@ -501,6 +504,12 @@ def test_a_folder_that_may_not_be_looked_into_any_more_takes_its_files_along_and
 
     assert projects(folder) == ["my-lib"]
     assert index.standing("hidden-lib") == "gone"
+    assert index.standing("requests") == "closed"
+    # As by chmod, which changes no time of the folder.
+    monkeypatch.undo()
+    index.refresh()
+    assert projects(folder) == ["hidden-lib", "my-lib"]
+    assert index.standing("requests") == "unknown"
 
 
 @pytest.mark.parametrize("name", [b"\xff.txt", b"\xff_lib-1.0-py3-none-any.whl", b"a\nb\x1b[2J"])
@@ -697,6 +706,129 @@ def test_names_of_files_that_are_left_for_later_are_not_ready_and_others_are_pas
 
     assert index.standing("half-lib") == "not ready"
     assert index.standing("requests") == "unknown"
+
+
+def in_a_folder(data: Path) -> None:
+    (data / "old").mkdir()
+    (data / "old" / "mylib-1.0-py3.8.egg").touch()
+
+
+def behind_a_link(data: Path) -> None:
+    elsewhere = data.parent / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "mylib-1.0-SNAPSHOT.tar.gz").touch()
+    (data / "link").symlink_to(elsewhere)
+
+
+def unpacked(data: Path) -> None:
+    (data / "mylib-1.0.egg" / "EGG-INFO").mkdir(parents=True)
+
+
+def no_utf_8(data: Path) -> None:
+    Path(os.fsdecode(os.fsencode(data) + b"/mylib-1.0-\xff.whl")).touch()
+
+
+def named(name: str) -> Callable[[Path], None]:
+    return lambda data: (data / name).touch()
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before the start", "while it runs"])
+@pytest.mark.parametrize(
+    "put",
+    [
+        *(
+            pytest.param(named(name), id=name)
+            for name in (
+                "mylib-1.0-py3.8.egg",
+                "MyLib-1.0-SNAPSHOT.tar.gz",
+                "mylib-latest.tgz",
+                "mylib-1.0.tar.bz2",
+                "mylib.zip",
+                "mylib-1.0.tar.gz.asc",
+                "mylib-1.0.whl.metadata",
+                "mylib 1.0.whl",
+            )
+        ),
+        in_a_folder,
+        behind_a_link,
+        unpacked,
+        no_utf_8,
+        lambda data: os.mkfifo(data / "mylib-1.0.whl"),
+    ],
+)
+def test_a_name_that_lies_there_in_any_form_is_ours_and_others_are_passed_on(
+    index: Index, folder: Path, data: Path, put: Callable[[Path], None], *, before: bool
+) -> None:
+    copy(data)
+    put(data)
+    if before:
+        for path in (*data.rglob("*"), *data.parent.glob("elsewhere/*")):
+            age(path)
+        index = Index(data, folder)
+        index.refresh()
+
+    # Beside a file that is still being copied, it cannot be told yet.
+    assert index.standing("mylib") in ("gone", "not ready")
+    assert index.standing("requests") == "unknown"
+    assert index.standing("my-lib") == "here"
+    if before:
+        assert index.standing("mylib") == "gone"
+        (sentence,) = index.verify()
+        assert sentence.startswith("not served: ")
+
+
+def test_the_name_of_a_file_that_is_read_again_is_not_passed_on_meanwhile(
+    index: Index, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = copy(data)
+    path.write_bytes(path.read_bytes()[:100])
+    index.refresh()
+    standings = []
+
+    def reading(path: Path, file: str | None = None) -> distribution.Distribution:
+        standings.append(index.standing("my-lib"))
+        return read(path, file)
+
+    read = distribution.read
+    monkeypatch.setattr(distribution, "read", reading)
+    for _ in range(3):
+        index.refresh()
+
+    assert standings == ["not ready"] * 3
+
+
+def test_as_long_as_part_of_the_folder_cannot_be_looked_into_no_name_is_passed_on(
+    index: Index, folder: Path, data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    copy(data)
+    link = data / "more"
+    link.symlink_to("nowhere")
+
+    assert index.standing("requests") == "closed"
+    for _ in range(3):
+        index.refresh()
+
+    assert index.standing("my-lib") == "here"
+    (sentence,) = index.closed
+    assert sentence.startswith("pypi_data/more cannot be looked into")
+    said = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+    assert said == [f"names that are not held are answered 503: {sentence}"]
+    assert list(index.verify()) == [sentence]
+    # As if a disk was mounted: nothing in pypi_data itself changes.
+    (data / "nowhere").mkdir()
+    age(data)
+    index.refresh()
+    assert index.standing("requests") == "unknown"
+    assert index.closed == []
+
+
+def test_a_data_folder_that_cannot_be_looked_into_any_more_passes_no_name_on(
+    index: Index, data: Path
+) -> None:
+    index.refresh()
+    data.rename(data.with_name("away"))
+
+    assert index.standing("requests") == "not ready"
 
 
 # Uploads ------------------------------------------------------------------------------------------
@@ -1050,6 +1182,43 @@ def test_a_time_in_the_future_is_not_shown(index: Index, folder: Path, data: Pat
     index.refresh()
 
     assert page(folder)[0]["upload-time"][:19] <= journal.timestamp(time.time())[:19]
+
+
+@pytest.mark.parametrize("when", [2**63, 10**21, -(2**63) - 1, -(10**21)])
+def test_a_time_that_no_database_can_hold_does_no_harm(
+    folder: Path, tmp_path: Path, when: int
+) -> None:
+    # Few file systems can hold it either: this one is in memory.
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
+        data = Path(name)
+        (data / ".uploads").mkdir()
+        path = copy(data)
+        os.utime(path, ns=(when, when))
+        index = Index(data, folder)
+
+        for _ in range(2):
+            index.refresh()
+
+        assert path.stat().st_mtime_ns == when
+        assert names(folder) == [WHEEL]
+        assert list(index.verify()) == []
+        assert index.standing("requests") == "unknown"
+
+
+@pytest.mark.parametrize("ahead", [120, 10**9])
+def test_a_folder_dated_ahead_costs_an_unknown_name_no_look_at_the_files(
+    index: Index, data: Path, monkeypatch: pytest.MonkeyPatch, ahead: int
+) -> None:
+    copy(data / "sub")
+    for place in (data, data / "sub"):
+        os.utime(place, (time.time() + ahead, time.time() + ahead))
+    index.refresh()
+
+    def fail(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(scan, "scan", fail)
+    assert index.standing("requests") == "unknown"
 
 
 def test_upload_times_outlive_a_copy_without_times_and_the_index(

@@ -117,9 +117,12 @@ class Gatekeeper:
                 uploads.Body(environ).read_to_end()
 
     def _health(self, start_response: StartResponse) -> list[bytes]:
-        if os.access(self._settings.data / uploads.FOLDER, os.W_OK):
+        if not os.access(self._settings.data / uploads.FOLDER, os.W_OK):
+            text = f"pypi_data/{uploads.FOLDER} is not writable for user {os.getuid()}."
+        elif self.index.closed:
+            text = f"{self.index.closed[0]}."
+        else:
             return _answer(start_response, "200 OK", "ok")
-        text = f"pypi_data/{uploads.FOLDER} is not writable for user {os.getuid()}."
         return _answer(start_response, "503 Service Unavailable", text)
 
 

@@ -18,16 +18,15 @@ from __future__ import annotations
 import itertools
 import logging
 import os
+import re
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Lock
 from typing import Literal
-
-from packaging.utils import canonicalize_name
 
 from . import catalogue, distribution, journal, pages, scan
 from .catalogue import Catalogue, Served
@@ -38,7 +37,7 @@ from .scan import Seen
 log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
-Standing = Literal["here", "gone", "unknown", "not ready"]
+Standing = Literal["here", "gone", "unknown", "not ready", "closed"]
 
 # A file that changed less than these seconds ago may still be written by whoever copies it.
 _STILL_COPIED = 2
@@ -66,6 +65,9 @@ class Index:
         self._refreshing = Lock()
         self._checked = False
         self._left: set[str] = set()
+        self._unread: frozenset[str] = frozenset()
+        self._unserved: frozenset[str] = frozenset()
+        self._closed: list[str] = []
         self._folders: dict[Path, int] = {}
         self._published: dict[Path, int] = {}
         self._taken_in: tuple[int, int] | None = None
@@ -108,8 +110,7 @@ class Index:
                 if is_mine:
                     target.unlink()
                 raise
-            stat = target.stat()
-            seen = Seen(stat.st_size, stat.st_mtime_ns, signature(target).exists())
+            seen = Seen.of(target.stat(), signed=signature(target).exists())
             change.put(new.file, seen, new)
 
     def sign(self, unfinished: Path, file: str) -> None:
@@ -173,9 +174,10 @@ class Index:
     def standing(self, project: str) -> Standing:
         """Say what a normalised name is to this index.
 
-        "gone" had files once, or has files that cannot be served. "not ready" cannot be told yet.
-        An unknown name takes as long whatever the index holds, unless files were just put into
-        the data folder by hand: then one of them may bear it.
+        "gone" had files once, or could be the name of a file that is not served. "not ready" cannot
+        be told yet, "closed" not as long as a folder cannot be looked into. An unknown name takes
+        as long whatever the index holds, unless files were just put into the data folder by hand:
+        then one of them may bear it.
         """
         # First: what is entered between the two looks must not be taken for unknown.
         is_looked_through = (
@@ -188,31 +190,49 @@ class Index:
             return "not ready"
         try:
             self._refresh(reread=False, progress=None)
+        except OSError:
+            return "not ready"  # follow() meets the same, and says so.
         finally:
             self._refreshing.release()
         return self._standing(project)
 
+    @property
+    def closed(self) -> list[str]:
+        """Sentences that say what of the data folder could not be looked into at the last look.
+
+        There may be files of any name, so that no name is unknown as long as there is one.
+        """
+        return self._closed
+
     def _lies_there(self, project: str) -> bool:
-        for location in scan.scan(self._data)[0]:
-            file = _file(location)
-            # The name of a wheel ends at its first hyphen, that of an sdist at its last.
-            for name in (file.partition("-")[0], file.rpartition("-")[0]):
-                if canonicalize_name(name) == project:
-                    return True
-        return False
+        """Return whether a file of the data folder could be of a project, or nobody can tell."""
+        try:
+            look = scan.scan(self._data)
+        except OSError:
+            return True
+        if look.closed:
+            return True
+        # Of very many files, only those are taken apart that begin like it.
+        begins = re.compile(project.replace("-", "[-_.]+"), re.IGNORECASE).match
+        return any(
+            begins(_file(location.rstrip("/"))) and project in scan.projects(location)
+            for location in (*look.files, *look.others)
+        )
 
     def _standing(self, project: str) -> Standing:
         if (self._folder / "simple" / project / pages.HTML).exists():
             return "here"
-        if project in map(_project, self._left):
+        if project in self._unread:
             return "not ready"
         try:
             with self._catalogue() as known:
                 if not (self._checked and known.complete):
                     return "not ready"
-                return "gone" if known.ever_had(project) else "unknown"
+                if project in self._unserved or known.ever_had(project):
+                    return "gone"
         except sqlite3.DatabaseError:
             return "not ready"
+        return "closed" if self._closed else "unknown"
 
     def listed(self, project: str) -> list[pages.Listed]:
         """Return the distributions of a project, by its normalised name."""
@@ -265,12 +285,13 @@ class Index:
         began = time.monotonic()
         with self._change() as change:
             known = change.catalogue.seen()
-        found, folders = scan.scan(self._data)
+        look = scan.scan(self._data)
+        found = look.files
         # The clock of a file system may tick too slowly to tell two changes apart. Those that this
         # index made are known.
-        by_others = folders.items() - self._published.items()
-        latest = max((when for _, when in by_others), default=0)
-        self._look_again = time.time_ns() - latest < 2 * 10**9
+        by_others = look.folders.items() - self._published.items()
+        self._look_again = any(_is_recent(when) for _, when in by_others)
+        self._note_closed(look.closed)
         todo = [
             location
             for location, seen in found.items()
@@ -283,6 +304,8 @@ class Index:
                     change.drop(location)
         todo.sort(key=lambda location: (_project(location), location))
         self._look_took = time.monotonic() - began
+        # Until all of it is read, also what the last look had left.
+        self._unread |= _projects(todo)
         self._left = set()
         done = 0
         for batch in _batches(todo):
@@ -292,11 +315,14 @@ class Index:
                 progress(done, len(todo))
         with self._change() as change:
             change.catalogue.set_complete()
+            refused = [location for location, _ in change.catalogue.problems()]
+        self._unserved = _projects([*refused, *look.others])
+        self._unread = _projects(self._left)
         if reread:
             self._sweep()
         self._keep_open()
         # Last: who finds the folders unchanged takes it that all in them is entered.
-        self._folders = folders
+        self._folders = look.folders
         self._looked, self._checked = time.monotonic(), True
 
     def verify(self, progress: Progress | None = None) -> Iterator[str]:
@@ -323,7 +349,17 @@ class Index:
                 if not pages.same(folder, files) and fingerprint == known.pages().get(project):
                     yield f"pypi_index/simple/{project}: the pages are not what they should be"
             strays = set(self._strays(known))
-        unknown = scan.scan(self._data)[0].keys() - {one.location for one in served}
+        look = scan.scan(self._data)
+        yield from look.closed
+        locations = {one.location for one in served}
+        for location in sorted(look.others):
+            if location.rpartition(".")[0] in locations:
+                continue  # Beside what is missing, which is said below.
+            yield (
+                f"not served: {scan.shown(location)} is no file of a distribution; names it could"
+                " stand for are not asked for on PyPI"
+            )
+        unknown = look.files.keys() - locations
         if strays or unknown:
             # What is being published meanwhile is neither; under the lock nothing is.
             with self._change() as change:
@@ -393,7 +429,7 @@ class Index:
                     stat = (self._data / location).stat()
                 except FileNotFoundError:
                     continue
-                seen = Seen(stat.st_size, stat.st_mtime_ns, batch[location].signed)
+                seen = Seen.of(stat, signed=batch[location].signed)
                 age = time.time() - stat.st_mtime
                 if seen != batch[location] or (
                     isinstance(result, DistributionError) and 0 <= age < _STILL_COPIED
@@ -410,6 +446,12 @@ class Index:
                     problem = f"{location} cannot be read: {result.strerror}"
                     # Its size and time do not change when it can be read again.
                     change.refuse(location, Seen(-1, 0, signed=False), problem)
+
+    def _note_closed(self, closed: list[str]) -> None:
+        for sentence in closed:
+            if sentence not in self._closed:
+                log.error("names that are not held are answered 503: %s", sentence)
+        self._closed = closed
 
     def _mend(self) -> set[str]:
         """Have damaged pages written again; return the locations that lack a link or metadata."""
@@ -473,7 +515,7 @@ class Index:
     def _may_have_changed(self) -> bool:
         return (
             not self._checked
-            or bool(self._left)
+            or bool(self._left or self._closed)
             or self._look_again
             or time.monotonic() - self._looked > _LOOK_AT_LEAST_EVERY
             or not (self._folder / catalogue.FILE).exists()
@@ -522,6 +564,18 @@ def _batches(todo: list[str]) -> Iterator[list[str]]:
             batch = []
     if batch:
         yield batch
+
+
+def _projects(locations: Iterable[str]) -> frozenset[str]:
+    return frozenset(itertools.chain.from_iterable(map(scan.projects, locations)))
+
+
+def _is_recent(when: int) -> bool:
+    """Return whether a time is so near that a change after it may bear the same.
+
+    A file server's clock may be ahead of ours. A folder dated far ahead is not changed then.
+    """
+    return -60 * 10**9 < time.time_ns() - when < 2 * 10**9
 
 
 def _project(location: str) -> str:

@@ -51,9 +51,12 @@ def reads(index: Index) -> Callable[[], None]:
             raise _page(simple / name)
         if standing == "not ready":
             raise not_ready()
+        if standing == "closed":
+            text = "Part of pypi_data cannot be looked into, there may be files of any name"
+            raise refusal(503, f"{text}: the index's log says why.", **{"Retry-After": "5"})
         if standing == "gone":
             # Whoever takes the name on the public index is a stranger.
-            raise refusal(404, f"This index has no files of {name} any more.")
+            raise refusal(404, f"This index serves no files of {name}, but has or had some.")
 
     return answer
 

@@ -1,0 +1,128 @@
+"""A look at the data folder: which names its files could stand for, and what it cannot tell."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+from private_pypi import scan
+
+
+@pytest.mark.parametrize(
+    ("file", "projects"),
+    [
+        ("my_lib-1.0-py3-none-any.whl", {"my-lib", "my-lib-1", "my-lib-1-0"}),
+        ("mylib-1.0-py3.8.egg", {"mylib"}),
+        ("MyLib-1.0.tar.gz", {"mylib", "mylib-1-0"}),
+        ("mylib-1.0-SNAPSHOT.tar.gz", {"mylib", "mylib-1-0-snapshot"}),
+        ("mylib-v1.0-rc.zip", {"mylib"}),
+        ("mylib-latest.tgz", {"mylib", "mylib-latest"}),
+        ("lib-3d-tools-1.0.tar.gz", {"lib", "lib-3d", "lib-3d-tools"}),
+        ("zope.interface-4.0-py2.7.egg", {"zope-interface"}),
+        ("mylib_1.0.zip", {"mylib", "mylib-1-0"}),
+        ("mylib.1.0.zip", {"mylib"}),
+        ("mylib.zip", {"mylib"}),
+        ("mylib", {"mylib"}),
+        ("my.lib.tar.bz2", {"my", "my-lib"}),
+        ("mylib-1.0.win32-py3.8.exe", {"mylib"}),
+        ("mylib-1.0-1.noarch.rpm", {"mylib"}),
+        ("mylib_1.0_all.deb", {"mylib"}),
+        ("mylib 1.0.whl", {"mylib"}),
+        ("mylib (1).tar.gz", {"mylib"}),
+        ("mylib@1.0.zip", {"mylib"}),
+        ("mylib+1.0.zip", {"mylib"}),
+        ("mylib-\udcff.whl", {"mylib"}),
+        ("sub/folder-9/mylib-1.0.egg", {"mylib"}),
+        ("mylib-1.0.egg/", {"mylib"}),
+    ],
+)
+def test_a_file_name_stands_for_all_that_it_could(file: str, projects: set[str]) -> None:
+    assert projects <= set(scan.projects(file))
+
+
+@pytest.mark.parametrize(
+    ("file", "project"),
+    [
+        ("acme_django-1.0-py3.8.egg", "acme"),
+        ("acme_django-1.0-py3.8.egg", "django"),
+        ("acme-django-1.0.egg", "django"),
+        ("zope.interface-4.0-py2.7.egg", "zope"),
+        ("sub/mylib-1.0.egg", "sub"),
+        ("-mylib.zip", ""),
+    ],
+)
+def test_a_file_name_stands_for_no_part_of_a_name(file: str, project: str) -> None:
+    assert project not in set(scan.projects(file))
+
+
+def test_what_can_be_no_distribution_is_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    for name in ("a-1.0.whl", "a-1.0.whl.asc", "a-1.0.whl.metadata", "b-1.0.zip.asc", ".hidden-1"):
+        (tmp_path / "sub" / name).touch()
+    (tmp_path / "c-1.0.egg" / "EGG-INFO").mkdir(parents=True)
+    (tmp_path / "d-1.0").mkdir()
+    (tmp_path / "d-1.0" / "PKG-INFO").touch()
+    (tmp_path / "e-1.0.dist-info").mkdir()
+    os.mkfifo(tmp_path / "f-1.0.whl")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "g-1.0.whl"))
+    (tmp_path / "h-1.0.whl").symlink_to(os.devnull)
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/i-\xff.whl")).touch()
+
+    look = scan.scan(tmp_path)
+
+    assert set(look.files) == {"sub/a-1.0.whl", "d-1.0/PKG-INFO"}
+    assert look.files["sub/a-1.0.whl"].signed
+    assert {other.rstrip("/").rpartition("/")[2][0] for other in look.others} == set("bcdefghi")
+    assert look.closed == []
+
+
+def test_links_to_folders_are_followed_and_none_is_looked_into_twice(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "deep").mkdir(parents=True)
+    (elsewhere / "deep" / "a-1.0.whl").touch()
+    data = tmp_path / "data"
+    (data / "z").mkdir(parents=True)
+    (data / "z" / "b-1.0.whl").touch()
+    (data / "again").symlink_to("z")
+    (data / "z" / "up").symlink_to("..")
+    (data / "out").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(data)
+    (data / "c-1.0.whl").symlink_to(elsewhere / "deep" / "a-1.0.whl")
+
+    look = scan.scan(data)
+
+    assert set(look.files) == {"z/b-1.0.whl", "out/deep/a-1.0.whl", "c-1.0.whl"}
+    assert (look.others, look.closed) == ([], [])
+    assert scan.unchanged(look.folders)
+    (elsewhere / "deep" / "new-1.0.whl").touch()
+    assert not scan.unchanged(look.folders)
+
+
+@pytest.mark.parametrize("target", ["nowhere", "link", "/proc/nothing"])
+def test_a_link_that_leads_nowhere_may_hide_anything(tmp_path: Path, target: str) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "link").symlink_to(target)
+
+    (sentence,) = scan.scan(tmp_path).closed
+
+    assert sentence.startswith("pypi_data/sub/link cannot be looked into (")
+    assert sentence.endswith(": give it to the owner of pypi_data, or take it out of pypi_data")
+
+
+def test_folders_may_be_deeper_than_python_would_call_itself(tmp_path: Path) -> None:
+    folders = [f"{tmp_path}{'/d' * depth}" for depth in range(1, 1200)]
+    for folder in folders:
+        os.mkdir(folder)  # noqa: PTH102 - pathlib is slow here
+    try:
+        assert len(scan.scan(tmp_path).folders) == 1200
+    finally:
+        for folder in reversed(folders):
+            os.rmdir(folder)  # noqa: PTH106 - nor does rmtree get so deep
+
+
+def test_the_data_folder_itself_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        scan.scan(tmp_path / "missing")
