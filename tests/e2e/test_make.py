@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 from conftest import PASSWORD, Render
 
-from e2e import wheel
+from e2e import exfat, wheel
 from e2e.server import free_port, status
 
 HASH = "$2y$04$private.pypi.tests..uugfvOQnbet/tUFgFlRVT9OR15g5aLe82"
@@ -461,6 +461,67 @@ def test_launch_replaces_containers_only_if_their_folder_was_deleted(
     assert (repository.folder / "pypi_index").is_dir()
     (called,) = [call for call in calls(repository) if "--force-recreate" in call]
     assert "up" in called
+
+
+REMEDY = "put all of it on one disk with a file system such as ext4, XFS, Btrfs or ZFS"
+
+
+def test_launch_names_what_a_disk_cannot_do_and_starts_nothing(
+    docker: Docker, account: None, tmp_path: Path
+) -> None:
+    repository = docker("")
+    with exfat.mounted(tmp_path) as disk:
+        for name in ("pypi_data", "pypi_index"):
+            shutil.rmtree(repository.folder / name)
+            (disk / name).mkdir()
+            (repository.folder / name).symlink_to(disk / name)
+        said = repository.make("pypi-launch", ok=False)
+        left = sorted(str(path.relative_to(disk)) for path in disk.rglob("*"))
+
+    assert [line for line in said.splitlines() if line.startswith("error: ")] == [
+        "error: pypi_data has no hard links out of .uploads, by which an upload gets its name"
+        f" (Operation not permitted): {REMEDY}",
+        "error: pypi_index has no symbolic links, through which distributions are served"
+        f" (Function not implemented): {REMEDY}",
+    ]
+    assert not any("up" in call for call in calls(repository))
+    assert left == ["pypi_data", "pypi_data/.uploads", "pypi_index"]
+
+
+def test_launch_names_uploads_that_would_arrive_on_another_disk(
+    docker: Docker, account: None, tmp_path: Path
+) -> None:
+    repository = docker("")
+    with exfat.mounted(tmp_path) as disk:
+        (repository.folder / "pypi_data/.uploads").symlink_to(disk)
+        said = repository.make("pypi-launch", ok=False)
+
+    assert (
+        "error: pypi_data has no hard links out of .uploads, by which an upload gets its name"
+        f" (Invalid cross-device link): {REMEDY}\n"
+    ) in said
+
+
+def test_no_account_is_kept_on_a_disk_where_everybody_may_read_it(
+    docker: Docker, tmp_path: Path
+) -> None:
+    repository = docker(
+        '*" account_commands user "*)\n'
+        "\tPYTHONPATH=private_pypi PYPI_AUTH=pypi_auth"
+        f" exec {sys.executable} -m private_pypi user add -- alice ;;"
+    )
+    with exfat.mounted(tmp_path) as disk:
+        shutil.rmtree(repository.folder / "pypi_auth")
+        (repository.folder / "pypi_auth").symlink_to(disk)
+        said = repository.make("pypi-user-add", "USER=alice", ok=False)
+        left = list(disk.iterdir())
+
+    assert "password: " not in said
+    assert (
+        "error: pypi_auth keeps nobody from reading what is secret"
+        f" (a file that is to have mode 0600 has 0777): {REMEDY}\n"
+    ) in said
+    assert left == []
 
 
 def test_root_gives_away_what_belongs_to_somebody_else_and_touches_nothing_else(
