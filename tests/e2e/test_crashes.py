@@ -68,8 +68,15 @@ class Crashing(Server):
 
     def verify(self) -> str:
         """Run the command of that name, which must find nothing; return what it printed."""
+        return self._command("verify")
+
+    def check(self) -> str:
+        """Run the command of that name, as a launch does; return what it printed."""
+        return self._command("check")
+
+    def _command(self, name: str) -> str:
         done = subprocess.run(
-            [sys.executable, "-m", "private_pypi", "verify"],
+            [sys.executable, "-m", "private_pypi", name],
             cwd=self.index.parent,
             env=self._environment,
             capture_output=True,

@@ -15,7 +15,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from . import accounts, gateway
+from . import accounts, disk, gateway
 from .accounts import AccountError
 from .audit import audit as audited
 from .certificate import CertificateError, copy_pair
@@ -61,7 +61,7 @@ def serve(settings: Settings, _: argparse.Namespace) -> None:
 
 
 def check(settings: Settings, _: argparse.Namespace) -> None:
-    """Refuse to launch with accounts that would not work or with none at all."""
+    """Refuse to launch with accounts or a disk that would not work."""
     known, complaints = accounts.read(settings.auth)
     if complaints:
         raise AccountError("\nerror: ".join(complaints))
@@ -72,6 +72,24 @@ def check(settings: Settings, _: argparse.Namespace) -> None:
     settings.index.mkdir(exist_ok=True)
     for folder in (settings.data, settings.index):
         _require_writable(folder)
+    arrives = settings.data / disk.UPLOADS
+    try:
+        arrives.mkdir(mode=0o700, exist_ok=True)
+    except FileExistsError:
+        raise SettingError(f"{arrives} is no folder where uploads can arrive: delete it") from None
+    _require_writable(arrives)
+    _require_disk(
+        *disk.complaints(
+            settings.data,
+            "pypi_data",
+            *(disk.hard_links(arrives), disk.LOCKS, disk.SYNC, disk.MODES, disk.CHANGES),
+        ),
+        *disk.complaints(
+            settings.index,
+            "pypi_index",
+            *(disk.SYMBOLIC_LINKS, disk.REPLACE, disk.SHARED_MEMORY),
+        ),
+    )
 
 
 def follow(settings: Settings, options: argparse.Namespace) -> None:
@@ -80,6 +98,7 @@ def follow(settings: Settings, options: argparse.Namespace) -> None:
         raise SettingError("PYPI_GATEWAY is not set: it names the gateway's folder of accounts")
     if options.once:
         _require_writable(settings.gateway)
+        _require_disk_for_accounts(settings.gateway, "gateway/accounts")
         gateway.write(settings.auth, settings.gateway)
         return
     # A container's first process gets no signal that it does not handle.
@@ -173,6 +192,7 @@ def user_add(settings: Settings, options: argparse.Namespace) -> None:
     """Add an account and print its password, unless the caller brought one."""
     password = _password(options)
     made_up = not options.password_stdin
+    _require_disk_for_accounts(settings.auth, "pypi_auth")
     accounts.add(settings.auth, options.name, options.role, password, made_up=made_up)
     _tell_gateway(settings)
     may = "publish and install" if options.role == "publisher" else "install, not publish"
@@ -184,6 +204,7 @@ def user_passwd(settings: Settings, options: argparse.Namespace) -> None:
     """Give an account a new password."""
     password = _password(options)
     made_up = not options.password_stdin
+    _require_disk_for_accounts(settings.auth, "pypi_auth")
     accounts.change_password(settings.auth, options.name, password, made_up=made_up)
     _tell_gateway(settings)
     print(f"{options.name} has a new password; the old one no longer works.")
@@ -192,6 +213,7 @@ def user_passwd(settings: Settings, options: argparse.Namespace) -> None:
 
 def user_remove(settings: Settings, options: argparse.Namespace) -> None:
     """Remove an account."""
+    _require_disk_for_accounts(settings.auth, "pypi_auth")
     accounts.remove(settings.auth, options.name)
     _tell_gateway(settings)
     print(f"{options.name} is shut out.")
@@ -261,6 +283,16 @@ def _require_writable(folder: Path) -> None:
             f"{folder} is not writable for user {os.getuid()}: give it to the owner of the"
             " repository with chown"
         )
+
+
+def _require_disk(*complaints: str) -> None:
+    if complaints:
+        raise SettingError("\nerror: ".join(complaints))
+
+
+def _require_disk_for_accounts(folder: Path, name: str) -> None:
+    needs = (disk.LOCKS, disk.SYNC, disk.REPLACE, disk.PRIVATE)
+    _require_disk(*disk.complaints(folder, name, *needs))
 
 
 def _require_free(host: str, port: int) -> None:

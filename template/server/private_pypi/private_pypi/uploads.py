@@ -16,8 +16,9 @@ from typing import IO, Any, BinaryIO, ClassVar
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 from pypiserver.bottle_wrapper import FileUpload, FormsDict
 
-FOLDER = ".uploads"
-"""Unfinished uploads, in the data folder so that a link can finish them. It is on no page."""
+from .disk import UPLOADS
+
+FOLDER = UPLOADS
 
 FORM = 4 * 2**20
 """Bytes that a form may have beside the distribution: a long description, mostly."""
@@ -80,7 +81,7 @@ def delete_abandoned(folder: Path) -> None:
     """Delete what processes that are no more have left behind."""
     for path in folder.iterdir():
         # Whoever writes it may be done, and have deleted it.
-        with suppress(FileNotFoundError), path.open("rb") as file:
+        with suppress(FileNotFoundError), path.open("r+b") as file:  # NFS locks nothing else.
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
