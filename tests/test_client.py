@@ -7,13 +7,14 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tomli
 import yaml
-from conftest import PASSWORD, QUESTIONS, Answers, Render, git
+from conftest import PASSWORD, QUESTIONS, Answers, Render, commit, git
 from ways import WAYS, name_of
 
 ACCOUNT = {"index_user": "ci@acme", "index_password": PASSWORD}
@@ -251,11 +252,11 @@ def test_every_tool_knows_the_index_by_one_name(render: Render, way: Answers) ->
         {
             "name": "acme",
             "url": f"{base}/simple/",
-            "publish-url": f"{base}/",
             "authenticate": "always",
             "default" if alone else "explicit": True,
         }
     ]
+    assert tool["uv"]["publish-url"] == f"{base}/"
     assert tool["uv"]["sources"] == {"my-private-lib": {"index": "acme"}}
 
 
@@ -403,7 +404,7 @@ def test_make_says_which_program_is_missing(
     programs = tmp_path / "bin"
     programs.mkdir()
     others = ("poetry",) if lacking == "twine" else ()
-    for program in ("sh", "make", "awk", "python3", "env", *others):
+    for program in ("sh", "make", "awk", "python3", "env", "git", *others):
         (programs / program).symlink_to(str(shutil.which(program)))
     done = subprocess.run(
         ["make", target],
@@ -427,3 +428,224 @@ def test_install_and_publish_stop_without_credentials(repository: Render) -> Non
         assert done.returncode != 0
         assert "No credentials for the private index: run `make login` first." in done.stderr
     assert not (folder / ".venv").exists()
+
+
+# A git that does not answer ----------------------------------------------------------------------
+
+NOT_COMMITTED = "Not everything is committed: commit it, or say 'make publish FORCE=1'."
+NO_ANSWER = "git does not tell what is committed in"
+
+
+def is_clean(folder: Path, **settings: str) -> str:
+    """Ask the Makefile whether all is committed; return what it complains of."""
+    done = subprocess.run(
+        ["make", "--silent", "need-clean", f"PYTHON={sys.executable}"],
+        cwd=folder,
+        env={**os.environ, **settings},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    assert (done.returncode == 0) is (done.stderr == ""), done.stderr
+    return done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("HEAD", "garbage"),
+        ("index", "garbage"),
+        ("config", "[bro"),
+        ("objects", ""),
+        ("refs", ""),
+        ("", "gitdir: /nowhere"),
+    ],
+    ids=["HEAD", "index", "config", "objects", "refs", "link"],
+)
+def test_a_broken_repository_is_not_clean_and_git_says_why(
+    repository: Render, name: str, content: str
+) -> None:
+    folder = repository({"template": "client"})
+    assert is_clean(folder) == ""
+
+    broken = folder / ".git" / name
+    if broken.is_dir():
+        shutil.rmtree(broken)
+    if content:
+        broken.write_text(content)
+    elif name == "objects":
+        broken.mkdir()
+
+    said = is_clean(folder)
+    assert said.startswith("fatal: ")
+    assert f"\n{NO_ANSWER} {folder}: do what it says above." in said
+
+
+def test_a_git_that_distrusts_the_owner_or_is_missing_does_not_say_clean(
+    repository: Render, tmp_path: Path
+) -> None:
+    folder = repository({"template": "client"})
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for program in ("sh", "make"):
+        (programs / program).symlink_to(str(shutil.which(program)))
+    said = is_clean(folder, PATH=str(programs))
+    assert f"{folder} is a git repository, but git is missing: install it." in said
+
+    fatal = f"fatal: detected dubious ownership in repository at '{folder}'"
+    (programs / "git").write_text(f'#!/bin/sh\necho "{fatal}" >&2\nexit 128\n')
+    (programs / "git").chmod(0o755)
+    said = is_clean(folder, PATH=f"{programs}:{os.environ['PATH']}")
+    assert said.startswith(f"{fatal}\n{NO_ANSWER} {folder}")
+
+
+def test_a_folder_without_a_repository_is_clean(render: Render, tmp_path: Path) -> None:
+    folder = tmp_path / "client"
+    shutil.copytree(render({"template": "client"}), folder, symlinks=True)
+    assert is_clean(folder) == ""
+    assert is_clean(folder, PATH=f"{Path(sys.executable).parent}:/bin:/usr/bin") == ""
+
+
+def test_neither_a_setting_nor_another_repository_makes_changes_look_committed(
+    repository: Render, tmp_path: Path
+) -> None:
+    folder = repository({"template": "client"})
+    other = tmp_path / "other"
+    other.mkdir()
+    commit(other)
+    elsewhere = {
+        "GIT_DIR": str(other / ".git"),
+        "GIT_WORK_TREE": str(other),
+        "GIT_INDEX_FILE": str(other / ".git/index"),
+        "GIT_CEILING_DIRECTORIES": str(tmp_path),
+    }
+    nowhere = {"GIT_DIR": str(tmp_path / "nowhere")}
+    for settings in ({}, elsewhere, nowhere):
+        assert is_clean(folder, **settings) == ""
+
+    (folder / "notes.txt").write_text("mine\n")
+    git(folder, "config", "status.showUntrackedFiles", "no")
+    for settings in ({}, elsewhere, nowhere):
+        assert NOT_COMMITTED in is_clean(folder, **settings)
+    assert is_clean(folder, FORCE="1") == ""
+
+
+def test_a_changed_submodule_is_not_clean_whatever_its_settings_say(
+    repository: Render, tmp_path: Path
+) -> None:
+    library = tmp_path / "library"
+    library.mkdir()
+    (library / "lib.py").touch()
+    commit(library)
+    folder = repository({"template": "client"})
+    add = ("submodule", "add", "--quiet", str(library), "library")
+    git(folder, "-c", "protocol.file.allow=always", *add)
+    git(folder, "config", "--file", ".gitmodules", "submodule.library.ignore", "all")
+    commit(folder)
+    assert is_clean(folder) == ""
+
+    (folder / "library/lib.py").write_text("changed = True\n")
+
+    assert NOT_COMMITTED in is_clean(folder)
+
+
+def test_in_a_larger_repository_the_apps_own_folder_counts(render: Render, tmp_path: Path) -> None:
+    folder = tmp_path / "apps/client"
+    shutil.copytree(render({"template": "client"}), folder, symlinks=True)
+    commit(tmp_path)
+    (tmp_path / "apps/elsewhere.txt").touch()
+    assert is_clean(folder) == ""
+
+    (folder / "notes.txt").touch()
+
+    assert NOT_COMMITTED in is_clean(folder)
+
+
+# What pip would refuse in the image's build ------------------------------------------------------
+
+FAKE_UV = """#!/bin/sh
+for word; do :; done
+case "$1" in
+  lock) printf '%s\\n' "$LOCK" > uv.lock ;;
+  export) printf '%s\\n' "$EXPORTED" > "${word#--output-file=}" ;;
+esac
+"""
+"""Locks and exports what it is told."""
+
+SHA256, SHA384 = f"--hash=sha256:{'0' * 64}", f"--hash=sha384:{'0' * 96}"
+GIVES = "https://pypi.example.com/simple/ gives {} for lib, and pip takes sha256, sha384 or sha512"
+NO_FILE = "{} is neither a release nor a file at a URL: publish it to the index"
+
+
+@pytest.fixture
+def lock(repository: Render, tmp_path: Path) -> Callable[[str], str]:
+    """Lock what is exported then; return what that complains of, which leaves all as it was."""
+    folder = repository({"template": "client", "package_manager": "uv", "locked": True})
+    (tmp_path / "uv").write_text(FAKE_UV)
+    (tmp_path / "uv").chmod(0o755)
+    package = (
+        '[[package]]\nname = "lib"\nsource = { registry = "https://pypi.example.com/simple/" }'
+    )
+
+    def run_lock(exported: str, *upgrade: str) -> str:
+        files = [folder / "uv.lock", folder / "requirements.txt"]
+        before = [path.read_bytes() if path.exists() else None for path in files]
+        done = subprocess.run(
+            [sys.executable, "scripts/lock.py", f"--uv={tmp_path / 'uv'}", *upgrade],
+            cwd=folder,
+            env={**os.environ, "LOCK": f"{package}\n# {exported}", "EXPORTED": exported},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        after = [path.read_bytes() if path.exists() else None for path in files]
+        assert "Traceback" not in done.stderr
+        assert (before == after) is (done.returncode != 0)
+        return done.stderr
+
+    return run_lock
+
+
+@pytest.mark.parametrize(
+    ("requirement", "sentence"),
+    [
+        ("lib==1.0", GIVES.format("no hash")),
+        ("lib[extra]==1.0 ; python_version >= '3.11'", GIVES.format("no hash")),
+        (f"lib==1.0 \\\n    --hash=md5:{'0' * 32}", GIVES.format("md5")),
+        (f"lib==1.0 \\\n    {SHA256} \\\n    --hash=md5:{'0' * 32}", GIVES.format("md5")),
+        (f"lib==1.0 --hash=sha1:{'0' * 40}", GIVES.format("sha1")),
+        (f"lib==1.0 --hash=blake2b:{'0' * 64}", GIVES.format("blake2b")),
+        ("lib @ https://example.com/lib-1.0.tar.gz", GIVES.format("no hash")),
+        (f"lib>=1.0 {SHA256}", NO_FILE.format("lib>=1.0")),
+        (f"lib==1.* {SHA256}", NO_FILE.format("lib==1.*")),
+        (
+            "lib @ git+https://u:p@example.com/lib@0",
+            NO_FILE.format("lib @ git+https://example.com/lib@0"),
+        ),
+        ("lib @ file:///lib", NO_FILE.format("lib @ file:///lib")),
+        ("../lib", NO_FILE.format("../lib")),
+        ("-e ../lib", NO_FILE.format("-e ../lib")),
+        ("--editable ../lib", NO_FILE.format("--editable ../lib")),
+    ],
+)
+def test_what_pip_would_refuse_in_the_build_is_not_locked(
+    lock: Callable[[str], str], requirement: str, sentence: str
+) -> None:
+    assert sentence in lock(f"other==1.0 \\\n    {SHA256}\n{requirement}")
+
+    assert lock(f"lib==1.0 \\\n    {SHA256}") == ""
+    said = lock(f"other==1.0 \\\n    {SHA256}\n{requirement}")
+    assert sentence in said
+    assert said.endswith("Nothing is locked: uv.lock and requirements.txt are as they were.\n")
+
+
+def test_what_pip_takes_in_the_build_is_locked(lock: Callable[[str], str]) -> None:
+    requirements = (
+        f"lib==1.0 ; python_version >= '3.11' \\\n    {SHA256} \\\n    {SHA384}",
+        f"other[extra]==1!2.0.post1+local {SHA384}",
+        f"third @ https://example.com/third-1.0.tar.gz \\\n    {SHA256}",
+        "# a comment",
+        "--extra-index-url https://example.com/simple/",
+    )
+    assert lock("\n".join(requirements)) == ""

@@ -322,7 +322,7 @@ def check_toml(folder: Path, answers: Answers) -> None:
     else:
         (index,) = pyproject["tool"]["uv"]["index"]
         pinned = pyproject["tool"]["uv"].get("sources")
-        target, uploads = index["name"], index["publish-url"]
+        target, uploads = index["name"], pyproject["tool"]["uv"]["publish-url"]
     for key, name in {"name": "package_name", "description": "description"}.items():
         assert project[key] == answers.get(name, project[key])
     author = {"name": answers.get("author_name"), "email": answers.get("author_email")}

@@ -32,6 +32,7 @@ class ForeignIndex:
         gets: the paths that were asked for.
         posts: the bodies of the uploads it was sent.
         post_status: what it answers to those.
+        post_body: the text of that answer.
     """
 
     pages: dict[str, tuple[int, str, bytes]] = field(default_factory=dict)
@@ -39,6 +40,7 @@ class ForeignIndex:
     gets: list[str] = field(default_factory=list)
     posts: list[bytes] = field(default_factory=list)
     post_status: int = 400
+    post_body: bytes = b"No."
     url: str = ""
 
     def has(self, project: str, *files: str | dict[str, Any]) -> None:
@@ -72,7 +74,7 @@ def running(
 
         def do_POST(self) -> None:
             index.posts.append(self.rfile.read(int(self.headers.get("Content-Length", 0))))
-            self._answer(index.post_status, "text/plain", b"No.")
+            self._answer(index.post_status, "text/plain", index.post_body)
 
         def _answer(self, code: int, kind: str, body: bytes) -> None:
             self.send_response_only(code)

@@ -26,7 +26,7 @@ LOCKS = {"poetry": "poetry.lock", "uv": "uv.lock"}
     ("way", "ci"), list(zip(WAYS, CI, strict=False)), ids=[name_of(way) for way in WAYS]
 )
 def test_the_app_is_installed_tested_and_published(
-    client: MakeClient, server: Server, way: Answers, ci: str
+    client: MakeClient, server: Server, public: PublicIndex, way: Answers, ci: str
 ) -> None:
     manager, locked = way["package_manager"], way["locked"]
     name = f"app-{name_of(way)}"
@@ -43,13 +43,17 @@ def test_the_app_is_installed_tested_and_published(
     assert app.installed(LIBRARY) == ("0.9.9 from a stranger" if unsafe else "0.2.0 from us")
     assert re.search(r"\d passed", app.make("test"))
 
-    app.make("publish")
+    # A stranger published the same version of the same name.
+    wheel.build(public.folder, name, "0.1.0", origin="a stranger")
+    asked = len(public.requests)
+    assert f"Published {name} 0.1.0 to {server.url()}\n" in app.make("publish")
     stem = name.replace("-", "_")
     wanted = [f"{stem}-0.1.0-py3-none-any.whl", f"{stem}-0.1.0.tar.gz"]
     assert [file for file in server.files() if file.startswith(f"{stem}-")] == wanted
     if way["build_credentials"] == "arg":
-        app.make("publish")
+        assert "The index had this version already" in app.make("publish")
         assert [file for file in server.files() if file.startswith(f"{stem}-")] == wanted
+    assert public.requests[asked:] == []
     assert git(app.folder, "status", "--short") == ""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -15,8 +16,9 @@ import pexpect  # type: ignore[import-untyped]
 import pytest
 from conftest import PASSWORD, Render
 
-from e2e import foreign_index
+from e2e import foreign_index, wheel
 from e2e.in_docker import docker
+from e2e.public_index import PublicIndex
 from e2e.server import Server
 from e2e.user import User, installed
 
@@ -252,13 +254,17 @@ def test_uv_and_poetry_install(logged_in: Path, user: User, command: str) -> Non
     ("name", "manager", "command"),
     [
         ("by-twine", "poetry", "twine upload --non-interactive --disable-progress-bar dist/*"),
-        ("by-uv", "uv", "uv publish --index private --trusted-publishing never"),
+        ("by-uv", "uv", ""),
         ("by-poetry", "poetry", "poetry publish --repository private"),
     ],
 )
-def test_twine_uv_and_poetry_publish(
-    logged_in: Path, user: User, server: Server, name: str, command: str
+def test_twine_uv_and_poetry_publish_and_ask_nobody_else(
+    logged_in: Path, user: User, server: Server, public: PublicIndex, name: str, command: str
 ) -> None:
+    readme = (logged_in / "README.md").read_text()
+    command = command or re.findall(r"^ +UV_PUBLISH_.*\\\n.*", readme, re.M)[0]
+    wheel.build(public.folder, name, "0.1.0", origin="a stranger")
+    asked = len(public.requests)
     project = logged_in / "pyproject.toml"
     project.write_text(project.read_text().replace('name = "login-app"', f'name = "{name}"'))
     user.run("make", "package", folder=logged_in)
@@ -270,6 +276,7 @@ def test_twine_uv_and_poetry_publish(
         f"{stem}-0.1.0-py3-none-any.whl",
         f"{stem}-0.1.0.tar.gz",
     }
+    assert public.requests[asked:] == []
 
 
 @pytest.mark.docker

@@ -129,7 +129,8 @@ def devpi(
             {"type": "mirror", "mirror_url": public.url, "mirror_no_project_list": True},
             "alice",
         )
-        put(f"{url}/alice/dev", {"type": "stage", "bases": ["alice/public"]}, "alice")
+        stage = {"type": "stage", "bases": ["alice/public"], "volatile": False}
+        put(f"{url}/alice/dev", stage, "alice")
         User(folder).run(
             "twine",
             "upload",
@@ -272,21 +273,49 @@ def test_the_doctor_finds_it_healthy(repository: Render, other: Other, user: Use
     assert other.role in found.lines["role"].text
 
 
-def test_make_publish_is_harmless_when_repeated(
-    repository: Render, publishing: Other, user: User
+@pytest.mark.parametrize("manager", ["poetry", "uv"])
+def test_make_publish_is_harmless_when_repeated_and_replaces_nothing(
+    repository: Render, publishing: Other, public: PublicIndex, user: User, manager: str
 ) -> None:
-    folder = client(repository, publishing, user, package_name="published-by-make")
+    name = f"published-by-make-and-{manager}"
+    # The index redirects to this, or shows it on its own pages.
+    wheel.build(public.folder, name, "0.1.0", origin="a stranger")
+    folder = client(repository, publishing, user, package_name=name, package_manager=manager)
 
-    for _ in range(2):
-        user.run("make", "publish", folder=folder)
+    assert f"Published {name} 0.1.0" in user.run("make", "publish", folder=folder)
+    assert "had this version already" in user.run("make", "publish", folder=folder)
 
-    assert status(f"{publishing.simple}published-by-make/", "alice", PASSWORD) == 200
+    (folder / "README.md").write_text("Something else.\n")
+    said = user.run("make", "publish", "FORCE=1", folder=folder, ok=False)
+    assert "The index has this version and replaces none" in said
+    page = f"{publishing.simple}{name}/"
+    assert status(page, "alice", PASSWORD) == 200
+
+
+def test_uv_locks_nothing_from_an_index_without_hashes_and_make_lock_says_so(
+    repository: Render, files: Other, user: User
+) -> None:
+    folder = client(repository, files, user, package_manager="uv", locked="true")
+    project = folder / "pyproject.toml"
+    # Nobody has it there.
+    project.write_text(project.read_text().replace('dev = ["pytest"]', "dev = []"))
+
+    said = user.run("make", "lock", folder=folder, ok=False)
+
+    assert f"{files.simple} gives no hash for my-private-lib, public-lib, and pip takes" in said
+    assert not (folder / "uv.lock").exists()
+    assert not (folder / "requirements.txt").exists()
 
 
 @pytest.mark.parametrize(
     ("tool", "manager", "command"),
     [
-        ("uv", "uv", "uv publish --index private --trusted-publishing never"),
+        (
+            "uv",
+            "uv",
+            "UV_PUBLISH_USERNAME=$UV_INDEX_PRIVATE_USERNAME"
+            " UV_PUBLISH_PASSWORD=$UV_INDEX_PRIVATE_PASSWORD uv publish",
+        ),
         ("twine", "poetry", "twine upload --non-interactive --disable-progress-bar dist/*"),
     ],
 )

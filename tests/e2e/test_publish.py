@@ -18,6 +18,7 @@ from conftest import PASSWORD
 
 from e2e import wheel
 from e2e.conftest import Library
+from e2e.public_index import PublicIndex
 from e2e.server import Server, status
 from e2e.user import User
 
@@ -337,6 +338,35 @@ def test_publishing_again_with_uv_is_harmless_by_the_name_of_the_index(
 
     assert said.count("already exists") == 2
     assert stored(server, project) == built(project)
+
+
+@pytest.mark.parametrize("tool", ["uv", "Poetry", "twine"])
+def test_the_readmes_lines_publish_what_somebody_has_on_the_public_index_in_the_same_version(
+    user: User,
+    project: Path,
+    server: Server,
+    rendered: Path,
+    public: PublicIndex,
+    tmp_path: Path,
+    tool: str,
+) -> None:
+    wheel.build(public.folder, name_of(project), "0.1.0", origin="a stranger")
+    copy = tmp_path / project.name
+    shutil.copytree(project, copy)
+    readme = (rendered / "README.md").read_text().replace("http://127.0.0.1:8080/", server.url())
+    block = readme.partition(f"**{tool}**")[2].partition("**")[0]
+    lines = [line for line in block.splitlines() if line[:4] == "    " and " install " not in line]
+    script = "\n".join(lines).replace("USERNAME=...", "USERNAME=alice")
+    script = script.replace("PASSWORD=...", 'PASSWORD="$ALICES"')
+    if "--build" in script:
+        shutil.rmtree(copy / "dist")
+    asked = len(public.requests)
+
+    user.run("sh", "-ec", script, folder=copy, ALICES=PASSWORD)
+
+    assert stored(server, copy) == built(copy)
+    assert len(built(copy)) == 2
+    assert public.requests[asked:] == []
 
 
 def test_who_is_removed_can_no_longer_publish_and_who_is_added_can_without_a_restart(

@@ -7,6 +7,7 @@ import re
 import sys
 from html.parser import HTMLParser
 from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
 
 from versions import Release, Version, allows, parse
 
@@ -21,11 +22,13 @@ class File(NamedTuple):
 
     Attributes:
         requires_python: the versions of Python it is for (PEP 440), empty for all.
+        hashes: in hexadecimal, by their algorithm's name in hashlib.
     """
 
     name: str
     yanked: bool
     requires_python: str
+    hashes: dict[str, str]
 
 
 def files(content_type: str, body: bytes) -> list[File]:
@@ -69,10 +72,15 @@ def _json(body: bytes) -> list[File]:
             # Whoever withdraws a file may give the reason instead of true.
             file.get("yanked", False) is not False,
             str(file.get("requires-python") or ""),
+            _hashes(file.get("hashes")),
         )
         for file in files
         if isinstance(file, dict)
     ]
+
+
+def _hashes(value: Any) -> dict[str, str]:
+    return {str(k): str(v) for k, v in value.items()} if isinstance(value, dict) else {}
 
 
 def _html(body: bytes) -> list[File]:
@@ -102,7 +110,8 @@ class _Links(HTMLParser):
         if tag == "a" and self._attributes is not None:
             requires_python = self._attributes.get("data-requires-python") or ""
             yanked = "data-yanked" in self._attributes
-            self.files.append(File(self._text.strip(), yanked, requires_python))
+            hashes = dict(parse_qsl((self._attributes.get("href") or "").partition("#")[2]))
+            self.files.append(File(self._text.strip(), yanked, requires_python, hashes))
             self._attributes = None
 
 

@@ -1,26 +1,31 @@
 """Uploads what is in dist/ to the private index with Poetry or uv, and explains what goes wrong.
 
-Before that it looks whether dist/ holds the version of pyproject.toml, and nothing else. The
-credentials come from the environment: Poetry's from POETRY_HTTP_BASIC_<NAME>_USERNAME and
-_PASSWORD, uv's from UV_INDEX_<NAME>_USERNAME and _PASSWORD.
+Before that it looks whether dist/ holds the version of pyproject.toml, and nothing else, and which
+of its files the index has already. It asks that index alone, and follows no redirect: of a name
+that the index does not hold, another one may have a stranger's files. The credentials come from
+the environment: Poetry's from POETRY_HTTP_BASIC_<NAME>_USERNAME and _PASSWORD, uv's from
+UV_INDEX_<NAME>_USERNAME and _PASSWORD.
 """
 
 from __future__ import annotations
 
 import argparse
 import email
+import hashlib
 import os
 import re
 import shlex
 import subprocess
 import sys
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import Mapping
 from email.message import Message
 from pathlib import Path
 
-from index import access_error
+from checkout import GitError, tags
+from index import access_error, listed
 
 DIST = Path(__file__).resolve().parent.parent / "dist"
 
@@ -45,10 +50,16 @@ REMEDIES = {
 """What to do about each HTTP status of a refused upload."""
 
 
-# What the tools say without a status: files that are there already, and that they cannot connect.
-OTHER_FILE = re.compile(r"Local file and index file do not match", re.IGNORECASE)
-SKIPPED = re.compile(r"File exists\. Skipping|already exists, skipping", re.IGNORECASE)
 STATUS = re.compile(r"(?:HTTP Error|status code:?) (\d{3})")
+
+# How indexes that do not answer 409 say that they have the file.
+EXISTS = re.compile(
+    r"already exist|already been taken|updating asset|cannot be updated|overwrite artifact",
+    re.IGNORECASE,
+)
+
+HASHES = {"md5", "sha1", "sha224", "sha256", "sha384", "sha512"}
+"""What an index may tell of a file (PEP 503), as hashlib calls it."""
 
 
 def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
@@ -86,9 +97,13 @@ def metadata(path: Path) -> Message:
         raise ValueError(path.name) from error
 
 
-def artefact_error(folder: Path, version: str) -> str:
-    """Return why the files in a folder must not be published, or an empty string."""
-    files = sorted(path for path in folder.glob("*") if path.name.endswith((".whl", ".tar.gz")))
+def project_name(name: str) -> str:
+    """Return the name that the page of a project has (PEP 503)."""
+    return re.sub("[-_.]+", "-", name).lower()
+
+
+def artefact_error(files: list[Path], name: str, version: str) -> str:
+    """Return why the files in dist/ must not be published, or an empty string."""
     if {path.suffix for path in files} != {".whl", ".gz"}:
         return "dist/ lacks a wheel or an sdist: run `make package`."
     for path in files:
@@ -96,6 +111,11 @@ def artefact_error(folder: Path, version: str) -> str:
             found = metadata(path)
         except ValueError:
             return f"dist/{path.name} is damaged: run `make package`."
+        if project_name(str(found["Name"])) != project_name(name):
+            return (
+                f"dist/{path.name} is of {found['Name']}, but pyproject.toml says {name}:"
+                " run `make package`."
+            )
         if canonical(str(found["Version"])) != canonical(version):
             return (
                 f"dist/{path.name} has version {found['Version']}, but pyproject.toml says"
@@ -106,18 +126,55 @@ def artefact_error(folder: Path, version: str) -> str:
 
 def tag_error(version: str) -> str:
     """Return why the tag of what is checked out forbids a version, or an empty string."""
-    command = ["git", "tag", "--points-at", "HEAD"]
     try:
-        done = subprocess.run(command, cwd=DIST.parent, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return ""
-    tags = [tag for tag in done.stdout.split() if re.match(r"v\d", tag)]
-    if not tags or canonical(version) in [canonical(tag[1:]) for tag in tags]:
+        versions = [tag for tag in tags() if re.match(r"v\d", tag)]
+    except GitError as error:
+        return str(error)
+    if not versions or canonical(version) in [canonical(tag[1:]) for tag in versions]:
         return ""
     return (
-        f"This commit is tagged {' and '.join(tags)}, but pyproject.toml says {version}: correct"
-        " the one that is wrong (`git tag --delete`, `make bump`)."
+        f"This commit is tagged {' and '.join(versions)}, but pyproject.toml says {version}:"
+        " correct the one that is wrong (`git tag --delete`, `make bump`)."
     )
+
+
+def is_same(path: Path, hashes: Mapping[str, str]) -> bool:
+    """Return whether a file has the hashes that an index tells; it has to tell one at least."""
+    known = [algorithm for algorithm in hashes if algorithm in HASHES]
+    return bool(known) and all(digest(path, one) == hashes[one].lower() for one in known)
+
+
+def digest(path: Path, algorithm: str) -> str:
+    """Return a hash of a file, in hexadecimal."""
+    found = hashlib.new(algorithm, usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            found.update(block)
+    return found.hexdigest()
+
+
+def missing(files: list[Path], name: str, url: str, user: str, password: str) -> list[Path]:
+    """Return those of a project's files that the index does not have with the same content.
+
+    These are all of them if its page cannot be read: an account may be for publishing alone.
+    """
+    try:
+        held = listed(url, user, password, project_name(name)) or []
+    except LookupError:
+        return files
+    hashes = {file.name: file.hashes for file in held}
+    return [path for path in files if not is_same(path, hashes.get(path.name, {}))]
+
+
+def uv_arguments(folder: Path, url: str) -> list[str]:
+    """Return what uv must be told to publish the files in a folder, and to ask no index before.
+
+    With `--index` it asks the index whether it has the files, and follows where that sends it. What
+    settings name as `check-url` is overruled by a folder that is not there: there is no other way.
+    """
+    nowhere = f"--check-url={folder / 'nothing'}"
+    files = map(str, sorted(folder.iterdir()))
+    return ["publish", "--trusted-publishing=never", f"--publish-url={url}", nowhere, *files]
 
 
 def run(command: list[str], environment: Mapping[str, str]) -> tuple[int, str]:
@@ -140,10 +197,10 @@ def run(command: list[str], environment: Mapping[str, str]) -> tuple[int, str]:
 
 def explanation(output: str, url: str, user: str, password: str) -> str:
     """Return in one sentence why the upload failed and what to do, or an empty string."""
-    if OTHER_FILE.search(output):
-        return REMEDIES[409]
     if status := STATUS.search(output):
         code = int(status[1])
+        if code in (400, 403) and EXISTS.search(output):
+            code = 409
         if code >= 500:
             return "The index failed: look into the server's log."
         return REMEDIES.get(code, "")
@@ -163,6 +220,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", help="of the index in pyproject.toml or poetry.toml, as private")
     parser.add_argument("url", help="of its pages")
+    parser.add_argument("publish_url", help="where it takes uploads")
     tool = parser.add_mutually_exclusive_group(required=True)
     tool.add_argument("--poetry", help="the command that runs Poetry")
     tool.add_argument("--uv", help="the command that runs uv")
@@ -178,22 +236,31 @@ def main() -> int:
     command = shlex.split(arguments.uv or arguments.poetry)
     environment = clean_environment(os.environ)
     try:
-        version = subprocess.run(
-            [*command, "version", "--short"],
+        name, version = subprocess.run(
+            [*command, "version"],
             cwd=DIST.parent,
             env=environment,
             stdout=subprocess.PIPE,
             text=True,
             check=True,
-        ).stdout.split()[-1]
-        if refusal := artefact_error(DIST, version) or tag_error(version):
+        ).stdout.split()[-2:]
+        files = sorted(path for path in DIST.glob("*") if path.name.endswith((".whl", ".tar.gz")))
+        if refusal := artefact_error(files, name, version) or tag_error(version):
             sys.exit(refusal)
-        if arguments.uv:
-            command += ["publish", "--trusted-publishing=never", f"--index={arguments.name}"]
-        else:
-            command += ["publish", "--no-interaction", "--skip-existing"]
-            command.append(f"--repository={arguments.name}")
-        code, output = run(command, environment)
+        files = missing(files, name, arguments.url, user, password)
+        if not files:
+            print("The index had this version already: `make bump PART=patch` makes the next one.")
+            return 0
+        with tempfile.TemporaryDirectory() as folder:
+            for path in files:
+                Path(folder, path.name).symlink_to(path)
+            if arguments.uv:
+                command += uv_arguments(Path(folder), arguments.publish_url)
+                environment |= {"UV_PUBLISH_USERNAME": user, "UV_PUBLISH_PASSWORD": password}
+            else:
+                command += ["publish", "--no-interaction", f"--dist-dir={folder}"]
+                command.append(f"--repository={arguments.name}")
+            code, output = run(command, environment)
     except FileNotFoundError:
         sys.exit(f"{command[0]} is not installed: run `pipx install {command[0]}`.")
     except subprocess.CalledProcessError as error:
@@ -201,8 +268,8 @@ def main() -> int:
     if code:
         if sentence := explanation(output, arguments.url, user, password):
             print(sentence, file=sys.stderr)
-    elif SKIPPED.search(output):
-        print("The index had this version already: `make bump PART=patch` makes the next one.")
+    else:
+        print(f"Published {name} {version} to {arguments.publish_url}")
     return code
 
 

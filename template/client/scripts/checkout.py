@@ -1,0 +1,88 @@
+"""Asks the git repository that this folder is in whether all is committed, and which tags it has.
+
+Only a folder without a repository counts as committed and untagged. Where git is missing or
+refuses to answer, nobody would know what was published.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# What git passes over, and answers the rest with success.
+PASSED_OVER = re.compile(r"ignoring (broken|dangling)|could not open")
+
+
+class GitError(Exception):
+    """Git does not answer; the message has its words and says what to do."""
+
+
+def repository() -> Path | None:
+    """Return the folder whose repository this folder belongs to, None if there is none."""
+    return next((one for one in (ROOT, *ROOT.parents) if os.path.lexists(one / ".git")), None)
+
+
+def git(*arguments: str) -> str:
+    """Return what git answers about this folder, nothing if that belongs to no repository.
+
+    Raises:
+        GitError: it does not answer.
+    """
+    there = repository()
+    if not there:
+        return ""
+    # Git calls a hook with variables that name another repository. GIT_CONFIG_... are settings.
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("GIT_") or name.startswith("GIT_CONFIG")
+    }
+    environment = {**kept, "GIT_DISCOVERY_ACROSS_FILESYSTEM": "1", "LC_ALL": "C"}
+    try:
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+    except OSError:
+        raise GitError(f"{there} is a git repository, but git is missing: install it.") from None
+    if done.returncode or PASSED_OVER.search(done.stderr):
+        raise GitError(
+            f"{done.stderr.strip()}\ngit does not tell what is committed in {there}: do what it"
+            " says above. A broken repository is best cloned anew."
+        )
+    return done.stdout
+
+
+def tags() -> list[str]:
+    """Return the tags of the commit that is checked out.
+
+    Raises:
+        GitError: git does not answer.
+    """
+    return git("tag", "--points-at", "HEAD").split()
+
+
+def main() -> None:
+    """Refuse if not all of this folder is committed; a larger repository may have other changes."""
+    # Settings may have git leave out new files or changes in submodules.
+    options = ("--untracked-files=normal", "--ignore-submodules=none")
+    try:
+        changed = git("status", "--porcelain", *options, "--", ".")
+    except GitError as error:
+        sys.exit(str(error))
+    if changed:
+        sys.exit("Not everything is committed: commit it, or say 'make publish FORCE=1'.")
+
+
+if __name__ == "__main__":
+    main()
