@@ -8,7 +8,6 @@ import socket
 import ssl
 import threading
 import time
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -363,8 +362,7 @@ class Upload:
 def slow_upload(authority: Authority, folder: Path) -> Iterator[Upload]:
     """Begin to publish a wheel built in a folder, of two minutes at least; hand out the rest."""
     file = wheel.build(folder, "slow", "0.1.0", origin="us")
-    with zipfile.ZipFile(file, "a") as archive:
-        archive.writestr("slow/noise", os.urandom(30 * Upload.PART))
+    wheel.add(file, "slow/noise", os.urandom(30 * Upload.PART))
     form = requests.Request(
         "POST",
         f"https://{HOST}/",

@@ -228,6 +228,11 @@ def large_wheel(name: str, megabytes: int) -> Iterator[bytes]:
             zipfile.ZipInfo(f"{info}/METADATA"),
             f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
         )
+        archive.writestr(zipfile.ZipInfo(f"{info}/WHEEL"), "Wheel-Version: 1.0\n")
+        files = (f"{info}/METADATA", f"{info}/WHEEL", f"{info}/RECORD", f"{name}/zeros")
+        # No hashes: nobody has seen the zeros yet.
+        record = "".join(f"{file},,\n" for file in files)
+        archive.writestr(zipfile.ZipInfo(f"{info}/RECORD"), record)
         with archive.open(zipfile.ZipInfo(f"{name}/zeros"), "w", force_zip64=True) as member:
             for _ in range(megabytes):
                 member.write(_CHUNK)

@@ -444,8 +444,7 @@ def distribution(folder: Path, size: int = 0) -> bytes:
     """Return a wheel that is larger than so many bytes."""
     path = wheel.build(folder, "cut-short", "1.0", origin="us")
     assert path.name == WHEEL
-    with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr(zipfile.ZipInfo("cut_short/noise"), os.urandom(size))
+    wheel.add(path, "cut_short/noise", os.urandom(size))
     return path.read_bytes()
 
 

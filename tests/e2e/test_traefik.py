@@ -12,7 +12,6 @@ import socket
 import ssl
 import threading
 import time
-import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -284,9 +283,7 @@ def published(front: Front, file: Path) -> bool:
 def large(folder: Path, name: str, megabytes: int) -> Path:
     """Write a wheel that is larger than so many megabytes."""
     path = wheel.build(folder, name, "0.1.0", origin="us")
-    with zipfile.ZipFile(path, "a") as archive:
-        member = zipfile.ZipInfo(f"{name.replace('-', '_')}/noise")
-        archive.writestr(member, os.urandom(megabytes * 2**20))
+    wheel.add(path, f"{name.replace('-', '_')}/noise", os.urandom(megabytes * 2**20))
     return path
 
 

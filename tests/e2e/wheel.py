@@ -9,6 +9,7 @@ import tarfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
 _BACKEND = """
 import zipfile
@@ -45,10 +46,43 @@ def build(
     metadata = _metadata("2.1", name, version, requirements, requires_python)
     members = _members(name, version, metadata, origin, more or {})
     path = folder / _wheel(name, version)
-    with zipfile.ZipFile(path, "w") as archive:
-        for member, text in members.items():
-            archive.writestr(zipfile.ZipInfo(member), text)
+    write(path, members)
     return path
+
+
+def write(
+    file: Path | IO[bytes],
+    members: Mapping[str, str | bytes],
+    compression: int = zipfile.ZIP_STORED,
+) -> None:
+    """Write a wheel of such files, by path, and of WHEEL and RECORD if it has METADATA."""
+    with zipfile.ZipFile(file, "w") as archive:
+        for member, content in complete(members).items():
+            archive.writestr(zipfile.ZipInfo(member), content, compression)
+
+
+def complete(members: Mapping[str, str | bytes]) -> dict[str, bytes]:
+    """Return the files of a wheel, by path, with WHEEL and RECORD if it has METADATA."""
+    whole = {
+        path: content.encode() if isinstance(content, str) else content
+        for path, content in members.items()
+    }
+    for info in {path.partition("/")[0] for path in members if path.endswith("-info/METADATA")}:
+        whole.setdefault(
+            f"{info}/WHEEL",
+            b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        )
+        lines = (f"{path},{_digest(content)},{len(content)}\n" for path, content in whole.items())
+        whole[f"{info}/RECORD"] = f"{''.join(lines)}{info}/RECORD,,\n".encode()
+    return whole
+
+
+def add(path: Path, member: str, content: bytes) -> None:
+    """Write a wheel again with one more file in it."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members = {name: old for name, old in members.items() if not name.endswith("-info/RECORD")}
+    write(path, {**members, member: content})
 
 
 def build_sdist(
@@ -109,22 +143,18 @@ def _metadata(
 
 def _members(
     name: str, version: str, metadata: str, origin: str, more: Mapping[str, str]
-) -> dict[str, str]:
-    """Return the text of every file in a wheel, by path."""
+) -> dict[str, bytes]:
+    """Return every file in a wheel, by path."""
     module = name.replace("-", "_")
     info = f"{module}-{version}.dist-info"
-    members = {
+    members: dict[str, str | bytes] = {
         f"{module}/__init__.py": f"ORIGIN = {origin!r}\nVERSION = {version!r}\n",
         f"{info}/METADATA": metadata,
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\n"
-        "Root-Is-Purelib: true\nTag: py3-none-any\n",
         **more,
     }
-    record = "".join(f"{path},{_digest(text)},{len(text)}\n" for path, text in members.items())
-    members[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n"
-    return members
+    return complete(members)
 
 
-def _digest(text: str) -> str:
-    digest = hashlib.sha256(text.encode()).digest()
+def _digest(content: bytes) -> str:
+    digest = hashlib.sha256(content).digest()
     return f"sha256={base64.urlsafe_b64encode(digest).decode().rstrip('=')}"

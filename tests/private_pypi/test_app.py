@@ -11,7 +11,6 @@ import io
 import json
 import os
 import tarfile
-import zipfile
 from collections.abc import Callable, Iterable
 from email.message import Message
 from pathlib import Path
@@ -20,6 +19,7 @@ from urllib.parse import unquote, urljoin
 
 import pytest
 import quiet_pypiserver  # noqa: F401
+from e2e import wheel
 from packaging.utils import parse_sdist_filename, parse_wheel_filename
 from private_pypi import accounts
 from private_pypi.app import create_app
@@ -38,7 +38,7 @@ def distribution(filename: str, filling: bytes = b"") -> bytes:
     """Return a distribution of that name, in its middle some bytes that are kept as they are."""
     if filename.endswith(".whl"):
         project, version, _, _ = parse_wheel_filename(filename)
-        folder, metadata = f"x-{version}.dist-info", "METADATA"
+        folder, metadata = f"{project.replace('-', '_')}-{version}.dist-info", "METADATA"
     else:
         project, version = parse_sdist_filename(filename)
         folder, metadata = f"x-{version}", "PKG-INFO"
@@ -55,9 +55,7 @@ def distribution(filename: str, filling: bytes = b"") -> bytes:
                 member.size = len(content)
                 tar.addfile(member, io.BytesIO(content))
     else:
-        with zipfile.ZipFile(made, "w") as archive:
-            for name, content in members.items():
-                archive.writestr(zipfile.ZipInfo(name), content)
+        wheel.write(made, members)
     return made.getvalue()
 
 
@@ -582,7 +580,11 @@ def test_a_form_longer_than_the_largest_upload_is_read_to_its_end_and_refused(in
 def test_a_file_as_large_as_may_be_is_stored_and_one_byte_more_is_refused(
     index: Index, size: int, status: int
 ) -> None:
-    answer = index.upload(content=distribution(WHEEL, b"x" * (size - len(CONTENT))))
+    around = len(distribution(WHEEL, b"x" * MEBIBYTE)) - MEBIBYTE
+    content = distribution(WHEEL, b"x" * (size - around))
+    assert len(content) == size
+
+    answer = index.upload(content=content)
 
     assert answer.status == status
     assert index.files() == [WHEEL][: status == 200]

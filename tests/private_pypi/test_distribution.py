@@ -17,8 +17,10 @@ from pathlib import Path
 from types import FrameType
 
 import pytest
+from e2e import wheel
 from hypothesis import example, given
 from hypothesis import strategies as st
+from packaging.version import InvalidVersion, Version
 from private_pypi import distribution
 from private_pypi.distribution import Distribution, DistributionError
 
@@ -42,12 +44,10 @@ def headers(*more: str, version: str = "2.1") -> str:
 
 def write_wheel(folder: Path, metadata: bytes | str = METADATA, name: str = WHEEL) -> Path:
     """Write a wheel of my.Lib 1.0.0."""
-    path = folder / name
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("my_lib/__init__.py", "X = 1\n" * 100)
-        archive.writestr("my_lib-1.0.0.dist-info/METADATA", metadata)
-        archive.writestr("my_lib-1.0.0.dist-info/WHEEL", "Wheel-Version: 1.0\n")
-    return path
+    info = "-".join(name.split("-")[:2]) + ".dist-info"
+    members = {"my_lib/__init__.py": "X = 1\n" * 100, f"{info}/METADATA": metadata}
+    wheel.write(folder / name, members, zipfile.ZIP_DEFLATED)
+    return folder / name
 
 
 def write_zip(folder: Path, metadata: str = METADATA) -> Path:
@@ -187,6 +187,68 @@ def test_a_name_says_project_and_version_in_their_normalised_forms(
     file: str, project: str, version: str
 ) -> None:
     assert distribution.parse_name(file) == (project, version)
+
+
+ONE = [
+    "replib-1.0.0-py3-none-any.whl Replib-1.0-py3-none-any.whl REPLIB-1-PY3-NONE-ANY.whl",
+    "replib-2.0-py3-none-any.whl replib-v2.0-py3-none-any.whl replib-0!2.0.0.0-py3-none-any.whl",
+    "rep_lib-1.0.tar.gz rep-lib-1.0.tar.gz Rep.Lib-1.0.0.zip rep--_.lib-1.tar.gz",
+    "rep_lib-1.0-py3-none-any.whl rep.lib-1.0-py3-none-any.whl",
+    "lib-1.0-py2.py3-none-any.whl lib-1.0-py3.py2-none-any.whl lib-1-py3.py3.py2-none.none-any.whl",
+    "lib-1.0-cp313-cp313-linux_x86_64.any.whl lib-1.0-CP313-cp313-any.linux_x86_64.whl",
+    "lib-1.0-1-py3-none-any.whl lib-1.0-01-py3-none-any.whl",
+    "lib-1.0-1Local-py3-none-any.whl lib-1.0-1local-py3-none-any.whl",
+    "lib-1.0.post1.tar.gz lib-1.0.0post1.zip lib-1.r1.tar.gz",
+    "lib-1.0.post1-py3-none-any.whl lib-1.0.rev.1-py3-none-any.whl",
+    "lib-1.0rc1.tar.gz lib-1.0.0.c1.tar.gz lib-1.0PRE1.zip",
+    "lib-1.0a0.tar.gz lib-1.0.alpha.tar.gz",
+    "lib-1.0.dev0.tar.gz lib-1.0dev.tar.gz",
+    "lib-1.0+Ubuntu_1.tar.gz lib-1.0.0+ubuntu.1.tar.gz lib-1.0+ubuntu.01.tar.gz",
+    "lib-1!2.0-py3-none-any.whl lib-1!2-py3-none-any.whl",
+]
+
+
+@pytest.mark.parametrize("files", ONE)
+def test_all_spellings_of_a_name_are_one_identity(files: str) -> None:
+    assert len({distribution.identity(file) for file in files.split()}) == 1
+
+
+def test_names_that_say_different_things_are_different_identities() -> None:
+    more = [
+        "lib-1.0.tar.gz",
+        "lib-1.0.1.tar.gz",
+        "lib-10.tar.gz",
+        "lib-1.0.post0.tar.gz",
+        "lib-1.0+local.tar.gz",
+        "lib-1.0+local.0.tar.gz",
+        "lib-1!1.0.tar.gz",
+        "li-b-1.0.tar.gz",
+        "lib-1-2.tar.gz",
+        "lib-1-2-py3-none-any.whl",
+        "lib-2-py3-none-any.whl",
+        "lib-1.0-py3-none-any.whl",
+        "lib-1.0-py2-none-any.whl",
+        "lib-1.0-1a-py3-none-any.whl",
+        "lib-1.0-py3-abi3-any.whl",
+        "lib-1.0-py3-none-linux_x86_64.whl",
+    ]
+    files = [*more, *(spellings.split()[0] for spellings in ONE)]
+
+    assert len({distribution.identity(file) for file in files}) == len(files)
+
+
+@given(st.from_regex(r"[0-9]{1,2}(!0)?(\.0{1,2})*(a|rc|\.dev|\.post)?0?(\+0)?", fullmatch=True))
+def test_versions_have_one_identity_exactly_if_they_are_equal(version: str) -> None:
+    def same(other: str) -> bool:
+        names = f"lib-{version}.tar.gz", f"lib-{other}.zip"
+        return len(set(map(distribution.identity, names))) == 1
+
+    for other in (version.replace(".0", ""), f"v{version}", version.upper(), f"{version}.0"):
+        try:
+            expected = Version(version) == Version(other)
+        except InvalidVersion:
+            continue
+        assert same(other) is expected
 
 
 @pytest.mark.parametrize(
@@ -343,12 +405,23 @@ def test_the_version_in_the_metadata_may_be_written_otherwise(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("write", [write_wheel, write_zip, write_sdist])
+@pytest.mark.parametrize("spelling", ["1.0", "1", "v1.0.0", "1.0.0.0", "0!1.0", "01.00"])
+def test_the_version_in_the_metadata_is_compared_as_a_version(
+    tmp_path: Path, write: Write, spelling: str
+) -> None:
+    path = write(tmp_path, METADATA.replace("1.0.0", spelling))
+
+    # The file name is what clients go by.
+    assert distribution.read(path).version == "1.0.0"
+
+
+@pytest.mark.parametrize("write", [write_wheel, write_zip, write_sdist])
 @pytest.mark.parametrize(
     ("line", "field"),
     [
         ("Name: other", "Name is 'other', the file name says my-lib"),
         ("Version: 1.0.1", "Version is '1.0.1', the file name says 1.0.0"),
-        ("Version: 1.0", "Version is '1.0', the file name says 1.0.0"),
+        ("Version: 1.0.0.dev0", "Version is '1.0.0.dev0', the file name says 1.0.0"),
         ("Version: latest", "Version is 'latest', the file name says 1.0.0"),
         ("Nome: my.Lib", "Name is missing, the file name says my-lib"),
     ],
@@ -803,10 +876,8 @@ def test_a_zip_with_a_huge_list_of_members_is_refused_unread(tmp_path: Path, zip
 
 
 def test_a_wheel_of_many_members_is_read(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / WHEEL, "w") as archive:
-        archive.writestr("my_lib-1.0.0.dist-info/METADATA", METADATA)
-        for number in range(5000):
-            archive.writestr(zipfile.ZipInfo(f"my_lib/{number}.py"), b"")
+    members = {f"my_lib/{number}.py": b"" for number in range(5000)}
+    wheel.write(tmp_path / WHEEL, {**members, "my_lib-1.0.0.dist-info/METADATA": METADATA})
 
     assert distribution.read(tmp_path / WHEEL).project == "my-lib"
 

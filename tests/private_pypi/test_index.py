@@ -17,7 +17,6 @@ import tarfile
 import tempfile
 import threading
 import time
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -545,8 +544,8 @@ def test_a_file_with_values_that_python_cannot_count_is_refused_and_does_no_harm
     copy(data)
     path = data / "other-1.0-py3-none-any.whl"
     info = "other-1.0.dist-info/METADATA"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(info, f"Metadata-Version: 2.1\nName: other\nVersion: {'9' * 5000}\n")
+    text = f"Metadata-Version: 2.1\nName: other\nVersion: {'9' * 5000}\n"
+    wheel.write(path, {info: text})
     age(path)
 
     index.refresh()

@@ -12,6 +12,7 @@ import tarfile
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
@@ -21,10 +22,15 @@ from packaging.utils import (
     InvalidSdistFilename,
     InvalidWheelFilename,
     canonicalize_name,
+    canonicalize_version,
     parse_sdist_filename,
     parse_wheel_filename,
 )
 from packaging.version import InvalidVersion, Version
+
+from . import wheel
+from .archive import DistributionError as DistributionError
+from .archive import check_tar_member, check_zip, shown
 
 # pypiserver accepts these characters; ".metadata" must fit behind the name on disk.
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.!+-]{0,239}", re.ASCII)
@@ -37,13 +43,8 @@ _DIRECTORY_LIMIT = 8 * 2**20
 # The headers of one member of a tar file, such as a long name; Python takes time by the square.
 _HEADER_LIMIT = 2**14
 _FIELDS_LIMIT, _LINES_LIMIT = 100, 10_000
-_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _TOO_LARGE = "unpacks to far more than its size"
 _TOO_MUCH_METADATA = f"has more than {METADATA_LIMIT // 2**20} MB of metadata"
-
-
-class DistributionError(Exception):
-    """A file is no distribution an index can serve; the message is one sentence that says why."""
 
 
 @dataclass(frozen=True)
@@ -75,23 +76,51 @@ def parse_name(file: str) -> tuple[str, str]:
     Raises:
         DistributionError: if it is not the name of a wheel, a .tar.gz or a .zip sdist.
     """
+    project, version, _ = _split(file)
+    return project, str(version)
+
+
+def identity(file: str) -> str:
+    """Return what a file name says, the same however it is spelled.
+
+    To a client two files of one identity are the same thing, of which it takes either. A release
+    has one sdist, and one wheel for each build tag and set of tags (PEP 425). Sets that only
+    overlap are two wheels, as on PyPI: all clients have the same order of preference for them.
+
+    Raises:
+        DistributionError: as parse_name.
+    """
+    project, version, kind = _split(file)
+    return f"{project}-{canonicalize_version(version)}{kind}"
+
+
+@lru_cache(maxsize=1024)
+def _split(file: str) -> tuple[str, Version, str]:
+    """Return project, version, and what else a file name says in the one form we give it."""
     if not _FILE_NAME.fullmatch(file):
         raise DistributionError(
-            f"{_shown(file)} is not the name of a distribution: use at most 240 letters, digits"
+            f"{shown(file)} is not the name of a distribution: use at most 240 letters, digits"
             " or any of . _ + ! -"
         )
     try:
         if file.endswith(".whl"):
-            project, version, _, _ = parse_wheel_filename(file)
+            project, version, build, _ = parse_wheel_filename(file)
+            tags = file.removesuffix(".whl").lower().split("-")[-3:]
+            kind = "-".join(
+                ["", "".join(map(str, build)).lower()]
+                # Each stands for all combinations, so these sets are equal if theirs are.
+                + [".".join(sorted(set(tag.split(".")))) for tag in tags]
+            )
         else:
             project, version = parse_sdist_filename(file)
+            kind = ""
     except (InvalidWheelFilename, InvalidSdistFilename, InvalidVersion):
         raise DistributionError(
             f"{file} is not the name of a wheel (PEP 427) or of a .tar.gz or .zip sdist (PEP 625)"
         ) from None
     if not is_normalised(project):
         raise DistributionError(f"{file} does not begin with the name of a project (PEP 508)")
-    return project, str(version)
+    return project, version, kind
 
 
 def is_normalised(project: str) -> bool:
@@ -118,9 +147,9 @@ def read(path: Path, file: str | None = None) -> Distribution:
             content.seek(0)
             limit = 256 * 2**20 + 20 * size
             if file.endswith(".tar.gz"):
-                metadata = _from_tar(content, limit)
+                metadata, folder = _from_tar(content, limit), ""
             else:
-                metadata = _from_zip(content, limit, wheel=file.endswith(".whl"))
+                metadata, folder = _from_zip(content, limit, is_wheel=file.endswith(".whl"))
         fields, unread = _parse(metadata)
     except DistributionError as error:
         raise DistributionError(f"{file} {error}") from None
@@ -133,6 +162,8 @@ def read(path: Path, file: str | None = None) -> Distribution:
         ) from None
     _check(file, "Name", fields.get("name"), project)
     _check(file, "Version", fields.get("version"), version)
+    if file.endswith(".whl"):
+        wheel.check_folder(file, folder, project, version)
     is_static = file.endswith(".whl") or (
         _at_least_2_2(fields.get("metadata_version", "")) and "dynamic" not in {*fields, *unread}
     )
@@ -159,27 +190,35 @@ def digests(content: IO[bytes], algorithms: Iterable[str]) -> dict[str, str]:
     return {name: digest.hexdigest() for name, digest in hashes.items()}
 
 
-def _from_zip(content: IO[bytes], limit: int, *, wheel: bool) -> bytes:
+def _from_zip(content: IO[bytes], limit: int, *, is_wheel: bool) -> tuple[bytes, str]:
+    """Return the metadata of an archive that was read to its end, and the folder it is in."""
     with zipfile.ZipFile(_Packed(content)) as archive:
         members = archive.infolist()
         if sum(member.file_size for member in members) > limit:
             raise DistributionError(_TOO_LARGE)
-        if any(member.compress_type not in _COMPRESSIONS for member in members):
-            raise DistributionError("is compressed by another method than deflate")
-        wanted = r"[^/]+\.dist-info/METADATA" if wheel else "[^/]+/PKG-INFO"
-        found = [member for member in members if re.fullmatch(wanted, member.filename)]
-        if len(found) != 1:
-            name = "*.dist-info/METADATA" if wheel else "*/PKG-INFO"
-            raise DistributionError(f"has {len(found)} files {name} instead of one")
-        if found[0].file_size > METADATA_LIMIT:
+        check_zip(archive, content)
+        wanted = r"[^/]+\.dist-info/METADATA" if is_wheel else "[^/]+/PKG-INFO"
+        candidates = [member for member in members if re.fullmatch(wanted, member.filename)]
+        if len(candidates) != 1:
+            name = "*.dist-info/METADATA" if is_wheel else "*/PKG-INFO"
+            raise DistributionError(f"has {len(candidates)} files {name} instead of one")
+        (found,) = candidates
+        folder = found.filename.partition("/")[0]
+        hashes = wheel.recorded(archive, folder) if is_wheel else {}
+        kept = dict.fromkeys((found.filename, f"{folder}/WHEEL"), b"")
+        if any(member.filename in kept and member.file_size > METADATA_LIMIT for member in members):
             raise DistributionError(_TOO_MUCH_METADATA)
-        with archive.open(found[0]) as unpacked:
-            metadata = unpacked.read(METADATA_LIMIT)
         for member in members:
+            digest = wheel.Digest(member.filename, hashes.get(member.filename, ""))
             with archive.open(member) as unpacked:
-                while unpacked.read(2**20):
-                    pass
-    return metadata
+                while chunk := unpacked.read(2**20):
+                    digest.update(chunk)
+                    if member.filename in kept:
+                        kept[member.filename] += chunk
+            digest.check()
+        if is_wheel:
+            wheel.check_format(kept[f"{folder}/WHEEL"])
+    return kept[found.filename], folder
 
 
 class _Packed:
@@ -238,6 +277,7 @@ def _from_tar(content: IO[bytes], limit: int) -> bytes:
                 # tarfile would keep them all in memory.
                 archive.members = []  # type: ignore[attr-defined]
                 archive.pax_headers = {}
+                check_tar_member(member)
                 if re.fullmatch("[^/]+/PKG-INFO", member.name.removeprefix("./")):
                     if metadata is not None:
                         raise DistributionError("has more than one file */PKG-INFO")
@@ -245,8 +285,9 @@ def _from_tar(content: IO[bytes], limit: int) -> bytes:
                 unpacked.allow(_HEADER_LIMIT)
         # Behind the last member: padding, and the checksum of it all.
         unpacked.allow(limit)
-        while unpacked.read(2**16):
-            pass
+        while rest := unpacked.read(2**16):
+            if rest.strip(b"\0"):
+                raise DistributionError("has bytes behind the archive: build it again")
     if metadata is None:
         raise DistributionError("has no file */PKG-INFO")
     return metadata
@@ -275,15 +316,17 @@ def _parse(metadata: bytes) -> tuple[RawMetadata, dict[str, list[str]]]:
 
 def _check(file: str, field: str, value: str | None, expected: str) -> None:
     try:
-        same = value is not None and expected == (
-            canonicalize_name(value) if field == "Name" else str(Version(value))
+        same = value is not None and (
+            canonicalize_name(value) == expected
+            if field == "Name"
+            else Version(value) == Version(expected)
         )
     except ValueError:  # no version, or a number of thousands of digits
         same = False
     if not same:
         raise DistributionError(
             f"{file} has metadata of another {field.lower()}: {field} is"
-            f" {'missing' if value is None else _shown(value)}, the file name says {expected}"
+            f" {'missing' if value is None else shown(value)}, the file name says {expected}"
         )
 
 
@@ -301,8 +344,3 @@ def _specifier(value: str | None) -> str | None:
 def _at_least_2_2(version: str) -> bool:
     match = re.fullmatch(r"([0-9]{1,4})\.([0-9]{1,4})", version)
     return match is not None and (int(match[1]), int(match[2])) >= (2, 2)
-
-
-def _shown(text: str) -> str:
-    """Return what somebody sent as a message may show it: short, and without control characters."""
-    return ascii(text if len(text) <= 80 else f"{text[:77]}...")

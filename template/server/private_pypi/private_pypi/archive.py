@@ -1,0 +1,239 @@
+"""What an archive must be so that every installer takes the same files out of it, and no others.
+
+pip and Poetry go by the list of members at the end of a ZIP file, uv reads it from its start on.
+So here list and members must say the same, with nothing before, between or behind them.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+import tarfile
+import unicodedata
+import zipfile
+from itertools import pairwise
+from typing import IO
+
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+# As APPNOTE.TXT of PKWARE names them: 4.3.7, 4.3.12, 4.3.14, 4.3.15, 4.3.16.
+_LOCAL_HEADER = struct.Struct("<4s5H3L2H")
+_DIRECTORY_ENTRY = struct.Struct("<28x3H12x")
+_END_64 = struct.Struct("<4sQ2H2L4Q")
+_LOCATOR_64 = struct.Struct("<4sLQL")
+_END = struct.Struct("<4s4H2LH")
+_SHORT, _LONG = 0xFFFF, 0xFFFFFFFF
+_HAS_DESCRIPTOR = 8
+
+# The bits of a Unix mode that say what a member is; none where a ZIP file was made on Windows.
+_KIND, _FOLDER, _FILE = 0o170000, 0o040000, 0o100000
+
+# What a path has that is not simply the names of folders and a file, with a slash between.
+_UNUSUAL = re.compile(r"^$|[\\:]|(^|/)\.{0,2}(/|$)")
+
+_UNPRINTABLE = ("Cc", "Cf", "Co")
+
+_UNLIKE = "is a ZIP file that installers read in different ways: build it again"
+
+
+class DistributionError(Exception):
+    """A file is no distribution an index can serve; the message is one sentence that says why."""
+
+
+def check_zip(archive: zipfile.ZipFile, content: IO[bytes]) -> None:
+    """Check that a ZIP file can be read in one way only, and which files it would unpack to.
+
+    Args:
+        content: the file of the archive.
+
+    Raises:
+        DistributionError: if installers refuse it, or would not all write the same files.
+    """
+    members = archive.infolist()
+    if any(member.compress_type not in _COMPRESSIONS for member in members):
+        raise DistributionError("is compressed by another method than deflate")
+    _check_layout(archive, content)
+    paths = []
+    for member in members:
+        name = member.orig_filename
+        if name != member.filename or not _is_printable(name):
+            raise DistributionError(
+                f"has a member whose name has control characters: {shown(name)}"
+            )
+        if "\\" in name:
+            raise DistributionError(f"has a member with a backslash in its name: {shown(name)}")
+        path = inside(name).replace("/", "\0")
+        if (member.external_attr >> 16) & _KIND not in (0, _FOLDER, _FILE):
+            raise DistributionError(f"has a member that is no file or folder: {shown(name)}")
+        if member.is_dir() and member.file_size:
+            raise DistributionError(f"has a folder that is a file, too: {shown(name)}")
+        # Nothing sorts before what ends a name here: a file stands next to what is below it.
+        paths.append(f"{path}\0" if member.is_dir() else path)
+    for path, following in pairwise(sorted(paths)):
+        is_folder = path.endswith("\0")
+        if following.startswith(f"{path}\0") or (path == following and not is_folder):
+            name = path.replace("\0", "/")
+            raise DistributionError(f"has more than one member {shown(name)}")
+
+
+def check_tar_member(member: tarfile.TarInfo) -> None:
+    """Check that a member of a tar file, and what it links to, are inside of its folder.
+
+    Raises:
+        DistributionError: if not, or if it is a device or the like, which installers refuse.
+    """
+    path = inside(member.name).split("/")
+    if member.issym():
+        # Installers drop the folder that all members are in, so what is beside it is outside.
+        above = path[:-1]
+        floor = min(len(above), 1)
+        _check_link(member, above, floor)
+    elif member.islnk():
+        _check_link(member, [], 0)
+    elif not member.isreg() and not member.isdir():
+        raise DistributionError(f"has a member that is no file or folder: {shown(member.name)}")
+
+
+def _check_link(member: tarfile.TarInfo, folder: list[str], floor: int) -> None:
+    target = member.linkname.replace("\\", "/")
+    depth = len(folder)
+    for part in target.split("/"):
+        depth += -1 if part == ".." else part not in ("", ".")
+        if depth < floor or _is_absolute(target):
+            raise DistributionError(f"has a link that leaves its folder: {shown(member.name)}")
+
+
+def inside(name: str) -> str:
+    """Return the path of a member as installers write it, below the folder they unpack to.
+
+    Raises:
+        DistributionError: if it would lie elsewhere, on any system.
+    """
+    if not _UNUSUAL.search(name):
+        return name
+    path = name.replace("\\", "/")
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    plain = "/".join(parts)
+    if not parts or ".." in parts or _is_absolute(path) or _is_absolute(plain):
+        raise DistributionError(f"has a member that leaves its folder: {shown(name)}")
+    return plain
+
+
+def _is_printable(name: str) -> bool:
+    return (name.isascii() and name.isprintable()) or not any(
+        unicodedata.category(letter) in _UNPRINTABLE for letter in name
+    )
+
+
+def _is_absolute(path: str) -> bool:
+    return path.startswith("/") or bool(re.match("[A-Za-z]:", path))
+
+
+def _check_layout(archive: zipfile.ZipFile, content: IO[bytes]) -> None:
+    place = 0
+    members = sorted(archive.infolist(), key=lambda member: member.header_offset)
+    if members and members[0].header_offset:
+        raise DistributionError("has bytes before the archive: build it again")
+    for member in members:
+        if member.header_offset != place:
+            raise DistributionError(_UNLIKE)
+        place = _end_of(member, content)
+    start, length, number, end = _directory(archive, content)
+    if (start, start + length, number) != (place, end, len(members)):
+        raise DistributionError(_UNLIKE)
+    content.seek(start)
+    listed = content.read(length)
+    place = 0
+    for _ in members:
+        place += _DIRECTORY_ENTRY.size + sum(_DIRECTORY_ENTRY.unpack_from(listed, place))
+    if place != length:
+        raise DistributionError(_UNLIKE)
+
+
+def _end_of(member: zipfile.ZipInfo, content: IO[bytes]) -> int:
+    """Return where a member ends, whose own header says the same as the list of members."""
+    content.seek(member.header_offset)
+    header = _LOCAL_HEADER.unpack(content.read(_LOCAL_HEADER.size))
+    signature, _, flags, method, _, _, crc, packed, size, name, more = header
+    extra = content.read(name + more)[name:]
+    packed, size = _sizes_64(packed, size, extra)
+    truth = member.CRC, member.compress_size, member.file_size
+    # What was written to a pipe has the numbers behind it.
+    is_behind = bool(flags & _HAS_DESCRIPTOR)
+    differs = any(
+        told != true and (told or not is_behind)
+        for told, true in zip((crc, packed, size), truth, strict=True)
+    )
+    is_stored = member.compress_type == zipfile.ZIP_STORED
+    if (
+        signature != b"PK\3\4"
+        or method != member.compress_type
+        or differs
+        or (is_stored and member.compress_size != member.file_size)
+    ):
+        raise DistributionError(_UNLIKE)
+    end: int = member.header_offset + _LOCAL_HEADER.size + name + more + member.compress_size
+    if is_behind:
+        content.seek(end)
+        descriptor = content.read(24)
+        forms = ["<4sLQQ"] + ["<4sLLL"] * (max(truth) <= _LONG)
+        lengths = [
+            struct.calcsize(form)
+            for form in forms
+            if descriptor.startswith(struct.pack(form, b"PK\7\x08", *truth))
+        ]
+        if not lengths:
+            raise DistributionError(_UNLIKE)
+        end += lengths[0]
+    return end
+
+
+def _sizes_64(packed: int, size: int, extra: bytes) -> tuple[int, int]:
+    """Return the sizes of a member, of which ZIP64 has those that are too large elsewhere."""
+    place = 0
+    while _LONG in (packed, size) and place + 4 <= len(extra):
+        kind, length = struct.unpack_from("<2H", extra, place)
+        if kind == 1:
+            numbers = iter(struct.unpack_from(f"<{length // 8}Q", extra, place + 4))
+            size = next(numbers, size) if size == _LONG else size
+            packed = next(numbers, packed) if packed == _LONG else packed
+            break
+        place += 4 + length
+    return packed, size
+
+
+def _directory(archive: zipfile.ZipFile, content: IO[bytes]) -> tuple[int, int, int, int]:
+    """Return start, length and number of the list of members, and where what follows it starts."""
+    end = content.seek(0, io.SEEK_END) - _END.size - len(archive.comment)
+    content.seek(end)
+    signature, *told, comment = _END.unpack(content.read(_END.size))
+    if signature != b"PK\5\6" or comment != len(archive.comment):
+        raise DistributionError("has bytes behind the archive: build it again")
+    # uv refuses such a comment: another archive may be in it.
+    if re.search(b"[\1-\x08]", archive.comment):
+        raise DistributionError("has a comment with control characters: build it again")
+    numbers = told
+    at_64 = end - _LOCATOR_64.size
+    content.seek(max(at_64, 0))
+    locator = content.read(_LOCATOR_64.size)
+    if locator.startswith(b"PK\6\7"):
+        end = at_64 - _END_64.size
+        content.seek(max(end, 0))
+        signature, size, _, _, *numbers = _END_64.unpack(content.read(_END_64.size))
+        limits = (_SHORT, _SHORT, _SHORT, _SHORT, _LONG, _LONG)
+        agrees = all(
+            old in (new, limit) for old, new, limit in zip(told, numbers, limits, strict=True)
+        )
+        where = _LOCATOR_64.unpack(locator)[2]
+        if (signature, size, where) != (b"PK\6\6", _END_64.size - 12, end) or not agrees:
+            raise DistributionError(_UNLIKE)
+    disk, first_disk, here, number, length, start = numbers
+    if disk or first_disk or here != number:
+        raise DistributionError(_UNLIKE)
+    return int(start), int(length), int(number), end
+
+
+def shown(text: str) -> str:
+    """Return what somebody sent as a message may show it: short, and without control characters."""
+    return ascii(text if len(text) <= 80 else f"{text[:77]}...")

@@ -1,0 +1,144 @@
+"""What installers want of a wheel beside its metadata: WHEEL and RECORD (PEP 427)."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import io
+import re
+import zipfile
+
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from .archive import DistributionError, inside, shown
+
+RECORD_LIMIT = 16 * 2**20
+"""Bytes that RECORD may have: more than a line for each member that can be read at all."""
+
+# They sign RECORD, so RECORD does not name them.
+_SIGNATURES = ("RECORD.jws", "RECORD.p7s")
+_ALGORITHMS = hashlib.algorithms_guaranteed - {"shake_128", "shake_256"}
+
+
+def check_folder(file: str, folder: str, project: str, version: str) -> None:
+    """Check that the .dist-info folder of a wheel is that of its release, however it is spelled.
+
+    Raises:
+        DistributionError: if it is not.
+    """
+    name, _, its_version = folder.removesuffix(".dist-info").rpartition("-")
+    try:
+        same = canonicalize_name(name) == project and Version(its_version) == Version(version)
+    except ValueError:  # no version, or a number of thousands of digits
+        same = False
+    if not same:
+        raise DistributionError(
+            f"{file} has the folder {shown(folder)}, the file name says {project} {version}"
+        )
+
+
+def recorded(archive: zipfile.ZipFile, folder: str) -> dict[str, str]:
+    """Return the hash that RECORD gives of each member, by name, as RECORD writes it.
+
+    Args:
+        folder: where its metadata is.
+
+    Raises:
+        DistributionError: if installers would refuse what is beside its metadata, or if RECORD
+            does not name exactly the files that there are.
+    """
+    names = archive.namelist()
+    tops = {name.partition("/")[0] for name in names}
+    folders = [name for name in tops if name.endswith(".dist-info")]
+    if len(folders) != 1:
+        raise DistributionError(f"has {len(folders)} folders *.dist-info instead of one")
+    for name in (f"{folder}/WHEEL", f"{folder}/RECORD"):
+        if name not in names:
+            raise DistributionError(f"has no file {shown(name)}: build it again")
+    return _hashes(archive, folder)
+
+
+def check_format(content: bytes) -> None:
+    """Check that a file WHEEL names a format that installers know.
+
+    Raises:
+        DistributionError: if not.
+    """
+    head = re.split(rb"\r?\n\r?\n", content, maxsplit=1)[0]
+    said = re.search(rb"(?im)^Wheel-Version:[ \t]*([^\r\n]*?)[ \t]*\r?$", head)
+    if not said or not re.fullmatch(rb"1(\.[0-9]{1,9})+", said[1]):
+        version = shown(said[1].decode(errors="replace")) if said else "missing"
+        raise DistributionError(f"is of another format: its Wheel-Version is {version}, not '1.0'")
+
+
+def _hashes(archive: zipfile.ZipFile, folder: str) -> dict[str, str]:
+    record = archive.getinfo(f"{folder}/RECORD")
+    if record.file_size > RECORD_LIMIT:
+        raise DistributionError(f"has a RECORD of more than {RECORD_LIMIT // 2**20} MB")
+    members = {inside(one.filename): one for one in archive.infolist() if not one.is_dir()}
+    hashes: dict[str, str] = {}
+    with archive.open(record) as unpacked:
+        try:
+            for row in csv.reader(io.TextIOWrapper(unpacked, "utf-8", newline="")):
+                path, digest, size = row
+                if path.endswith("/"):
+                    continue  # Some list folders, too.
+                member = members.get(path) or members.get(inside(path))
+                if member is None:
+                    raise DistributionError(f"lacks {shown(path)}, which its RECORD names")
+                if member is record:
+                    digest = size = ""
+                if (size and int(size) != member.file_size) or (
+                    hashes.setdefault(member.filename, digest) != digest
+                ):
+                    raise DistributionError(_another(path))
+        except (ValueError, csv.Error):
+            raise DistributionError(
+                "has a RECORD that cannot be read: each line has a path, a hash and a size"
+            ) from None
+    unrecorded = {f"{folder}/{name}" for name in ("RECORD", *_SIGNATURES)}
+    for path, member in members.items():
+        if member.filename not in hashes and path not in unrecorded:
+            raise DistributionError(f"has {shown(path)}, which its RECORD does not name")
+    return hashes
+
+
+class Digest:
+    """What RECORD says of the content of one member, and what it is."""
+
+    def __init__(self, name: str, recorded: str) -> None:
+        """Begin to read a member.
+
+        Args:
+            recorded: its hash, as RECORD writes it; empty if it gives none.
+
+        Raises:
+            DistributionError: if nobody knows that kind of hash.
+        """
+        self._name = name
+        algorithm, _, self._expected = recorded.partition("=")
+        if recorded and algorithm not in _ALGORITHMS:
+            raise DistributionError(f"has a RECORD with an unknown kind of hash of {shown(name)}")
+        self._hash = hashlib.new(algorithm) if recorded else None
+
+    def update(self, chunk: bytes) -> None:
+        """Take in the next bytes of the member."""
+        if self._hash:
+            self._hash.update(chunk)
+
+    def check(self) -> None:
+        """Compare, at the end of the member.
+
+        Raises:
+            DistributionError: if RECORD says otherwise.
+        """
+        if self._hash:
+            digest = base64.urlsafe_b64encode(self._hash.digest()).decode()
+            if digest.rstrip("=") != self._expected.rstrip("="):
+                raise DistributionError(_another(self._name))
+
+
+def _another(name: str) -> str:
+    return f"has another {shown(name)} than its RECORD says: build it again"
