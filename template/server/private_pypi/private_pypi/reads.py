@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Callable
 from pathlib import Path
 from stat import S_ISREG
+from urllib.parse import quote
 
 from packaging.utils import canonicalize_name
 from pypiserver.bottle_wrapper import HTTPResponse, request, static_file
@@ -26,26 +28,25 @@ def reads(index: Index) -> Callable[[], None]:
 
     def answer() -> None:
         path = request.environ.get("PATH_INFO", "")
-        if request.method not in ("GET", "HEAD"):
+        if request.method not in ("GET", "HEAD") or path == "/":
             return
         if path.startswith("/packages/"):
             raise _file(packages, path.removeprefix("/packages/"))
         if path == "/simple/":
             raise _page(simple) if (simple / pages.HTML).exists() else not_ready()
-        other = re.fullmatch("/([^/]+)(/|/json)?", path, re.DOTALL)
-        if other and not is_normalised(canonicalize_name(other[1])):
-            raise refusal(404, "That is not the name of a project.")
-        found = re.fullmatch("/simple/([^/]+)(/?)", path, re.DOTALL)
-        if not found:
-            return
-        name, slash = found.groups()
+        if path == "/simple":
+            raise _moved("simple/")
+        # A name alone is of clients whose URL of the index does not end in /simple/.
+        found = re.fullmatch("(/simple)?/([^/]+)(/?)", path, re.DOTALL)
+        if not found or path in ("/packages", "/favicon.ico"):
+            raise refusal(404, "There is nothing here: projects are under simple/, as JSON too.")
+        below, name, slash = found.groups()
         normalised = canonicalize_name(name)
         if not is_normalised(normalised):
             raise refusal(404, "That is not the name of a project.")
-        if (normalised, "/") != (name, slash):
-            query = f"?{request.query_string}" if request.query_string else ""
-            place = f"../{normalised}/" if slash else f"{normalised}/"
-            raise HTTPResponse(status=301, Location=place + query)
+        if (below, normalised, "/") != ("/simple", name, slash):
+            up, down = "../" if slash else "", "" if below else "simple/"
+            raise _moved(f"{up}{down}{normalised}/")
         standing = index.standing(name)
         if standing == "here":
             raise _page(simple / name)
@@ -88,6 +89,13 @@ def _qualities(accept: str) -> dict[str, float]:
                 quality = float(parameter[2:] or 0)
         qualities[kind] = quality
     return qualities
+
+
+def _moved(place: str) -> HTTPResponse:
+    """Lead on to a place, as seen from this one, so that no proxy in front need be known."""
+    # A client may send it with bytes that a header cannot have.
+    query = quote(request.query_string, safe=string.punctuation, encoding="latin-1")
+    return HTTPResponse(status=301, Location=f"{place}?{query}" if query else place)
 
 
 def _page(folder: Path) -> HTTPResponse:
