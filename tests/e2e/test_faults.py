@@ -294,7 +294,7 @@ HALF_WRITTEN: dict[str, tuple[Callable[[bytes], bytes], set[tuple[str, str]], st
         "pypi_auth/.htpasswd line 1: the bcrypt hash of alice is damaged",
     ),
     "another encoding": (
-        lambda whole: whole.decode().encode("utf-16"),
+        lambda whole: whole.decode().encode("utf-16-le"),
         set(),
         "pypi_auth/.htpasswd line 1: that user name cannot be used",
     ),

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email.message import Message
+from email.utils import formatdate, parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import quote, urljoin
 
@@ -353,6 +354,74 @@ def test_a_dot_file_is_not_sent_even_if_it_lies_there(both: Stack) -> None:
 def test_the_plain_files_of_a_page_are_not_addresses(both: Stack) -> None:
     for name in ("index.html", "index.json"):
         assert ask(both.gateway.url, f"/simple/held-name/{name}", BOB).status in (301, 303, 404)
+
+
+# Conditions ---------------------------------------------------------------------------------------
+
+CONDITIONS: list[tuple[dict[str, str], int]] = [
+    # {tag} and {time} are those of the file, {before} and {after} a second beside it.
+    ({"If-None-Match": "{tag}"}, 304),
+    ({"If-None-Match": "W/{tag}"}, 304),
+    ({"If-None-Match": '"other", {tag}'}, 304),
+    ({"If-None-Match": "*"}, 304),
+    ({"If-None-Match": '"other"'}, 200),
+    ({"If-None-Match": '"other"', "If-Modified-Since": "{after}"}, 200),
+    ({"If-Modified-Since": "{time}"}, 304),
+    ({"If-Modified-Since": "{after}"}, 304),
+    ({"If-Modified-Since": "{before}"}, 200),
+    ({"If-Modified-Since": "nonsense"}, 200),
+    ({"If-Modified-Since": "-1"}, 200),
+    ({"If-Match": "{tag}"}, 200),
+    ({"If-Match": '"other", {tag}'}, 200),
+    ({"If-Match": "*"}, 200),
+    ({"If-Match": "W/{tag}"}, 412),
+    ({"If-Match": '"other"'}, 412),
+    ({"If-Match": "{tag}", "If-Unmodified-Since": "{before}"}, 200),
+    ({"If-Unmodified-Since": "{time}"}, 200),
+    ({"If-Unmodified-Since": "{after}"}, 200),
+    ({"If-Unmodified-Since": "{before}"}, 412),
+    ({"If-Unmodified-Since": "nonsense"}, 200),
+    ({"Range": "bytes=2-5"}, 206),
+    ({"Range": "bytes=2-5", "If-Range": "{tag}"}, 206),
+    ({"Range": "bytes=2-5", "If-Range": "{time}"}, 206),
+    ({"Range": "bytes=2-5", "If-Range": "W/{tag}"}, 200),
+    ({"Range": "bytes=2-5", "If-Range": '"other"'}, 200),
+    ({"Range": "bytes=2-5", "If-Range": "{before}"}, 200),
+    ({"Range": "bytes=2-5", "If-Range": "{after}"}, 200),
+    ({"Range": "bytes=2-5", "If-Range": "nonsense"}, 200),
+    ({"Range": "bytes=2-5", "If-Range": "*"}, 200),
+    ({"Range": "bytes=999999-", "If-Range": '"other"'}, 200),
+    ({"Range": "bytes=999999-", "If-Range": "{tag}"}, 416),
+    ({"Range": "bytes=2-5", "If-Range": '"other"', "If-None-Match": "{tag}"}, 304),
+    ({"Range": "bytes=2-5", "If-Match": '"other"'}, 412),
+    ({"If-Range": '"other"'}, 200),
+]
+
+
+@pytest.mark.parametrize(("sent", "status"), CONDITIONS)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_condition_decides_as_the_standard_says(
+    index: Index, sent: dict[str, str], status: int, method: str
+) -> None:
+    """RFC 9110, section 13, whoever answers."""
+    for path in (f"/packages/{WHEEL}", "/simple/held-name/"):
+        first = index.ask(path)
+        time_ = parsedate_to_datetime(first.headers["Last-Modified"]).timestamp()
+        values = {
+            "tag": first.headers["ETag"],
+            "time": first.headers["Last-Modified"],
+            "before": formatdate(time_ - 1, usegmt=True),
+            "after": formatdate(time_ + 1, usegmt=True),
+        }
+        headers = {name: value.format(**values) for name, value in sent.items()}
+
+        answer = index.ask(path, headers, method)
+
+        assert (path, answer.status) == (path, status)
+        if method == "GET" and status in (200, 206):
+            assert answer.body == (first.body[2:6] if status == 206 else first.body)
+        if status < 400:
+            assert answer.headers["ETag"] == first.headers["ETag"]
 
 
 # Names --------------------------------------------------------------------------------------------

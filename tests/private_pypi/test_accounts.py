@@ -78,19 +78,44 @@ def test_comments_blank_lines_and_carriage_returns_are_no_accounts(auth: Path) -
     assert accounts.read(auth)[1] == []
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_the_mark_that_an_editor_puts_before_a_file_shuts_nobody_out(
+    auth: Path, encoding: str
+) -> None:
+    file = auth / accounts.FILES["reader"]
+    file.write_bytes(f"alice:{HASH}\r\n# Größe\r\nbob:{HASH}\r\n".encode(encoding))
+    known = [("alice", "reader"), ("bob", "reader")]
+
+    assert (names(auth), accounts.read(auth)[1]) == (known, [])
+    assert [account.name for account in accounts.listed(auth)] == ["alice", "bob"]
+
+    accounts.add(auth, "carol", "reader", PASSWORD)
+    accounts.remove(auth, "alice")
+
+    assert (names(auth), accounts.read(auth)[1]) == ([known[1], ("carol", "reader")], [])
+    assert file.read_text().startswith("# Größe\nbob:")
+
+
+def test_a_mark_between_two_files_that_were_joined_shuts_nobody_out(auth: Path) -> None:
+    put(auth, "reader", f"\ufeffalice:{HASH}", f"\ufeffbob:{HASH}", "\ufeff")
+
+    assert names(auth) == [("alice", "reader"), ("bob", "reader")]
+    assert accounts.read(auth)[1] == []
+
+
 @pytest.mark.parametrize(
     ("digest", "kind"),
     [
         (SHA1, "a SHA-1 hash"),
         ("{SSHA}W6ph5Mm5Pz8GgiULbPgzG37mj9hzYWx0", "a SHA-1 hash"),
-        (APR1, "a MD5 hash"),
-        ("$1$gS7r8c2d$3QxJ6Yw3dlxXKzXbY1u2h/", "a MD5 hash"),
+        (APR1, "an MD5 hash"),
+        ("$1$gS7r8c2d$3QxJ6Yw3dlxXKzXbY1u2h/", "an MD5 hash"),
         ("$5$rounds=5000$salt$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc8", "a SHA-256 hash"),
         ("$6$salt$IxDD3jeSOb5eB1CX5LBsqZFVkJdido3OUILO5Ifz5iwMuTS4XMS130", "a SHA-512 hash"),
-        ("$argon2id$v=19$m=65536,t=3,p=4$c2FsdHNhbHQ$aGFzaGhhc2g", "a argon2 hash"),
+        ("$argon2id$v=19$m=65536,t=3,p=4$c2FsdHNhbHQ$aGFzaGhhc2g", "an argon2 hash"),
         ("$y$j9T$F5Jx5fExrKuPp53xLKQ..1$X3DX6M94c7o.9agCG9G317fhZg9SqC.", "a yescrypt hash"),
         ("$gy$j9T$F5Jx5fExrKuPp53xLKQ..1$X3DX6M94c7o.9agCG9G317fhZg9SqC.", "a yescrypt hash"),
-        ("$7$CU..../....salt$X3DX6M94c7o.9agCG9G317fhZg9SqC.5i5rd.RhAtQ7", "a scrypt hash"),
+        ("$7$CU..../....salt$X3DX6M94c7o.9agCG9G317fhZg9SqC.5i5rd.RhAtQ7", "an scrypt hash"),
         (CRYPT, "a plaintext password"),
         ("open sesame", "a plaintext password"),
         ("", "a plaintext password"),
@@ -138,7 +163,7 @@ def test_a_damaged_bcrypt_hash_is_refused_before_anybody_tries_to_verify_it(
     )
 
 
-@pytest.mark.parametrize("line", ["hunter2-hunter2", HASH, "alice", "\ufeff"])
+@pytest.mark.parametrize("line", ["hunter2-hunter2", HASH, "alice", "\ufeffalice"])
 def test_a_line_without_a_colon_is_refused_and_not_repeated_for_it_may_be_a_password(
     auth: Path, line: str
 ) -> None:

@@ -692,9 +692,8 @@ def test_without_a_public_index_of_ones_own_unknown_names_go_to_pypi(settings: S
     ("path", "place"),
     [
         ("/simple", "simple/"),
-        ("/packages", "packages/"),
         ("/requests/", "../simple/requests/"),
-        ("/My_Private.Lib/json", "../my-private-lib/json"),
+        ("/My_Private.Lib", "simple/my-private-lib/"),
         ("/simple/My_Private.Lib/", "../my-private-lib/"),
     ],
 )

@@ -455,10 +455,28 @@ def test_what_is_no_read_is_passed_on(reader: Reader, method: str, path: str) ->
     assert reader.request(path, method).status == PASSED_ON
 
 
-@pytest.mark.parametrize("path", ["/", "/health", "/simple", "/my-private-lib/", "/simple/a/b/"])
-def test_what_has_no_file_is_passed_on(reader: Reader, path: str) -> None:
-    assert reader.request(path).status in (PASSED_ON, 404)
-    assert reader.request(path).content != reader.request(PAGE).content
+@pytest.mark.parametrize("path", ["/simple/a/b/", "/my-private-lib/json", "/a/b", "/packages"])
+def test_what_is_no_address_is_not_found(reader: Reader, path: str) -> None:
+    answer = reader.request(path)
+
+    assert answer.status == 404
+    assert b"There is nothing here: projects are under simple/, as JSON too." in answer.content
+
+
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        ("/simple", "simple/"),
+        ("/My_Private.Lib", "simple/my-private-lib/"),
+        ("/my-private-lib/?a=\xf8%2B", "../simple/my-private-lib/?a=%F8%2B"),
+    ],
+)
+def test_an_address_without_its_end_or_simple_leads_on(
+    reader: Reader, path: str, place: str
+) -> None:
+    answer = reader.request(path)
+
+    assert (answer.status, answer.headers["Location"]) == (301, place)
 
 
 @pytest.mark.parametrize("path", ["/simple/", PAGE])

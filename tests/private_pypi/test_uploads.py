@@ -57,12 +57,13 @@ def environ(
     if isinstance(body, bytes):
         length = len(body) if length is None else length
         body = io.BytesIO(body)
-    return {
+    made: dict[str, Any] = {
         "REQUEST_METHOD": "POST",
         "CONTENT_TYPE": kind,
         "CONTENT_LENGTH": str(length),
         "wsgi.input": body,
     }
+    return {**made, "wsgi.input": uploads.Body(made)}
 
 
 def left(folder: Path) -> list[str]:

@@ -6,6 +6,7 @@ are accepted, since the gateway verifies nothing else.
 
 from __future__ import annotations
 
+import codecs
 import fcntl
 import os
 import re
@@ -98,8 +99,9 @@ class Account:
                 f"{where}: {self.name} has a plaintext password, which the gateway refuses; {fix}"
             )
         if self.scheme != "bcrypt":
+            a = "an" if self.scheme in ("MD5", "scrypt", "argon2") else "a"
             return (
-                f"{where}: {self.name} has a {self.scheme} hash, which the gateway refuses; {fix}"
+                f"{where}: {self.name} has {a} {self.scheme} hash, which the gateway refuses; {fix}"
             )
         if not _BCRYPT.fullmatch(self.hash):
             return f"{where}: the bcrypt hash of {self.name} is damaged; {fix}"
@@ -256,13 +258,18 @@ def _role_of(folder: Path, name: str) -> str:
 
 
 def _lines(folder: Path, role: str) -> list[str]:
-    # Lossless, whatever bytes a comment holds: what is not edited is written back as it was.
     try:
         content = (folder / FILES[role]).read_bytes()
     except FileNotFoundError:
         return []
-    text = content.decode("utf-8", "surrogateescape")
-    return text.removesuffix("\n").split("\n") if text else []
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        text = content.decode("utf-16", "replace")
+    else:
+        # Lossless, whatever bytes a comment holds: what is not edited is written back as it was.
+        text = content.decode("utf-8", "surrogateescape")
+    # Editors on Windows begin a file with a byte order mark, which nobody sees.
+    lines = text.removesuffix("\n").split("\n") if text else []
+    return [line.removeprefix("\ufeff") for line in lines]
 
 
 @contextmanager

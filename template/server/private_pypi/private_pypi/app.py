@@ -5,16 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from functools import partial, wraps
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import urljoin
 
 import pypiserver
 from pypiserver.backend import BackendProxy
-from pypiserver.bottle_wrapper import HTTPError, HTTPResponse, request, response
+from pypiserver.bottle_wrapper import Bottle, HTTPError, request, response
 from pypiserver.config import Config
 
 from . import uploads
@@ -25,6 +23,10 @@ from .refusals import refusal, refusals, too_large
 from .settings import Settings
 from .storage import Storage
 
+ROUTES = {("GET", "/"), ("POST", "/"), ("GET", "/simple/:project/")}
+"""What pypiserver answers: the welcome, uploads, and names that are not here. All other reads that
+are open stand in `reads`, so that no version of pypiserver opens one more."""
+
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 
@@ -32,6 +34,7 @@ log = logging.getLogger(__name__)
 
 # As the gateway's log: what may hold a password is left out of an address.
 _SECRET = re.compile(r"//[^/]*@|\?.*")
+_ALLOWED = ("Allow", "GET, HEAD, POST")
 _HOST = re.compile(r"([A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(:[0-9]{0,5})?")
 
 
@@ -67,8 +70,21 @@ class Gatekeeper:
         self._refused = uploads.Places(each=2, altogether=8)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        path, method = environ.get("PATH_INFO", ""), environ["REQUEST_METHOD"]
         environ["private_pypi.path"] = _SECRET.sub("", environ.get("RAW_URI", ""))
+        body = environ["wsgi.input"] = uploads.Body(environ)
+        answer = self._respond(environ, start_response)
+        # What is left of the body would be taken for the next request on this connection, which may
+        # be somebody else's: the gateway keeps its connections for all.
+        if not body.whole:
+            with self._refused.taken(environ.get("private_pypi.account", "")) as free:
+                if free:
+                    self._read_to_end(body)
+        if not body.whole:
+            _close(start_response)
+        return answer
+
+    def _respond(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        path, method = environ.get("PATH_INFO", ""), environ["REQUEST_METHOD"]
         if path == "/health":
             return self._health(start_response)
         try:
@@ -76,45 +92,44 @@ class Gatekeeper:
         except OSError as error:
             log.error("the accounts cannot be read: %s", error)
             text = "The accounts of the index cannot be read: see its log."
-            return _answer(start_response, "503 Service Unavailable", text)
+            return _refuse(start_response, 503, text)
         if not account:
             challenge = ("WWW-Authenticate", 'Basic realm="private index", charset="UTF-8"')
             text = "Wrong or missing user name and password."
-            return _answer(start_response, "401 Unauthorized", text, challenge)
+            return _refuse(start_response, 401, text, challenge)
         environ["private_pypi.account"] = account.name
         for host in (environ.get("HTTP_HOST", ""), environ.get("HTTP_X_FORWARDED_HOST", "")):
             if not _HOST.fullmatch(host):
-                self._read_to_end(environ, account.name)
-                return _answer(start_response, "400 Bad Request", "The Host header names no host.")
+                text = "The Host header names no host."
+                return _refuse(start_response, 400, text)
         if path.startswith("/RPC2"):
-            return _answer(start_response, "404 Not Found", "This index has no XML-RPC.")
-        if method not in ("GET", "HEAD") and account.role != "publisher":
-            self._read_to_end(environ, account.name)
-            text = f"{account.name} may install, not publish."
-            return _answer(start_response, "403 Forbidden", text)
-        length = int(environ.get("CONTENT_LENGTH") or 0)
-        if length > self._settings.max_upload + uploads.FORM:
-            self._read_to_end(environ, account.name)
-            text = too_large(self._settings.max_upload)
-            return _answer(start_response, "413 Content Too Large", text)
+            return _refuse(start_response, 404, "This index has no XML-RPC.")
         if method in ("GET", "HEAD"):
             return self._ask_pypiserver(environ, start_response)
+        if account.role != "publisher":
+            text = f"{account.name} may install, not publish."
+            return _refuse(start_response, 403, text)
+        if (method, path) != ("POST", "/"):
+            return _refuse(start_response, 405, _where(path), _ALLOWED)
+        if int(environ.get("CONTENT_LENGTH") or 0) > self._settings.max_upload + uploads.FORM:
+            text = too_large(self._settings.max_upload)
+            return _refuse(start_response, 413, text)
         with self._uploads.taken(account.name) as free:
             if free:
-                return self._ask_pypiserver(environ, start_response)
+                answer = self._ask_pypiserver(environ, start_response)
+                self._read_to_end(environ["wsgi.input"])
+                return answer
         text = f"Too many uploads of {account.name} at once: send it again later."
         again = ("Retry-After", "5")
-        return _answer(start_response, "503 Service Unavailable", text, again)
+        return _refuse(start_response, 503, text, again)
 
     def _ask_pypiserver(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         answer: Iterable[bytes] = self._pypiserver(environ, start_response)
         return answer
 
-    def _read_to_end(self, environ: Environ, name: str) -> None:
-        """Read a refused upload, or not if too many send such at once."""
-        with self._refused.taken(name) as free:
-            if free:
-                uploads.Body(environ).read_to_end()
+    def _read_to_end(self, body: uploads.Body) -> None:
+        """Let the client of a refused upload send on until it reads why, unless that has no end."""
+        body.read_to_end(4 * (self._settings.max_upload + uploads.FORM))
 
     def _health(self, start_response: StartResponse) -> list[bytes]:
         if not os.access(self._settings.data / uploads.FOLDER, os.W_OK):
@@ -136,7 +151,10 @@ def _pypiserver(settings: Settings, index: Index) -> Any:
         **({"fallback_url": settings.public_index} if settings.public_index else {}),
     )
     config.backend = BackendProxy(Storage(config, index))
-    app = pypiserver.app_from_config(config)
+    app = Bottle()
+    for route in pypiserver.app_from_config(config).routes:
+        if (route.method, route.rule) in ROUTES:
+            app.route(route.rule, route.method, route.callback)
     app.add_hook("before_request", reads(index))
     app.add_hook("before_request", partial(_take_in, settings))
     app.add_hook("after_request", _close_form)
@@ -150,27 +168,10 @@ def _answering(max_upload: int, callback: Callable[..., Any]) -> Callable[..., A
 
     @wraps(callback)
     def answering(*arguments: Any, **options: Any) -> Any:
-        with refusals(max_upload), _relative_redirects():
+        with refusals(max_upload):
             return callback(*arguments, **options)
 
     return answering
-
-
-@contextmanager
-def _relative_redirects() -> Iterator[None]:
-    """Let redirects within this index name no host (RFC 9110, section 10.2.2).
-
-    So they are right for clients who know it by another name, or below a path of a proxy.
-    """
-    try:
-        yield
-    except HTTPResponse as answer:
-        root = urljoin(request.url, "/")
-        location = answer.get_header("Location", "")
-        if location.startswith(root):
-            up = "../" * (request.path.count("/") - 1)
-            answer.set_header("Location", up + location.removeprefix(root))
-        raise
 
 
 def _take_in(settings: Settings) -> None:
@@ -180,15 +181,10 @@ def _take_in(settings: Settings) -> None:
     if request.chunked:
         # gunicorn has decoded the chunks, and bottle would decode them again.
         raise refusal(411, "Send a Content-Length: this index takes no chunked uploads.")
-    try:
-        with refusals(settings.max_upload):
-            form = uploads.read_form(
-                request.environ, settings.data / uploads.FOLDER, settings.max_upload
-            )
-    except HTTPError as error:
-        if error.status_code != HTTPStatus.REQUEST_TIMEOUT:
-            uploads.Body(request.environ).read_to_end()
-        raise
+    with refusals(settings.max_upload):
+        form = uploads.read_form(
+            request.environ, settings.data / uploads.FOLDER, settings.max_upload
+        )
     # Where bottle keeps a form it has read; pypiserver finds it there.
     request.environ["bottle.request.post"] = form
     if form.get(":action") in ("remove_pkg", "doc_upload"):
@@ -208,6 +204,35 @@ def _plain(error: HTTPError) -> str:
     said = str(error.body or f"{error.status_code} {HTTPStatus(error.status_code).phrase}").strip()
     text = "".join(letter if letter.isprintable() else "?" for letter in said)
     return f"{text[:500]}\n"
+
+
+def _where(path: str) -> str:
+    """Return the sentence for what is sent to a place or by a method that takes no uploads."""
+    if path in ("", "/"):
+        return "Publish with POST, as twine, uv and Poetry do."
+    # A proxy may have taken a path off in front; what is behind the root is the same for all.
+    return (
+        "Publish with POST to the root URL of this index: this one without"
+        f" {path[1:81]!a} at its end."
+    )
+
+
+def _refuse(
+    start_response: StartResponse, status: int, sentence: str, *headers: tuple[str, str]
+) -> list[bytes]:
+    """Answer with one sentence in the body and, for twine, in the status line."""
+    return _answer(start_response, f"{status} {sentence}", sentence, *headers)
+
+
+def _close(start_response: StartResponse) -> None:
+    """Let the connection close behind an answer, and the answer say so.
+
+    gunicorn drops an application's header for that; its own response, whose method it hands to the
+    application, can be told.
+    """
+    answer = getattr(start_response, "__self__", None)
+    if answer is not None:
+        answer.force_close()
 
 
 def _answer(

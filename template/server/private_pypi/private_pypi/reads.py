@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Callable
+from email.utils import mktime_tz, parsedate_tz
 from pathlib import Path
 from stat import S_ISREG
+from urllib.parse import quote
 
 from packaging.utils import canonicalize_name
 from pypiserver.bottle_wrapper import HTTPResponse, request, static_file
@@ -26,26 +29,25 @@ def reads(index: Index) -> Callable[[], None]:
 
     def answer() -> None:
         path = request.environ.get("PATH_INFO", "")
-        if request.method not in ("GET", "HEAD"):
+        if request.method not in ("GET", "HEAD") or path == "/":
             return
         if path.startswith("/packages/"):
             raise _file(packages, path.removeprefix("/packages/"))
         if path == "/simple/":
             raise _page(simple) if (simple / pages.HTML).exists() else not_ready()
-        other = re.fullmatch("/([^/]+)(/|/json)?", path, re.DOTALL)
-        if other and not is_normalised(canonicalize_name(other[1])):
-            raise refusal(404, "That is not the name of a project.")
-        found = re.fullmatch("/simple/([^/]+)(/?)", path, re.DOTALL)
-        if not found:
-            return
-        name, slash = found.groups()
+        if path == "/simple":
+            raise _moved("simple/")
+        # A name alone is of clients whose URL of the index does not end in /simple/.
+        found = re.fullmatch("(/simple)?/([^/]+)(/?)", path, re.DOTALL)
+        if not found or path in ("/packages", "/favicon.ico"):
+            raise refusal(404, "There is nothing here: projects are under simple/, as JSON too.")
+        below, name, slash = found.groups()
         normalised = canonicalize_name(name)
         if not is_normalised(normalised):
             raise refusal(404, "That is not the name of a project.")
-        if (normalised, "/") != (name, slash):
-            query = f"?{request.query_string}" if request.query_string else ""
-            place = f"../{normalised}/" if slash else f"{normalised}/"
-            raise HTTPResponse(status=301, Location=place + query)
+        if (below, normalised, "/") != ("/simple", name, slash):
+            up, down = "../" if slash else "", "" if below else "simple/"
+            raise _moved(f"{up}{down}{normalised}/")
         standing = index.standing(name)
         if standing == "here":
             raise _page(simple / name)
@@ -93,6 +95,13 @@ def _qualities(accept: str) -> dict[str, float]:
     return qualities
 
 
+def _moved(place: str) -> HTTPResponse:
+    """Lead on to a place, as seen from this one, so that no proxy in front need be known."""
+    # A client may send it with bytes that a header cannot have.
+    query = quote(request.query_string, safe=string.punctuation, encoding="latin-1")
+    return HTTPResponse(status=301, Location=f"{place}?{query}" if query else place)
+
+
 def _page(folder: Path) -> HTTPResponse:
     kind = content_type(request.get_header("Accept", ""), request.query.get("format", ""))
     name = pages.JSON if kind == JSON else pages.HTML
@@ -115,20 +124,50 @@ def _file(folder: Path, location: str) -> HTTPResponse:
 
 
 def _unless_known(folder: Path, name: str, kind: str) -> HTTPResponse:
-    """Answer with a file, or with 304 if the client has it already (RFC 9110, section 13)."""
+    """Answer with a file, or without it if the client has it or had another (RFC 9110, section 13).
+
+    As the gateway does; bottle knows neither tags nor If-Range.
+    """
     try:
         stat = (folder / name).stat()
     except (OSError, ValueError):
         return refusal(404, "There is no such file.")
     if not S_ISREG(stat.st_mode):
         return refusal(404, "There is no such file.")
-    etag = f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"'
-    known = request.get_header("If-None-Match", "")
-    if etag in re.findall('"[^"]*"', known) or known.strip() == "*":
-        return HTTPResponse(status=304, ETag=etag)
-    if known:
+    etag, changed = f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"', int(stat.st_mtime)
+    match, none_match = _taken("If-Match"), _taken("If-None-Match")
+    since, unless_since = _time(_taken("If-Modified-Since")), _time(_taken("If-Unmodified-Since"))
+    in_range = _taken("If-Range")
+    if match:
+        # A weak tag is not enough to go on with what the client has.
+        is_other = etag not in re.split(r"\s*,\s*", match) and match != "*"
+    else:
+        is_other = unless_since is not None and changed > unless_since
+    if is_other:
+        return refusal(412, "The file is not the one that the client has.", ETag=etag)
+    if none_match:
         # It counts more than a time of whole seconds.
-        request.environ.pop("HTTP_IF_MODIFIED_SINCE", None)
+        is_known = etag in re.findall('"[^"]*"', none_match) or none_match == "*"
+    else:
+        is_known = since is not None and changed <= since
+    if is_known:
+        return HTTPResponse(status=304, ETag=etag)
+    if in_range and in_range != etag and _time(in_range) != changed:
+        _taken("Range")
     answer = static_file(name, root=str(folder), mimetype=kind)
     answer.set_header("ETag", etag)
     return answer
+
+
+def _taken(header: str) -> str:
+    """Return a header of the request, which bottle then does not see; empty if there is none."""
+    value: str = request.environ.pop(f"HTTP_{header.upper().replace('-', '_')}", "")
+    return value.strip()
+
+
+def _time(date: str) -> int | None:
+    """Return the seconds of an HTTP date (RFC 9110, section 5.6.7), None if it is none."""
+    try:
+        return mktime_tz(parsedate_tz(date))  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return None

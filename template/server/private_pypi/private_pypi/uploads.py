@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, BinaryIO, ClassVar
 
+from gunicorn.http.errors import ParseException
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 from pypiserver.bottle_wrapper import FileUpload, FormsDict
 
@@ -111,7 +112,7 @@ def read_form(environ: dict[str, Any], folder: Path, max_upload: int) -> FormsDi
     form = FormsDict()
     form.recode_unicode = False
     length = int(environ.get("CONTENT_LENGTH") or 0)
-    body = Body(environ)
+    body: Body = environ["wsgi.input"]
     try:
         parser = PushMultipartParser(
             options["boundary"], content_length=length, max_segment_count=_FIELDS
@@ -148,9 +149,19 @@ class Body:
     def __init__(self, environ: dict[str, Any]) -> None:
         self._stream: BinaryIO = environ["wsgi.input"]
         self._socket: socket.socket | None = environ.get("gunicorn.socket")
+        chunked = "HTTP_TRANSFER_ENCODING" in environ
+        self._length = None if chunked else int(environ.get("CONTENT_LENGTH") or 0)
+        self._broken = False
         self.received = 0
-        self.ended = False
+        self.ended = self._length == 0
         self.stalled = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether the next byte on the connection is the first of another request."""
+        if self._length is None:
+            return self.ended and not self._broken
+        return self.received == self._length
 
     def read(self, size: int) -> bytes:
         """Return so many bytes, or fewer if the body ends."""
@@ -161,6 +172,8 @@ class Body:
                 Body._watch.start()
         try:
             chunk = self._stream.read(size)
+        except (OSError, ParseException):  # hung up; chunks that are none
+            chunk, self._broken = b"", True
         finally:
             with self._lock:
                 del self._waiting[self]
@@ -168,9 +181,13 @@ class Body:
         self.ended = not chunk
         return chunk
 
-    def read_to_end(self) -> None:
-        """Keep nothing of it: a client that still sends reads no answer."""
-        while not self.stalled and self.read(_CHUNK):
+    def read_to_end(self, most: int) -> None:
+        """Keep nothing of it: a client that still sends reads no answer.
+
+        Args:
+            most: bytes after which no more are read.
+        """
+        while not (self.whole or self.stalled or self.received > most) and self.read(_CHUNK):
             pass
 
     @classmethod

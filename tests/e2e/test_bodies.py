@@ -1,0 +1,247 @@
+"""What becomes of the next request after one that was answered before its body was read."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import re
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass
+from email.message import Message
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from conftest import PASSWORD
+from requests import Request
+
+from e2e import wheel
+from e2e.gateway import Gateway
+from e2e.server import Server
+
+WHEEL = "held_name-1.0-py3-none-any.whl"
+LENGTH = 300_000
+"""More than gunicorn reads of a body by itself, and than a socket holds until somebody reads."""
+
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW"]
+PATHS = [
+    "/",
+    "/health",
+    "/simple",
+    "/simple/",
+    "/simple/held-name/",
+    "/simple/not-here/",
+    "/held-name/json",
+    f"/packages/{WHEEL}",
+    "/packages/none.whl",
+    "/RPC2",
+    "/%ff",
+]
+
+
+def basic(name: str, password: str = PASSWORD) -> dict[str, str]:
+    """Return the header of an account."""
+    return {"Authorization": f"Basic {base64.b64encode(f'{name}:{password}'.encode()).decode()}"}
+
+
+CLIENTS: dict[str, dict[str, str]] = {
+    "publisher": basic("alice"),
+    "publisher of a form": {**basic("alice"), "Content-Type": "multipart/form-data; boundary=x"},
+    "reader": basic("bob"),
+    "stranger": basic("mallory"),
+    "client of an odd host": {**basic("alice"), "Host": "a_b!"},
+}
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Both programs over one folder."""
+
+    server: Server
+    gateway: Gateway
+    upload: bytes
+    kind: str
+
+    def urls(self) -> dict[str, str]:
+        """Return where each of the two listens."""
+        return {"gateway": self.gateway.url, "private_pypi": self.server.url()}
+
+
+@pytest.fixture(scope="module")
+def both(rendered: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Both, running, and a library that may be published again and again."""
+    folder = tmp_path_factory.mktemp("bodies") / "s"
+    accounts = folder / "accounts"
+    accounts.mkdir(parents=True)
+    server = Server(rendered, folder, PYPI_MAX_UPLOAD_MB="1", PYPI_GATEWAY=str(accounts))
+    server.user("add", "alice", "--role", "publisher", password=PASSWORD)
+    server.user("add", "dave", "--role", "publisher", password=PASSWORD)
+    server.user("add", "bob", "--role", "reader", password=PASSWORD)
+    file = wheel.build(server.data, "held-name", "1.0", origin="us")
+    upload = Request(
+        "POST",
+        "http://x/",
+        data={":action": "file_upload", "protocol_version": "1"},
+        files={"content": (file.name, file.read_bytes())},
+    ).prepare()
+    assert isinstance(upload.body, bytes)
+    gateway = Gateway(rendered, folder, accounts, server)
+    with server, gateway:
+        yield Stack(server, gateway, upload.body, upload.headers["Content-Type"])
+    assert "Traceback" not in server.log.read_text()
+
+
+@pytest.fixture(params=["gateway", "private_pypi"])
+def program(request: pytest.FixtureRequest) -> str:
+    """Each of the two programs."""
+    name: str = request.param
+    return name
+
+
+class Client:
+    """A client that keeps its connection for as long as it may; a context manager."""
+
+    def __init__(self, url: str) -> None:
+        self._connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def send(
+        self, method: str, path: str, headers: dict[str, str], body: bytes, *, chunked: bool = False
+    ) -> tuple[int, Message]:
+        """Send one request with a body; return status and headers of the answer."""
+        connection = self._connection
+        connection.putrequest(method, path, skip_host="Host" in headers, skip_accept_encoding=True)
+        for name, value in headers.items():
+            connection.putheader(name, value)
+        if chunked:
+            connection.putheader("Transfer-Encoding", "chunked")
+            body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+        else:
+            connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders()
+        with suppress(OSError):  # Whoever hangs up early has answered before.
+            connection.send(body)
+        response = connection.getresponse()
+        response.read()
+        return response.status, response.headers
+
+    def publish(self, stack: Stack) -> int:
+        """Send a normal upload of dave; return the status."""
+        headers = {**basic("dave"), "Content-Type": stack.kind}
+        return self.send("POST", "/", headers, stack.upload)[0]
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
+@pytest.mark.parametrize("method", METHODS)
+def test_the_next_upload_is_published_whatever_was_sent_before_it(
+    both: Stack, program: str, method: str, chunked: bool
+) -> None:
+    url = both.urls()[program]
+    broken = []
+    for path in PATHS:
+        for who, headers in CLIENTS.items():
+            with Client(url) as same, Client(url) as other:
+                before, _ = same.send(method, path, headers, bytes(LENGTH), chunked=chunked)
+                after = [client.publish(both) for client in (same, other)]
+                if not 200 <= before < 500 or after != [200, 200]:
+                    broken.append((path, who, before, after))
+    assert broken == []
+
+
+@pytest.mark.parametrize("size", [0, LENGTH, 6 * 2**20])
+def test_an_upload_that_waits_until_it_may_send_is_answered(
+    both: Stack, program: str, size: int
+) -> None:
+    """A client that expects a 100 sends its body then, and never if it reads the end before."""
+    url = urlsplit(both.urls()[program])
+    for who, path, status in (
+        ("alice", "/", 413 if size > 5 * 2**20 else 400),
+        ("alice", "/simple/held-name/", 405),
+        ("bob", "/", 403),
+        ("eve", "/", 401),
+        ("eve", "/health", 200),
+    ):
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n"
+        head += "Expect: 100-continue\r\n"
+        login = f"Authorization: {basic(who)['Authorization']}\r\n"
+        with (
+            socket.create_connection((str(url.hostname), url.port or 80), timeout=60) as client,
+            client.makefile("rb") as answers,
+        ):
+            client.sendall(f"{head}{login}\r\n".encode())
+            line = answers.readline()
+            if line.startswith(b"HTTP/1.1 100 "):
+                client.sendall(bytes(size))
+            while line and not re.match(rb"HTTP/1.1 [2-5]", line):
+                line = answers.readline()
+            assert line.startswith(b"HTTP/1.1 %d " % status)
+        with Client(url.geturl()) as other:
+            assert other.publish(both) == 200
+
+
+@pytest.mark.parametrize("chunks", [b"nonsense\r\n", b"10\r\nshort\r\n0\r\n\r\n", b"-5\r\n\r\n"])
+def test_a_body_whose_chunks_are_none_spoils_only_its_own_connection(
+    both: Stack, program: str, chunks: bytes
+) -> None:
+    url = urlsplit(both.urls()[program])
+    for path in ("/", "/simple/not-here/", "/no/such/page"):
+        login = f"Authorization: {basic('alice')['Authorization']}\r\n"
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n{login}\r\n"
+        with socket.create_connection((str(url.hostname), url.port or 80), timeout=60) as client:
+            client.sendall(head.encode() + chunks)
+            client.shutdown(socket.SHUT_WR)
+            answer = b""
+            while received := client.recv(65536):
+                answer += received
+        # The gateway answers for itself.
+        assert int(answer.split(b" ")[1]) in (*range(400, 500), 502)
+        with Client(url.geturl()) as other:
+            assert other.publish(both) == 200
+
+
+def test_uploads_that_are_too_many_at_once_spoil_nobody_elses(both: Stack, program: str) -> None:
+    """Also once so many refused ones are read that no more are: their connections close."""
+    url = both.urls()[program]
+    alice = {**basic("alice"), "Content-Type": both.kind}
+    boundary = both.kind.partition("boundary=")[2]
+    file = 'Content-Disposition: form-data; name="content"; filename="x-1.0.zip"'
+    half = f"--{boundary}\r\n{file}\r\n\r\n".encode() + bytes(100_000)
+    with ExitStack() as stack:
+
+        def stall() -> None:
+            """Begin an upload that is never finished."""
+            connection = stack.enter_context(closing(http.client.HTTPConnection(host, timeout=60)))
+            connection.putrequest("POST", "/")
+            for name, value in {**alice, "Content-Length": "900000"}.items():
+                connection.putheader(name, value)
+            connection.endheaders(half)
+
+        def stall_until(wanted: Callable[[int, Message], bool]) -> None:
+            """Do so until another upload of alice is answered as wanted."""
+            for _ in range(100):
+                stall()
+                with Client(url) as client:
+                    if wanted(*client.send("POST", "/", alice, bytes(LENGTH))):
+                        return
+            raise AssertionError("no upload was one too many")
+
+        host = urlsplit(both.server.url()).netloc
+        stall_until(lambda status, _: status == 503)
+        with Client(url) as client:
+            assert client.publish(both) == 200
+        # Of two refused ones at once the rest is read.
+        url = both.server.url()
+        stall_until(lambda _, headers: headers["Connection"] == "close")
+        url = both.urls()[program]
+        for _ in range(3):
+            with Client(url) as client:
+                assert client.send("POST", "/", alice, bytes(LENGTH))[0] == 503
+            with Client(url) as client:
+                assert client.publish(both) == 200
