@@ -152,7 +152,7 @@ def _pypiserver(settings: Settings, index: Index) -> Any:
     for route in pypiserver.app_from_config(config).routes:
         if (route.method, route.rule) in ROUTES:
             app.route(route.rule, route.method, route.callback)
-    app.add_hook("before_request", reads(index))
+    app.add_hook("before_request", _answering(settings.max_upload, reads(index)))
     app.add_hook("before_request", partial(_take_in, settings))
     app.add_hook("after_request", _close_form)
     app.install(partial(_answering, settings.max_upload))
@@ -161,7 +161,7 @@ def _pypiserver(settings: Settings, index: Index) -> Any:
 
 
 def _answering(max_upload: int, callback: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a handler of pypiserver whose answers have our form (a plugin of bottle)."""
+    """Return a handler whose refusals have our form (a plugin of bottle)."""
 
     @wraps(callback)
     def answering(*arguments: Any, **options: Any) -> Any:
@@ -182,10 +182,11 @@ def _take_in(settings: Settings) -> None:
         form = uploads.read_form(
             request.environ, settings.data / uploads.FOLDER, settings.max_upload
         )
-    # Where bottle keeps a form it has read; pypiserver finds it there.
-    request.environ["bottle.request.post"] = form
-    if form.get(":action") in ("remove_pkg", "doc_upload"):
-        raise refusal(403, "This index takes file uploads only.")
+        # Where bottle keeps a form it has read; pypiserver finds it there.
+        request.environ["bottle.request.post"] = form
+        if form.get(":action") in ("remove_pkg", "doc_upload"):
+            raise refusal(403, "This index takes file uploads only.")
+        uploads.check(form)
 
 
 def _close_form() -> None:
