@@ -23,7 +23,7 @@ import pytest
 import quiet_pypiserver  # noqa: F401
 from packaging.utils import parse_sdist_filename, parse_wheel_filename
 from private_pypi import accounts
-from private_pypi.app import create_app
+from private_pypi.app import READ_ON, create_app
 from private_pypi.settings import MEBIBYTE, Settings
 from private_pypi.uploads import FOLDER, FORM
 from pypiserver import app_from_config
@@ -473,7 +473,7 @@ def test_a_body_is_read_to_its_end_or_the_connection_closes(
 ) -> None:
     size = 300_000
     whole, chunked = {"CONTENT_LENGTH": f"{size}"}, {"HTTP_TRANSFER_ENCODING": "chunked"}
-    limit = 4 * (index.settings.max_upload + FORM)
+    limit = READ_ON * (index.settings.max_upload + FORM)
 
     for sent in (whole, chunked):
         assert left(index, method, path, user, io.BytesIO(bytes(size)), **sent) == (False, size)

@@ -27,6 +27,13 @@ ROUTES = {("GET", "/"), ("POST", "/"), ("GET", "/simple/:project/")}
 """What pypiserver answers: the welcome, uploads, and names that are not here. All other reads that
 are open stand in `reads`, so that no version of pypiserver opens one more."""
 
+UPLOADS, REFUSED = {"each": 12, "altogether": 24}, {"each": 2, "altogether": 8}
+"""Uploads at once, and refused ones whose rest is read at once, of one account and of all. Of
+gunicorn's 40 threads, some are always left for what is neither."""
+
+READ_ON = 4
+"""How many times the largest upload is read of a refused one, so that its client sees why."""
+
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 
@@ -65,9 +72,7 @@ class Gatekeeper:
         self._pypiserver = _pypiserver(settings, index)
         self._authenticator = authenticator
         self._settings = settings
-        # Of gunicorn's 40 threads, some are always left for what is no upload.
-        self._uploads = uploads.Places(each=12, altogether=24)
-        self._refused = uploads.Places(each=2, altogether=8)
+        self._uploads, self._refused = uploads.Places(**UPLOADS), uploads.Places(**REFUSED)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         environ["private_pypi.path"] = _SECRET.sub("", environ.get("RAW_URI", ""))
@@ -129,7 +134,7 @@ class Gatekeeper:
 
     def _read_to_end(self, body: uploads.Body) -> None:
         """Let the client of a refused upload send on until it reads why, unless that has no end."""
-        body.read_to_end(4 * (self._settings.max_upload + uploads.FORM))
+        body.read_to_end(READ_ON * (self._settings.max_upload + uploads.FORM))
 
     def _health(self, start_response: StartResponse) -> list[bytes]:
         if os.access(self._settings.data / uploads.FOLDER, os.W_OK):
