@@ -190,6 +190,7 @@ def test_a_data_folder_that_cannot_be_written_refuses_uploads_and_serves_reads(
             inside = ["nsenter", "--mount", "--target", str(kept.process("private_pypi"))]
             as_root(*inside, "mount", "-o", options, "/srv/pypi_data")
 
+    reason = {"its mode": "Permission denied", "its mount": "Read-only file system"}[how]
     file, content = kept.new("refused", 300)
     with kept.traffic(publishers=0) as traffic:
         set_writable(False)
@@ -198,10 +199,9 @@ def test_a_data_folder_that_cannot_be_written_refuses_uploads_and_serves_reads(
             for _ in range(3):
                 answer, sentence = kept.publish(file, content)
                 assert answer == 500
-                assert sentence.startswith("The disk of the index is not usable: [Errno ")
+                assert sentence.startswith(f"The disk of the index is not usable ({reason}): ")
             traffic.go_on(installs=100)
             installs.finish()
-            reason = {"its mode": "Permission denied", "its mount": "Read-only file system"}[how]
             logged = [line for line in kept.server.logs().splitlines() if reason in line]
             assert any("a request failed" in line for line in logged)
             assert not (kept.data / file).exists()

@@ -10,8 +10,9 @@ import hashlib
 import io
 import json
 import os
+import re
 import tarfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from email.message import Message
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,9 +23,10 @@ import quiet_pypiserver  # noqa: F401
 from e2e import wheel
 from packaging.utils import parse_sdist_filename, parse_wheel_filename
 from private_pypi import accounts
-from private_pypi.app import create_app
+from private_pypi.app import READ_ON, create_app
 from private_pypi.settings import MEBIBYTE, Settings
 from private_pypi.uploads import FOLDER, FORM
+from pypiserver import app_from_config
 from pypiserver.config import DEFAULTS
 
 pytest_plugins = ["cheap_accounts"]
@@ -59,6 +61,7 @@ def distribution(filename: str, filling: bytes = b"") -> bytes:
     return made.getvalue()
 
 
+LIB = "my-private-lib"
 CONTENT = distribution(WHEEL)
 OTHER = distribution(WHEEL, b"other")
 
@@ -77,11 +80,31 @@ class Answer(NamedTuple):
         return self.content.decode()
 
 
+class Response:
+    """What gunicorn hands to the application as PEP 3333 says: a method of its own response."""
+
+    def __init__(self) -> None:
+        self.started: list[tuple[str, list[tuple[str, str]]]] = []
+        self.closed = False
+
+    def start_response(
+        self, status: str, headers: list[tuple[str, str]], _: object = None
+    ) -> Callable[[bytes], object]:
+        """Note what is answered."""
+        self.started.append((status, headers))
+        return io.BytesIO().write
+
+    def force_close(self) -> None:
+        """Note that the connection closes behind the answer."""
+        self.closed = True
+
+
 class Index:
     """The application with one publisher, alice, and one reader, bob."""
 
     def __init__(self, settings: Settings, *, ready: bool = True) -> None:
         self.settings = settings
+        self.closed = False
         self._app = create_app(settings)
         self.index = self._app.index
         if ready:
@@ -120,19 +143,13 @@ class Index:
         if user:
             pair = base64.b64encode(f"{user}:{PASSWORD}".encode()).decode()
             request["HTTP_AUTHORIZATION"] = f"Basic {pair}"
-        started: list[tuple[str, list[tuple[str, str]]]] = []
-
-        def start_response(
-            status: str, headers: list[tuple[str, str]], _: object = None
-        ) -> Callable[[bytes], object]:
-            started.append((status, headers))
-            return io.BytesIO().write
-
-        answer = self._app({**request, **environ}, start_response)
+        response = Response()
+        answer = self._app({**request, **environ}, response.start_response)
         content = b"".join(answer)
         if hasattr(answer, "close"):
             answer.close()
-        ((status, pairs),) = started
+        ((status, pairs),) = response.started
+        self.closed = response.closed
         headers = Message()
         for name, value in pairs:
             headers[name] = value
@@ -329,6 +346,143 @@ def test_not_even_a_publisher_removes_or_replaces_a_file(
     assert index.request("GET", f"/packages/{WHEEL}").content == CONTENT
 
 
+# What is open -------------------------------------------------------------------------------------
+
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"]
+OPEN = {
+    "/": {"GET": 200, "HEAD": 200, "POST": 400},
+    "/health": dict.fromkeys(METHODS, 200),
+    "/simple": {"GET": 301, "HEAD": 301},
+    "/simple/": {"GET": 200, "HEAD": 200},
+    "/simple/my-private-lib": {"GET": 301, "HEAD": 301},
+    "/simple/my-private-lib/": {"GET": 200, "HEAD": 200},
+    "/simple/unknown": {"GET": 301, "HEAD": 301},
+    "/simple/unknown/": {"GET": 303, "HEAD": 303},
+    "/my-private-lib": {"GET": 301, "HEAD": 301},
+    "/my-private-lib/": {"GET": 301, "HEAD": 301},
+    "/unknown": {"GET": 301, "HEAD": 301},
+    "/unknown/": {"GET": 301, "HEAD": 301},
+    f"/packages/{WHEEL}": {"GET": 200, "HEAD": 200},
+}
+"""What is neither 404 nor 405."""
+
+
+@pytest.fixture
+def rules() -> Iterator[list[str]]:
+    """The paths of pypiserver's routes, and of one that a later version of it may have."""
+    found: list[str] = []
+
+    def later(config: Any) -> Any:
+        app = app_from_config(config)
+        app.route("/simple/:project/later", "ANY", lambda project: project)
+        app.route("/later", "ANY", lambda: "later")
+        found.extend(route.rule for route in app.routes)
+        return app
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pypiserver.app_from_config", later)
+        yield found
+
+
+def test_what_is_open_is_what_this_list_says(rules: list[str], settings: Settings) -> None:
+    index = Index(settings)
+    index.upload()
+    paths = {rule.replace(":filename#.*#", WHEEL) for rule in rules}
+    paths = {path.replace(":project", name) for path in paths for name in (LIB, "unknown")}
+    paths |= {*OPEN, f"/{LIB}/json/", f"/pypi/{LIB}/json", "/legacy/", "/search", "/packages/x"}
+    assert {"/my-private-lib/json", "/unknown/json", "/RPC2", "/packages/", "/later"} <= paths
+
+    found: dict[str, dict[str, int]] = {}
+    for path in paths:
+        for method in METHODS:
+            status = index.request(method, path).status
+            if status not in (404, 405):
+                found.setdefault(path, {})[method] = status
+
+    # A name alone is a project's, also this one.
+    alone = {path: found.pop(path) for path in ("/legacy/", "/search", "/later")}
+    assert all(answers == {"GET": 301, "HEAD": 301} for answers in alone.values())
+    assert found == OPEN
+
+
+@pytest.mark.parametrize(
+    "path", [f"/{LIB}/json", "/My_Private.Lib/json", "/no/such/page", "/packages"]
+)
+def test_what_is_not_there_is_told_where_the_projects_are(index: Index, path: str) -> None:
+    index.upload()
+
+    answer = index.request("GET", path)
+
+    assert (answer.status, answer.body) == (
+        404,
+        "There is nothing here: projects are under simple/, as JSON too.\n",
+    )
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
+@pytest.mark.parametrize(
+    "path", ["/simple/", "/legacy/", "/simple/my-private-lib/", f"/packages/{WHEEL}", "/simple"]
+)
+def test_an_upload_to_another_place_is_told_the_right_one(
+    index: Index, path: str, method: str
+) -> None:
+    body, content_type = form({":action": "file_upload"}, {"content": (WHEEL, CONTENT)})
+
+    answer = index.request(method, path, body=body, CONTENT_TYPE=content_type)
+
+    assert answer.status == 405
+    assert answer.headers["Allow"] == "GET, HEAD, POST"
+    assert answer.reason == answer.body.removesuffix("\n")
+    assert answer.body == (
+        "Publish with POST to the root URL of this index: this one without"
+        f" '{path[1:]}' at its end.\n"
+    )
+    assert index.files() == []
+
+
+def test_an_upload_by_another_method_is_told_the_right_one(index: Index) -> None:
+    answer = index.request("PUT", "/", body=CONTENT)
+
+    assert (answer.status, answer.body) == (405, "Publish with POST, as twine, uv and Poetry do.\n")
+
+
+# What is left of a body ---------------------------------------------------------------------------
+
+
+class Left(NamedTuple):
+    """What became of the connection and the body of a request."""
+
+    closed: bool
+    read: int
+
+
+def left(index: Index, method: str, path: str, user: str, body: io.BytesIO, **more: str) -> Left:
+    """Send a request whose answer does not need its body, as gunicorn would call."""
+    answer = index.request(method, path, user, body=body, **more)
+    assert 200 <= answer.status < 500
+    return Left(index.closed, body.tell())
+
+
+@pytest.mark.parametrize("user", ["alice", "bob", "mallory"])
+@pytest.mark.parametrize("path", ["/", "/simple/", "/health", f"/packages/{WHEEL}", "/%ff"])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_body_is_read_to_its_end_or_the_connection_closes(
+    index: Index, method: str, path: str, user: str
+) -> None:
+    size = 300_000
+    whole, chunked = {"CONTENT_LENGTH": f"{size}"}, {"HTTP_TRANSFER_ENCODING": "chunked"}
+    limit = READ_ON * (index.settings.max_upload + FORM)
+
+    for sent in (whole, chunked):
+        assert left(index, method, path, user, io.BytesIO(bytes(size)), **sent) == (False, size)
+    # One that broke off, and one that has no end.
+    cut = io.BytesIO(bytes(size - 1))
+    assert left(index, method, path, user, cut, **whole) == (True, size - 1)
+    endless = left(index, method, path, user, io.BytesIO(bytes(2 * limit)), **chunked)
+    assert endless.closed
+    assert endless.read <= limit + 2**18
+
+
 # Uploads ------------------------------------------------------------------------------------------
 
 
@@ -468,12 +622,23 @@ def test_a_signature_of_another_file_is_refused_with_its_distribution(index: Ind
     files = {"content": (WHEEL, CONTENT), "gpg_signature": ("other-1.0.tar.gz.asc", b"signed")}
     body, content_type = form({":action": "file_upload"}, files)
 
-    assert index.request("POST", "/", body=body, CONTENT_TYPE=content_type).status == 400
+    answer = index.request("POST", "/", body=body, CONTENT_TYPE=content_type)
+
+    assert (answer.status, answer.body) == (
+        400,
+        f"'other-1.0.tar.gz.asc' is not the signature of {WHEEL}: call it {WHEEL}.asc.\n",
+    )
     assert index.files() == []
 
 
 @pytest.mark.parametrize(
-    ("number", "status"), [(errno.ENOSPC, 507), (errno.EDQUOT, 507), (errno.EIO, 500)]
+    ("number", "status"),
+    [
+        (errno.ENOSPC, 507),
+        (errno.EDQUOT, 507),
+        *((number, 500) for number in (errno.EIO, errno.EPERM, errno.EACCES, errno.EROFS)),
+        *((number, 500) for number in (errno.ENOENT, errno.EMFILE, errno.ESTALE, errno.ELOOP)),
+    ],
 )
 @pytest.mark.parametrize("agent", ["uv/0.13.9", "twine/7.0.0"])
 def test_a_disk_that_fails_is_told_in_one_sentence_and_the_same_upload_can_be_sent_again(
@@ -490,6 +655,11 @@ def test_a_disk_that_fails_is_told_in_one_sentence_and_the_same_upload_can_be_se
     assert answer.body == f"{answer.reason}\n"
     assert "then send the file again" in answer.body
     assert ("free some space" in answer.body) is (status == 507)
+    if status == 500:
+        assert answer.body == (
+            f"The disk of the index is not usable ({os.strerror(number)}): whoever runs the server"
+            " finds more in make pypi-logs and has to mend it, then send the file again.\n"
+        )
     assert index.files() == []
     assert index.upload().status == 200
 
@@ -524,6 +694,8 @@ def test_a_file_name_that_is_no_distributions_is_refused(
 
     assert answer.status == 400
     assert answer.body.removesuffix("\n").isprintable()
+    assert "is not the name of a" in answer.body or "has control characters" in answer.body
+    assert filename[:9].rstrip("\0\n") in answer.body or not filename.isascii()
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -553,7 +725,34 @@ def test_a_form_that_makes_no_sense_is_the_clients_fault(
 
     assert answer.status == 400
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert re.fullmatch(r"(The|This|Send) .*(publish|send|as twine).*\.\n", answer.body)
     assert index.files() == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({}, "The form publishes nothing, since no :action is given: send file_upload as :action."),
+        (
+            {":action": "nöne"},
+            r"The form publishes nothing, since :action is 'n\xf6ne': send file_upload as :action.",
+        ),
+        (
+            {":action": "file_upload"},
+            "The form has no distribution: send it as the file content.",
+        ),
+        (
+            {":action": "file_upload", "content": "text"},
+            "The form has no distribution: send it as the file content.",
+        ),
+    ],
+)
+def test_a_form_that_publishes_nothing_is_told_what_it_lacks(
+    index: Index, fields: dict[str, str], sentence: str
+) -> None:
+    answer = index.post(fields)
+
+    assert (answer.status, answer.body) == (400, f"{sentence}\n")
 
 
 @pytest.mark.parametrize("action", ["verify", "submit"])
@@ -571,7 +770,10 @@ def test_a_form_longer_than_the_largest_upload_is_read_to_its_end_and_refused(in
     answer = index.request("POST", "/", body=body, CONTENT_LENGTH=str(length))
 
     assert answer.status == 413
-    assert answer.body == "The upload is larger than the 1 MB this index accepts.\n"
+    assert answer.body == (
+        "The upload is larger than the 1 MB this index accepts: make it smaller, or have"
+        " max_upload_mb of the server raised.\n"
+    )
     assert body.tell() == length
     assert index.files() == []
 

@@ -719,7 +719,7 @@ def test_a_zip_that_unpacks_to_far_more_than_its_size_is_refused(tmp_path: Path)
                 zeros.write(bytes(MB))
 
     with bounded(), within(1):
-        assert "far more than its size" in refused(path)
+        assert "unpacks to more than 256 MB and 20 times its size" in refused(path)
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
@@ -751,7 +751,7 @@ def test_a_gzip_that_unpacks_to_far_more_than_its_size_is_refused(tmp_path: Path
 
         with bounded(), within(10):
             assert refused(tmp_path / SDIST).endswith(
-                ("unpacks to far more than its size", "has a header that is too long")
+                ("unpacks to more than 256 MB", "has a member with more than 16 kB of headers")
             )
 
 
@@ -776,7 +776,7 @@ def test_a_tar_with_a_huge_header_is_refused(tmp_path: Path, kind: bytes) -> Non
     path = write_tar(tmp_path / SDIST, header + member("my_lib-1.0.0/PKG-INFO", METADATA))
 
     with bounded():
-        assert "header that is too long" in refused(path)
+        assert "more than 16 kB of headers" in refused(path)
 
 
 @pytest.mark.parametrize(
@@ -872,7 +872,7 @@ def test_a_zip_with_a_huge_list_of_members_is_refused_unread(tmp_path: Path, zip
     (tmp_path / WHEEL).write_bytes(zip_of_empty_members(40_000, 250, zip64=zip64))
 
     with bounded(8 * MB):
-        assert "too many members" in refused(tmp_path / WHEEL)
+        assert "list of its members of more than 8 MB" in refused(tmp_path / WHEEL)
 
 
 def test_a_wheel_of_many_members_is_read(tmp_path: Path) -> None:

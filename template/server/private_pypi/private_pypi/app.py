@@ -27,6 +27,13 @@ ROUTES = {("GET", "/"), ("POST", "/"), ("GET", "/simple/:project/")}
 """What pypiserver answers: the welcome, uploads, and names that are not here. All other reads that
 are open stand in `reads`, so that no version of pypiserver opens one more."""
 
+UPLOADS, REFUSED = {"each": 12, "altogether": 24}, {"each": 2, "altogether": 8}
+"""Uploads at once, and refused ones whose rest is read at once, of one account and of all. Of
+gunicorn's 40 threads, some are always left for what is neither."""
+
+READ_ON = 4
+"""How many times the largest upload is read of a refused one, so that its client sees why."""
+
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 
@@ -65,9 +72,7 @@ class Gatekeeper:
         self._pypiserver = _pypiserver(settings, index)
         self._authenticator = authenticator
         self._settings = settings
-        # Of gunicorn's 40 threads, some are always left for what is no upload.
-        self._uploads = uploads.Places(each=12, altogether=24)
-        self._refused = uploads.Places(each=2, altogether=8)
+        self._uploads, self._refused = uploads.Places(**UPLOADS), uploads.Places(**REFUSED)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         environ["private_pypi.path"] = _SECRET.sub("", environ.get("RAW_URI", ""))
@@ -129,7 +134,7 @@ class Gatekeeper:
 
     def _read_to_end(self, body: uploads.Body) -> None:
         """Let the client of a refused upload send on until it reads why, unless that has no end."""
-        body.read_to_end(4 * (self._settings.max_upload + uploads.FORM))
+        body.read_to_end(READ_ON * (self._settings.max_upload + uploads.FORM))
 
     def _health(self, start_response: StartResponse) -> list[bytes]:
         if not os.access(self._settings.data / uploads.FOLDER, os.W_OK):
@@ -155,7 +160,7 @@ def _pypiserver(settings: Settings, index: Index) -> Any:
     for route in pypiserver.app_from_config(config).routes:
         if (route.method, route.rule) in ROUTES:
             app.route(route.rule, route.method, route.callback)
-    app.add_hook("before_request", reads(index))
+    app.add_hook("before_request", _answering(settings.max_upload, reads(index)))
     app.add_hook("before_request", partial(_take_in, settings))
     app.add_hook("after_request", _close_form)
     app.install(partial(_answering, settings.max_upload))
@@ -164,7 +169,7 @@ def _pypiserver(settings: Settings, index: Index) -> Any:
 
 
 def _answering(max_upload: int, callback: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a handler of pypiserver whose answers have our form (a plugin of bottle)."""
+    """Return a handler whose refusals have our form (a plugin of bottle)."""
 
     @wraps(callback)
     def answering(*arguments: Any, **options: Any) -> Any:
@@ -185,10 +190,11 @@ def _take_in(settings: Settings) -> None:
         form = uploads.read_form(
             request.environ, settings.data / uploads.FOLDER, settings.max_upload
         )
-    # Where bottle keeps a form it has read; pypiserver finds it there.
-    request.environ["bottle.request.post"] = form
-    if form.get(":action") in ("remove_pkg", "doc_upload"):
-        raise refusal(403, "This index takes file uploads only.")
+        # Where bottle keeps a form it has read; pypiserver finds it there.
+        request.environ["bottle.request.post"] = form
+        if form.get(":action") in ("remove_pkg", "doc_upload"):
+            raise refusal(403, "This index takes file uploads only.")
+        uploads.check(form)
 
 
 def _close_form() -> None:

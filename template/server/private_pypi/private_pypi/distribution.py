@@ -43,7 +43,10 @@ _DIRECTORY_LIMIT = 8 * 2**20
 # The headers of one member of a tar file, such as a long name; Python takes time by the square.
 _HEADER_LIMIT = 2**14
 _FIELDS_LIMIT, _LINES_LIMIT = 100, 10_000
-_TOO_LARGE = "unpacks to far more than its size"
+_UNPACKED_LIMIT, _UNPACKED_RATIO = 256 * 2**20, 20
+_TOO_LARGE = (
+    f"unpacks to more than {_UNPACKED_LIMIT // 2**20} MB and {_UNPACKED_RATIO} times its size"
+)
 _TOO_MUCH_METADATA = f"has more than {METADATA_LIMIT // 2**20} MB of metadata"
 
 
@@ -145,7 +148,7 @@ def read(path: Path, file: str | None = None) -> Distribution:
             size = os.fstat(content.fileno()).st_size
             sha256 = digests(content, ["sha256"])["sha256"]
             content.seek(0)
-            limit = 256 * 2**20 + 20 * size
+            limit = _UNPACKED_LIMIT + _UNPACKED_RATIO * size
             if file.endswith(".tar.gz"):
                 metadata, folder = _from_tar(content, limit), ""
             else:
@@ -230,7 +233,9 @@ class _Packed:
 
     def read(self, size: int = -1) -> bytes:
         if size > _DIRECTORY_LIMIT:
-            raise DistributionError("has too many members")
+            raise DistributionError(
+                f"has a list of its members of more than {_DIRECTORY_LIMIT // 2**20} MB"
+            )
         return self._file.read(size)
 
 
@@ -250,7 +255,9 @@ class _Unpacked(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         self._left -= size
         if size < 0 or self._left < 0:
-            raise DistributionError("has a header that is too long")
+            raise DistributionError(
+                f"has a member with more than {_HEADER_LIMIT // 2**10} kB of headers"
+            )
         self._check(self._packed.tell() + size)
         return self._packed.read(size)
 
@@ -310,7 +317,9 @@ def _parse(metadata: bytes) -> tuple[RawMetadata, dict[str, list[str]]]:
     # The parser takes time by the square of the number of different fields.
     names = set(re.findall(rb"(?m)^([^\s:]+):", head))
     if len(names) > _FIELDS_LIMIT or head.count(b"\n") > _LINES_LIMIT:
-        raise DistributionError("has metadata of too many fields")
+        raise DistributionError(
+            f"has metadata of more than {_FIELDS_LIMIT} different fields or {_LINES_LIMIT:,} lines"
+        )
     return parse_email(head)
 
 

@@ -45,10 +45,17 @@ def refusals(max_upload: int) -> Iterator[None]:
             if isinstance(error, OSError)
             else "full" in str(error)
         )
-        text = "full: free some space on the server" if full else f"not usable: {error}"
-        raise refusal(
-            507 if full else 500, f"The disk of the index is {text}, then send the file again."
-        ) from None
+        again = "send the file again" if request.method == "POST" else "ask again"
+        if full:
+            text = f"The disk of the index is full: free some space on the server, then {again}."
+            raise refusal(507, text) from None
+        # Without the path, which is in the log.
+        reason = (error.strerror if isinstance(error, OSError) else "") or str(error)
+        text = (
+            f"The disk of the index is not usable ({reason}): whoever runs the server finds more in"
+            f" make pypi-logs and has to mend it, then {again}."
+        )
+        raise refusal(500, text) from None
 
 
 def refusal(status: int, sentence: str, **headers: str) -> HTTPError:
@@ -63,4 +70,7 @@ def not_ready() -> HTTPError:
 
 def too_large(max_upload: int) -> str:
     """Return the sentence for a distribution of more than so many bytes."""
-    return f"The upload is larger than the {max_upload // 2**20} MB this index accepts."
+    return (
+        f"The upload is larger than the {max_upload // 2**20} MB this index accepts: make it"
+        " smaller, or have max_upload_mb of the server raised."
+    )

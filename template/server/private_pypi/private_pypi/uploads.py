@@ -18,6 +18,7 @@ from multipart import MultipartError, MultipartSegment, PushMultipartParser, par
 from pypiserver.bottle_wrapper import FileUpload, FormsDict
 
 from .disk import UPLOADS
+from .distribution import parse_name
 
 FOLDER = UPLOADS
 
@@ -28,8 +29,10 @@ PATIENCE = 30
 """Seconds that the next 128 kB of an upload may take, or what is left of it. A slow client that
 goes on may take hours; one that dribbles would hold a thread for as long."""
 
-_FIELDS = 10_000
-_FIELD_NAME = 100
+FIELDS, FIELD_NAME = 10_000, 100
+"""Fields that a form may have, and letters that the name of one may have."""
+
+_TOO_MANY = "Maximum segment count exceeded"  # as multipart says it
 _FILES = ("content", "gpg_signature")
 _CHUNK = 2**17
 
@@ -115,7 +118,7 @@ def read_form(environ: dict[str, Any], folder: Path, max_upload: int) -> FormsDi
     body: Body = environ["wsgi.input"]
     try:
         parser = PushMultipartParser(
-            options["boundary"], content_length=length, max_segment_count=_FIELDS
+            options["boundary"], content_length=length, max_segment_count=FIELDS
         )
         _fill(form, parser, body, folder, max_upload)
     except MultipartError as error:
@@ -124,11 +127,41 @@ def read_form(environ: dict[str, Any], folder: Path, max_upload: int) -> FormsDi
             raise StalledError from None
         if body.ended and body.received < length:
             raise FormError("The upload ended early: send it again.") from None
-        raise FormError(f"This is not an upload form: {error.args[0]}.") from None
+        if str(error) == _TOO_MANY:
+            raise FormError(f"The form has more than {FIELDS:,} fields.") from None
+        raise FormError(
+            f"This is not an upload form: {error.args[0]}; publish with twine, uv or Poetry."
+        ) from None
     except BaseException:
         close(form)
         raise
     return form
+
+
+def check(form: FormsDict) -> None:
+    """Refuse a form that does not publish a distribution, in words of ours.
+
+    Raises:
+        FormError: if it has no distribution or another file's signature.
+        DistributionError: if the distribution's name is none.
+    """
+    action = form.get(":action")
+    if action in ("verify", "submit"):
+        return  # Old clients announce a release so; nothing is stored.
+    if action != "file_upload":
+        said = f":action is {action[:80]!a}" if action else "no :action is given"
+        raise FormError(f"The form publishes nothing, since {said}: send file_upload as :action.")
+    content, signature = (form.get(name) for name in _FILES)
+    if not isinstance(content, FileUpload):
+        raise FormError("The form has no distribution: send it as the file content.")
+    parse_name(content.raw_filename)
+    if isinstance(signature, FileUpload):
+        expected = f"{content.raw_filename}.asc"
+        if signature.raw_filename != expected:
+            raise FormError(
+                f"{signature.raw_filename[:80]!a} is not the signature of {content.raw_filename}:"
+                f" call it {expected}."
+            )
 
 
 class Body:
@@ -221,15 +254,16 @@ def _fill(
     text = 0
     for segment, chunks in _segments(parser, body):
         name = segment.name or ""
-        if len(name) > _FIELD_NAME:
-            raise FormError(
-                f"The form has a field whose name is longer than {_FIELD_NAME} letters."
-            )
+        if len(name) > FIELD_NAME:
+            raise FormError(f"The form has a field whose name is longer than {FIELD_NAME} letters.")
         if name in _FILES and segment.filename is not None:
             if name in form:
                 raise FormError(f"The form has more than one file {name}.")
             if not segment.filename.isprintable():
-                raise FormError("The file name has control characters.")
+                raise FormError(
+                    f"The file name {segment.filename[:80]!a} has control characters: send it"
+                    " without."
+                )
             unfinished = create(folder)
             form[name] = FileUpload(unfinished, name, segment.filename)
             for chunk in chunks:

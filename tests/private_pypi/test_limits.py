@@ -1,0 +1,84 @@
+"""The page of limits says what the code does, and so do the sentences that refuse."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import quiet_pypiserver  # noqa: F401
+from conftest import QUESTIONS, ROOT
+from gunicorn.config import Config
+from private_pypi import accounts, app, distribution, uploads
+from private_pypi.settings import Settings
+
+PAGE = (ROOT / "docs/limits.md").read_text()
+CADDYFILE = (ROOT / "template/server/gateway/Caddyfile.jinja").read_text()
+
+
+def megabytes(size: int) -> str:
+    """Return bytes as the page has them."""
+    assert size % 2**20 == 0
+    return f"{size // 2**20} MB"
+
+
+def configured(name: str) -> str:
+    """Return a setting of the gateway."""
+    (value,) = re.findall(rf"^\s*{name} (\S+)$", CADDYFILE, re.M)
+    return str(value)
+
+
+ROWS = {
+    "the distribution, and its signature": "`max_upload_mb`,"
+    f" {QUESTIONS['max_upload_mb']['default']} MB unless answered otherwise",
+    "text in the form": megabytes(uploads.FORM),
+    "fields of the form": f"{uploads.FIELDS:,}",
+    "the name of a field": f"{uploads.FIELD_NAME} letters",
+    "the file name": "240 letters",
+    "time for the next 128 kB, or for what is left": f"{uploads.PATIENCE} seconds",
+    "uploads at once, of one account": f"{app.UPLOADS['each']}",
+    "uploads at once, of all": f"{app.UPLOADS['altogether']}",
+    "what it unpacks to": f"{megabytes(distribution._UNPACKED_LIMIT)} and"
+    f" {distribution._UNPACKED_RATIO} times its size",
+    "the list of members of a ZIP or wheel": megabytes(distribution._DIRECTORY_LIMIT),
+    "the headers of one member of a `.tar.gz`": f"{distribution._HEADER_LIMIT // 1024} kB",
+    "its metadata": megabytes(distribution.METADATA_LIMIT),
+    "different fields in its metadata": f"{distribution._FIELDS_LIMIT}",
+    "lines of its metadata before the description": f"{distribution._LINES_LIMIT:,}",
+    "the headers, at the gateway": configured("max_header_size").replace("KiB", " kB"),
+    "time for the headers, at the gateway": configured("read_header").replace("s", " seconds"),
+    "one header, at private_pypi": f"{round(Config().limit_request_field_size / 1024)} kB",
+    "a connection that idles, at the gateway": configured("idle").replace("m", " minutes"),
+    "its name": "64 letters",
+    "its password": f"{accounts.LONGEST} letters, and {accounts.SHORTEST} at least",
+}
+
+
+def test_the_page_has_the_limits_of_the_code_and_no_others() -> None:
+    rows = re.findall(r"^\| (.*?) \| (.*?) \|", PAGE, re.M)
+
+    assert {row: limit for row, limit in rows if row != "what"} == ROWS
+    assert uploads._CHUNK == 128 * 1024
+
+
+def test_the_default_of_the_question_is_that_of_the_server() -> None:
+    assert Settings.from_environment({}).max_upload == 512 * 2**20
+    assert QUESTIONS["max_upload_mb"]["default"] == 512
+
+
+def test_the_page_says_how_much_of_a_refused_upload_is_read() -> None:
+    assert f"up to {app.READ_ON} times" in PAGE
+    assert (
+        f"for {app.REFUSED['each']} uploads of an account and {app.REFUSED['altogether']}" in PAGE
+    )
+
+
+@pytest.mark.parametrize(("length", "fits"), [(240, True), (241, False)])
+def test_a_file_name_may_be_as_long_as_the_page_says(length: int, fits: bool) -> None:
+    name = f"{'a' * (length - len('-1.0.tar.gz'))}-1.0.tar.gz"
+
+    assert bool(distribution._FILE_NAME.fullmatch(name)) is fits
+
+
+@pytest.mark.parametrize(("length", "fits"), [(64, True), (65, False)])
+def test_a_user_name_may_be_as_long_as_the_page_says(length: int, fits: bool) -> None:
+    assert bool(accounts._NAME.fullmatch("a" * length)) is fits
