@@ -417,6 +417,9 @@ def test_a_file_that_git_tracks_or_does_not_ignore_fails(client: Client, server:
     git(folder, "add", "--force", ".pypi.env")
     assert "have the password changed" in doctor(folder).bad()["git-ignored"]
 
+    (folder / ".git/HEAD").write_text("garbage\n")
+    assert doctor(folder).bad()["git-ignored"] == "git does not answer: `git status` says why."
+
 
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),

@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
+import checkout
 import index
 import pages
 import versions
@@ -471,9 +472,11 @@ def check_git() -> Outcome:
     """Look whether git leaves .pypi.env alone."""
     if not shutil.which("git"):
         return "skipped", "git is not installed."
+    if not checkout.repository():
+        return "skipped", "This is not a git repository."
     tracked = _git("ls-files", "--error-unmatch", PYPI_ENV.name)
     if tracked.returncode == 128:
-        return "skipped", "This is not a git repository."
+        return "warn", "git does not answer: `git status` says why."
     if tracked.returncode == 0:
         raise TroubleError(
             "git tracks .pypi.env: `git rm --cached .pypi.env`, commit, and have the password"
