@@ -30,7 +30,7 @@ from typing import Literal
 from packaging.utils import canonicalize_name
 
 from . import catalogue, distribution, journal, pages, scan
-from .catalogue import Catalogue, Served
+from .catalogue import Catalogue, Rank, Served
 from .change import UNFINISHED, Change, changing, leads_to, link, metadata, signature, sync
 from .distribution import Distribution, DistributionError
 from .scan import Seen
@@ -49,7 +49,7 @@ _LOOK_AT_LEAST_EVERY = 30
 
 
 class NameTakenError(Exception):
-    """Other bytes have or had that file name; the message says so."""
+    """Other bytes have or had that file name, or one that says the same; the message says so."""
 
 
 class NotReadyError(Exception):
@@ -84,7 +84,8 @@ class Index:
         The same bytes under the same name are published already: nothing happens.
 
         Raises:
-            NameTakenError: if the name stands or stood for other bytes.
+            NameTakenError: if the name stands or stood for other bytes, or what it says for
+                another file, however its name is spelled.
             NotReadyError: if the index is being made.
             OSError: if the disk is full, among others; the distribution then is not published.
         """
@@ -98,6 +99,12 @@ class Index:
             location = change.catalogue.location(new.file)
             if location and _is_there(self._data / location):
                 return
+            # The same bytes may come back under their name, but nothing in place of another.
+            others = change.catalogue.other_names(new.file) if noted is None else []
+            others += [_file(rival.location) for rival in change.catalogue.rivals(new.file)]
+            if others:
+                message = f"{new.file} already exists as {others[0]}: publish a new version"
+                raise NameTakenError(message)
             if location not in (None, new.file):
                 change.drop(location)
             is_mine = self._link(unfinished, target, new.sha256)
@@ -148,13 +155,13 @@ class Index:
         return files
 
     def release(self, project: str, version: str) -> list[str]:
-        """Return the file names of a version.
+        """Return the names of the files of a version, and of others that would be in their place.
 
         Raises:
             NoSuchReleaseError: if there is none.
         """
         with self._change() as change:
-            return [one.file for one in change.release(project, version)]
+            return _names(_locations(change, project, version))
 
     def remove(self, project: str, version: str, *, by: str) -> list[str]:
         """Delete a version for good; return its file names, which never stand for other bytes.
@@ -163,12 +170,11 @@ class Index:
             NoSuchReleaseError: if there is none.
         """
         with self._change() as change:
-            files = [one.file for one in change.release(project, version)]
-            change.note("remove", files, by=by)
-            for file in files:
-                for location in change.catalogue.locations(file):
-                    change.delete(location)
-        return files
+            locations = _locations(change, project, version)
+            change.note("remove", _names(locations), by=by)
+            for location in locations:
+                change.delete(location)
+        return _names(locations)
 
     def standing(self, project: str) -> Standing:
         """Say what a normalised name is to this index.
@@ -388,7 +394,8 @@ class Index:
             except (DistributionError, OSError) as error:
                 read[location] = error
         with self._change() as change:
-            for location, result in read.items():
+            for location in sorted(read, key=lambda one: _precedence(change, one, read[one])):
+                result = read[location]
                 try:
                     stat = (self._data / location).stat()
                 except FileNotFoundError:
@@ -522,6 +529,25 @@ def _batches(todo: list[str]) -> Iterator[list[str]]:
             batch = []
     if batch:
         yield batch
+
+
+def _locations(change: Change, project: str, version: str) -> list[str]:
+    """Return where the files of a version lie, and others of the same names, served or not."""
+    found: dict[str, None] = {}
+    for one in change.release(project, version):
+        found.update(dict.fromkeys(change.catalogue.locations(one.file)))
+    return list(found)
+
+
+def _precedence(change: Change, location: str, read: object) -> tuple[Rank, bool, str]:
+    """Return what sorts before others whose names say the same: what the journal knew first."""
+    file = _file(location)
+    is_known = isinstance(read, Distribution) and read.sha256 == change.catalogue.sha256(file)
+    return change.catalogue.rank(file), not is_known, location
+
+
+def _names(locations: list[str]) -> list[str]:
+    return list(dict.fromkeys(map(_file, locations)))
 
 
 def _project(location: str) -> str:
