@@ -160,6 +160,18 @@ def changed(project: Path, folder: Path) -> Path:
     return copy
 
 
+def respelled(project: Path, folder: Path) -> Path:
+    """Return a copy of a project that has built other bytes and spells its version otherwise."""
+    copy = changed(project, folder)
+    for path in (copy / "dist").iterdir():
+        path.rename(path.with_name(path.name.replace("-0.1.0", "-0.1.0.0")))
+    described = copy / "pyproject.toml"
+    text = described.read_text()
+    assert 'version = "0.1.0"' in text
+    described.write_text(text.replace('version = "0.1.0"', 'version = "0.1.0.0"'))
+    return copy
+
+
 def damaged(project: Path, folder: Path) -> Path:
     """Return a copy of a project whose wheel cannot be unpacked, though its metadata can."""
     copy = folder / "damaged" / project.name
@@ -217,6 +229,22 @@ def test_a_version_that_exists_is_refused_for_other_bytes_and_the_client_says_wh
     assert ("400" if publish is with_twine else "409") in said
     assert "already exists: publish a new version" in words(said)
     assert stored(server, project) == built(project)
+
+
+def test_a_version_that_exists_is_refused_however_it_is_spelled_and_the_client_says_why(
+    publish: Publish, user: User, project: Path, server: Server, tmp_path: Path
+) -> None:
+    publish(user, project, server, "alice", PASSWORD, ok=True)
+    other = respelled(project, tmp_path)
+
+    said = with_reasons(publish)(user, other, server, "alice", PASSWORD, ok=False)
+
+    assert ("400" if publish is with_twine else "409") in said
+    first = sorted(name for name in built(project) if f"already exists as {name}" in words(said))
+    assert len(first) == 1
+    assert "publish a new version" in words(said)
+    assert stored(server, project) == built(project)
+    assert stored(server, other) == {}
 
 
 def test_a_version_that_was_removed_cannot_come_back_as_something_else(

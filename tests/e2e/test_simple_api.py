@@ -445,6 +445,27 @@ def test_an_sdist_installs(
     assert installed(venv) == {name: "1.0 from us"}
 
 
+@pytest.mark.parametrize("kind", [wheel.build, wheel.build_sdist], ids=["wheel", "sdist"])
+@pytest.mark.parametrize("asked", ["1.0", "1.0.0"])
+def test_a_version_that_the_metadata_spells_otherwise_than_the_file_name_installs(
+    install: Install,
+    user: User,
+    server: Server,
+    venv: Path,
+    name: str,
+    made: Path,
+    kind: Callable[..., Path],
+    asked: str,
+) -> None:
+    path = kind(made, name, "1.0.0", origin="us")
+    publish(server, path.rename(made / path.name.replace("-1.0.0", "-1.0")))
+
+    install(user, server, venv, f"{name}=={asked}")
+
+    assert installed(venv) == {name: "1.0.0 from us"}
+    assert page(server, name)["versions"] == ["1.0"]
+
+
 # Upload times (PEP 700) ---------------------------------------------------------------------------
 
 

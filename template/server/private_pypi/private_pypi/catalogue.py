@@ -6,6 +6,7 @@ pages as they were written. A catalogue that is lost or damaged is made again.
 
 from __future__ import annotations
 
+import math
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -14,14 +15,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from .distribution import Distribution, DistributionError, parse_name
+from .distribution import Distribution, DistributionError, identity, parse_name
 from .journal import Journal, Record, is_text, is_timestamp, timestamp
 from .pages import Listed
 from .scan import Seen
 
 FILE = "index.sqlite3"
 
-_VERSION = 1
+_VERSION = 2
 
 # In write-ahead mode a crash never damages the file; a power failure may take back the last
 # changes, which the journal and the data folder then bring again.
@@ -29,6 +30,7 @@ _SCHEMA = f"""
 CREATE TABLE files (
     location TEXT PRIMARY KEY,      -- path in the data folder
     file TEXT NOT NULL,
+    identity TEXT,                  -- what its name says, however it is spelled
     project TEXT,
     version TEXT,
     size INTEGER NOT NULL,
@@ -41,15 +43,19 @@ CREATE TABLE files (
     problem TEXT                    -- why it is not served
 );
 CREATE INDEX files_project ON files (project);
-CREATE INDEX files_file ON files (file);
+CREATE INDEX files_identity ON files (identity);
 CREATE TABLE history (              -- every file there ever was
-    file TEXT PRIMARY KEY,
+    number INTEGER PRIMARY KEY,     -- the order in which the journal heard of them
+    file TEXT NOT NULL UNIQUE,
+    identity TEXT NOT NULL,
+    beside INTEGER NOT NULL,        -- whether it came beside another of its identity
     project TEXT NOT NULL,
     sha256 TEXT NOT NULL,
     uploaded TEXT NOT NULL,
     yanked TEXT                     -- the reason
 );
 CREATE INDEX history_project ON history (project);
+CREATE INDEX history_identity ON history (identity);
 CREATE TABLE pages (project TEXT PRIMARY KEY, fingerprint TEXT NOT NULL);
 CREATE TABLE state (journal TEXT, journal_end INTEGER, complete INTEGER);
 INSERT INTO state VALUES ('', 0, 0);
@@ -65,6 +71,26 @@ class Served(NamedTuple):
     sha256: str
     metadata_sha256: str | None
     metadata_size: int | None
+
+
+class Rank(NamedTuple):
+    """How a file stands to others of its identity, of which the first alone is served.
+
+    Attributes:
+        number: the order in which the journal heard of them, infinite if it has not.
+        beside: whether it is served all the same, for it was published when two still could be.
+    """
+
+    number: float
+    beside: bool
+
+
+class Rival(NamedTuple):
+    """A served file whose name says the same as that of another."""
+
+    location: str
+    seen: Seen
+    rank: Rank
 
 
 class Catalogue:
@@ -142,10 +168,19 @@ class Catalogue:
             return set()
         if action in ("upload", "find"):
             self._db.execute(
-                "INSERT INTO history VALUES (?, ?, ?, ?, NULL) ON CONFLICT (file) DO UPDATE"
+                "INSERT INTO history (file, identity, beside, project, sha256, uploaded) VALUES"
+                " (?1, ?2, NOT ?3 AND EXISTS (SELECT 1 FROM history WHERE identity = ?2),"
+                " ?4, ?5, ?6) ON CONFLICT (file) DO UPDATE"
                 " SET sha256 = excluded.sha256, uploaded = excluded.uploaded, yanked = NULL"
                 " WHERE sha256 != excluded.sha256",
-                (file, project, record["sha256"], record.get("uploaded", record["time"])),
+                (
+                    file,
+                    identity(file),
+                    "instead_of" in record,
+                    project,
+                    record["sha256"],
+                    record.get("uploaded", record["time"]),
+                ),
             )
         elif action in ("yank", "unyank"):
             reason = record.get("reason", "") if action == "yank" else None
@@ -187,10 +222,11 @@ class Catalogue:
         problem: str | None = None,
     ) -> None:
         self._db.execute(
-            "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 location,
                 location.rpartition("/")[2],
+                _identity(location),
                 project,
                 version,
                 *seen,
@@ -209,9 +245,11 @@ class Catalogue:
         ).fetchall()
         self._db.execute("DELETE FROM files WHERE location = ?", (location,))
         if rows:
-            # What was refused for having the same name: the next look reads it again.
-            file = location.rpartition("/")[2]
-            self._db.execute("DELETE FROM files WHERE problem IS NOT NULL AND file = ?", (file,))
+            # What was refused for its name, which says the same: the next look reads it again.
+            self._db.execute(
+                "DELETE FROM files WHERE problem IS NOT NULL AND identity = ?",
+                (_identity(location),),
+            )
         return {project for (project,) in rows}
 
     def set_signed(self, location: str) -> set[str]:
@@ -292,14 +330,43 @@ class Catalogue:
     def location(self, file: str) -> str | None:
         """Return where a served file of this name lies."""
         row = self._db.execute(
-            "SELECT location FROM files WHERE file = ? AND problem IS NULL", (file,)
+            "SELECT location FROM files WHERE identity = ? AND file = ? AND problem IS NULL",
+            (_identity(file), file),
         ).fetchone()
         return row[0] if row else None
 
     def locations(self, file: str) -> list[str]:
-        """Return where files of this name lie, served or not."""
-        rows = self._db.execute("SELECT location FROM files WHERE file = ?", (file,))
+        """Return where files lie whose names say the same as this, served or not."""
+        rows = self._db.execute(
+            "SELECT location FROM files WHERE identity = ? ORDER BY location", (_identity(file),)
+        )
         return [location for (location,) in rows]
+
+    def other_names(self, file: str) -> list[str]:
+        """Return other names that say the same and stand in the journal, the first one first."""
+        rows = self._db.execute(
+            "SELECT file FROM history WHERE identity = ? AND file != ? ORDER BY number",
+            (_identity(file), file),
+        )
+        return [other for (other,) in rows]
+
+    def rivals(self, file: str) -> list[Rival]:
+        """Return what is served under other names that say the same."""
+        rows = self._db.execute(
+            "SELECT location, size, modified, signed, number, beside FROM files"
+            " LEFT JOIN history USING (file)"
+            " WHERE files.identity = ? AND file != ? AND problem IS NULL ORDER BY location",
+            (_identity(file), file),
+        )
+        return [
+            Rival(location, Seen(size, modified, bool(signed)), _rank(number, beside))
+            for location, size, modified, signed, number, beside in rows
+        ]
+
+    def rank(self, file: str) -> Rank:
+        """Return how a file name stands to others that say the same."""
+        row = self._db.execute("SELECT number, beside FROM history WHERE file = ?", (file,))
+        return _rank(*(row.fetchone() or (None, None)))
 
     def sha256(self, file: str) -> str | None:
         """Return the digest under which a file name stands in the journal."""
@@ -379,6 +446,17 @@ def delete(folder: Path) -> None:
     """Delete a damaged catalogue."""
     for suffix in ("", "-wal", "-shm"):
         (folder / f"{FILE}{suffix}").unlink(missing_ok=True)
+
+
+def _identity(location: str) -> str | None:
+    try:
+        return identity(location.rpartition("/")[2])
+    except DistributionError:
+        return None
+
+
+def _rank(number: int | None, beside: int | None) -> Rank:
+    return Rank(math.inf if number is None else number, bool(beside))
 
 
 def _makes_sense(record: Record) -> bool:

@@ -119,21 +119,24 @@ class Change:
         if other not in (None, location):
             self.refuse(location, seen, f"{location} has the same file name as {other}")
             return
+        if self._gives_way(location, seen):
+            return
         noted = self.catalogue.sha256(new.file)
         if noted != new.sha256:
             if noted:
                 log.warning("%s was replaced: it has other bytes than before", location)
             now = time.time()
-            self._found.append(
-                {
-                    "time": journal.timestamp(now),
-                    "action": "find",
-                    "file": new.file,
-                    "size": new.size,
-                    "sha256": new.sha256,
-                    "uploaded": journal.timestamp(min(now, seen.modified / 10**9)),
-                }
-            )
+            found: Record = {
+                "time": journal.timestamp(now),
+                "action": "find",
+                "file": new.file,
+                "size": new.size,
+                "sha256": new.sha256,
+                "uploaded": journal.timestamp(min(now, seen.modified / 10**9)),
+            }
+            if others := self.catalogue.other_names(new.file):
+                found["instead_of"] = others[0]
+            self._found.append(found)
         self.catalogue.put(location, seen, new)
         self.touched.add(new.project)
         place = link(self._folder, location)
@@ -147,6 +150,19 @@ class Change:
             self._obsolete.append(metadata(place))
         else:
             pages.write_atomically(metadata(place), new.metadata, self._unfinished)
+
+    def _gives_way(self, location: str, seen: Seen) -> bool:
+        """Of the files whose names say the same, let only the one be served that came first."""
+        file = location.rpartition("/")[2]
+        rank = self.catalogue.rank(file)
+        for rival in self.catalogue.rivals(file):
+            if max(rank, rival.rank).beside:
+                continue
+            if rank >= rival.rank:
+                self.refuse(location, seen, _second(location, rival.location))
+                return True
+            self.refuse(rival.location, rival.seen, _second(rival.location, location))
+        return False
 
     def sign(self, location: str) -> None:
         """Serve the signature that lies beside a distribution, too."""
@@ -209,6 +225,13 @@ class Change:
         if records:
             self._lines.append(records)
             self.touched |= self.catalogue.replay(self._lines)
+
+
+def _second(location: str, first: str) -> str:
+    what = (
+        "wheel of the release, build and tags" if first.endswith(".whl") else "sdist of the release"
+    )
+    return f"{location} is a second {what} of {first}, which came first: delete one of them"
 
 
 def link(folder: Path, location: str) -> Path:

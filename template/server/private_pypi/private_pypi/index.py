@@ -29,7 +29,7 @@ from threading import Event, Lock
 from typing import Literal
 
 from . import catalogue, distribution, journal, pages, scan
-from .catalogue import Catalogue, Served
+from .catalogue import Catalogue, Rank, Served
 from .change import UNFINISHED, Change, changing, leads_to, link, metadata, signature, sync
 from .distribution import Distribution, DistributionError
 from .scan import Seen
@@ -48,7 +48,7 @@ _LOOK_AT_LEAST_EVERY = 30
 
 
 class NameTakenError(Exception):
-    """Other bytes have or had that file name; the message says so."""
+    """Other bytes have or had that file name, or one that says the same; the message says so."""
 
 
 class NotReadyError(Exception):
@@ -86,7 +86,8 @@ class Index:
         The same bytes under the same name are published already: nothing happens.
 
         Raises:
-            NameTakenError: if the name stands or stood for other bytes.
+            NameTakenError: if the name stands or stood for other bytes, or what it says for
+                another file, however its name is spelled.
             NotReadyError: if the index is being made.
             OSError: if the disk is full, among others; the distribution then is not published.
         """
@@ -100,6 +101,12 @@ class Index:
             location = change.catalogue.location(new.file)
             if location and _is_there(self._data / location):
                 return
+            # The same bytes may come back under their name, but nothing in place of another.
+            others = change.catalogue.other_names(new.file) if noted is None else []
+            others += [_file(rival.location) for rival in change.catalogue.rivals(new.file)]
+            if others:
+                message = f"{new.file} already exists as {others[0]}: publish a new version"
+                raise NameTakenError(message)
             if location not in (None, new.file):
                 change.drop(location)
             is_mine = self._link(unfinished, target, new.sha256)
@@ -149,13 +156,13 @@ class Index:
         return files
 
     def release(self, project: str, version: str) -> list[str]:
-        """Return the file names of a version.
+        """Return the names of the files of a version, and of others that would be in their place.
 
         Raises:
             NoSuchReleaseError: if there is none.
         """
         with self._change() as change:
-            return [one.file for one in change.release(project, version)]
+            return _names(_locations(change, project, version))
 
     def remove(self, project: str, version: str, *, by: str) -> list[str]:
         """Delete a version for good; return its file names, which never stand for other bytes.
@@ -164,12 +171,11 @@ class Index:
             NoSuchReleaseError: if there is none.
         """
         with self._change() as change:
-            files = [one.file for one in change.release(project, version)]
-            change.note("remove", files, by=by)
-            for file in files:
-                for location in change.catalogue.locations(file):
-                    change.delete(location)
-        return files
+            locations = _locations(change, project, version)
+            change.note("remove", _names(locations), by=by)
+            for location in locations:
+                change.delete(location)
+        return _names(locations)
 
     def standing(self, project: str) -> Standing:
         """Say what a normalised name is to this index.
@@ -424,7 +430,8 @@ class Index:
             except (DistributionError, OSError) as error:
                 read[location] = error
         with self._change() as change:
-            for location, result in read.items():
+            for location in sorted(read, key=lambda one: _precedence(change, one, read[one])):
+                result = read[location]
                 try:
                     stat = (self._data / location).stat()
                 except FileNotFoundError:
@@ -576,6 +583,25 @@ def _is_recent(when: int) -> bool:
     A file server's clock may be ahead of ours. A folder dated far ahead is not changed then.
     """
     return -60 * 10**9 < time.time_ns() - when < 2 * 10**9
+
+
+def _locations(change: Change, project: str, version: str) -> list[str]:
+    """Return where the files of a version lie, and others of the same names, served or not."""
+    found: dict[str, None] = {}
+    for one in change.release(project, version):
+        found.update(dict.fromkeys(change.catalogue.locations(one.file)))
+    return list(found)
+
+
+def _precedence(change: Change, location: str, read: object) -> tuple[Rank, bool, str]:
+    """Return what sorts before others whose names say the same: what the journal knew first."""
+    file = _file(location)
+    is_known = isinstance(read, Distribution) and read.sha256 == change.catalogue.sha256(file)
+    return change.catalogue.rank(file), not is_known, location
+
+
+def _names(locations: list[str]) -> list[str]:
+    return list(dict.fromkeys(map(_file, locations)))
 
 
 def _project(location: str) -> str:

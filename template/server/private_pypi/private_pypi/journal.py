@@ -26,7 +26,8 @@ _TIMESTAMP = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\
 Record = dict[str, Any]
 """A line: `time`, `action` and `file`, and what else belongs to the action.
 
-upload: size, sha256, by. find: size, sha256, uploaded. yank: reason, by. unyank, remove: by."""
+upload: size, sha256, by. find: size, sha256, uploaded, and instead_of if another name stood for the
+same before. yank: reason, by. unyank, remove: by."""
 
 
 class Journal:

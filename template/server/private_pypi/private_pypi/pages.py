@@ -71,13 +71,14 @@ class Listed:
 def project_page(project: str, listed: Iterable[Listed]) -> dict[str, bytes]:
     """Return the files of a project page, by name, oldest version first."""
     ordered = sorted(listed, key=lambda one: (_version(one.version), one.location))
-    versions = dict.fromkeys(str(_version(one.version)) for one in ordered)
+    # 1.0 and 1.0.0 are one version.
+    versions = dict.fromkeys(_version(one.version) for one in ordered)
     page = model.ProjectDetail(
         meta=_META,
         name=project,
         files=tuple(one.as_file() for one in ordered),
         # In order, where the model has a set: the same page is the same bytes each time.
-        versions=cast("frozenset[str]", tuple(versions)),
+        versions=cast("frozenset[str]", tuple(map(str, versions))),
     )
     # The HTML serializer puts a reason into the attribute as it is.
     escaped = tuple(
