@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from conftest import PASSWORD, Render
+from conftest import PASSWORD, QUESTIONS, Render
 
 from e2e import exfat, wheel
 from e2e.server import free_port, status
@@ -553,6 +553,106 @@ def test_launch_makes_the_settings_of_a_fresh_clone_for_their_owner_alone(
 
     assert settings.read_text() == (repository.folder / ".pypi.env.example").read_text()
     assert stat.S_IMODE(settings.stat().st_mode) == 0o600
+
+
+MODES = list(QUESTIONS["https"]["choices"].values())
+
+
+@pytest.fixture
+def launches(docker: Docker, account: None, render: Render) -> Callable[[str], Repository]:
+    """Make the repository, with a stand-in for Docker, one of another answer to `https`."""
+
+    def change(https: str) -> Repository:
+        repository = docker("")
+        rendered = render({**ANSWERS, "https": https, "pypi_url": "pypi.acme.test"})
+        for name in ("Makefile", ".pypi.env.example", "gateway/Caddyfile"):
+            shutil.copy(rendered / name, repository.folder / name)
+        return repository
+
+    return change
+
+
+@pytest.mark.parametrize("https", MODES)
+def test_a_fresh_clone_launches_under_the_name_of_the_answers(
+    launches: Callable[[str], Repository], https: str
+) -> None:
+    repository = launches(https)
+    (repository.folder / ".pypi.env").unlink()
+
+    said = repository.make("pypi-launch")
+
+    if https == "none":
+        assert said == (
+            "Let the proxy for pypi.acme.test send what it is asked on to this address.\n"
+            "The index is at http://127.0.0.1:8080/\n"
+        )
+    else:
+        assert said == "The index is at https://pypi.acme.test/\n"
+
+
+@pytest.mark.parametrize("https", MODES)
+@pytest.mark.parametrize("written", ["", "{}=\n", "#{}=x\n", "{}=\r\n", '{}=""\n', "a{}=x\n"])
+def test_launch_names_a_setting_that_is_missing_and_starts_nothing(
+    launches: Callable[[str], Repository], https: str, written: str
+) -> None:
+    name = "http_port" if https == "none" else "pypi_url"
+    what = "the port for the proxy" if https == "none" else "the DNS name of the index"
+    repository = launches(https)
+    # As it was before the answer was another.
+    other = "pypi_url=pypi.acme.test" if https == "none" else "http_port=8080"
+    (repository.folder / ".pypi.env").write_bytes(f"{other}\n{written.format(name)}".encode())
+
+    said = repository.make("pypi-launch", ok=False)
+
+    assert f"error: .pypi.env has no {name}: add {what}, as .pypi.env.example does\n" in said
+    assert "The index is at" not in said
+    assert not any("up" in call or "build" in call for call in calls(repository))
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "# mine\r\npypi_url=pypi.other.test\r\n\r\n",
+        "\ufeffpypi_url=pypi.other.test",
+        "pypi_url='pypi.other.test' # mine\n",
+        'export pypi_url = "pypi.other.test"\r\n',
+        "  pypi_url: pypi.other.test  \n",
+        "pypi_url=pypi.acme.test\npypi_url=pypi.other.test # $(touch pwned)\n",
+    ],
+)
+def test_launch_reads_settings_as_compose_does_and_runs_nothing_in_them(
+    launches: Callable[[str], Repository], written: str
+) -> None:
+    repository = launches("letsencrypt")
+    (repository.folder / ".pypi.env").write_bytes(f"{written}\ntouch pwned\n".encode())
+
+    said = repository.make("pypi-launch")
+
+    assert said == "The index is at https://pypi.other.test/\n"
+    assert not (repository.folder / "pwned").exists()
+
+
+def test_settings_of_before_there_was_a_name_in_them_still_launch(
+    launches: Callable[[str], Repository],
+) -> None:
+    repository = launches("none")
+    (repository.folder / ".pypi.env").write_text("http_port=8099\n")
+
+    assert repository.make("pypi-launch") == "The index is at http://127.0.0.1:8099/\n"
+
+
+@pytest.mark.parametrize("target", ["template-check", "template-update"])
+def test_copier_is_given_what_was_typed(
+    rendered_here: Repository, tmp_path: Path, target: str
+) -> None:
+    (tmp_path / "uvx").write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {tmp_path}/asked\n')
+    (tmp_path / "uvx").chmod(0o755)
+    rendered_here.path.insert(0, str(tmp_path))
+
+    rendered_here.make(target, "ARGS=--defaults --data max_upload_mb=1024")
+
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert asked[-3:] == ["--defaults", "--data", "max_upload_mb=1024"]
 
 
 def test_launch_leaves_settings_that_are_there(docker: Docker, account: None) -> None:

@@ -2,8 +2,8 @@
 # Prepares this host for the index and starts it. The Makefile calls it:
 #
 #   launch.sh prepare   check Docker, create what a fresh clone lacks
-#   launch.sh start     prepare, build, check accounts, certificate and Caddyfile, start, wait until
-#                       healthy
+#   launch.sh start     prepare, build, check accounts, disk, certificate and Caddyfile, start, wait
+#                       until healthy, print the URL: `start https`, or `start http` behind a proxy
 #   launch.sh reload    check certificate and Caddyfile, let the running gateway read both again
 set -eu
 
@@ -47,6 +47,32 @@ prepare_folders() {
 	chmod 755 gateway/live 2>/dev/null || :
 }
 
+# What .pypi.env says, as Compose reads it, or fails with what to add there.
+setting() {
+	value=$(awk -v name="$1" '
+		{ sub(/\r$/, ""); sub(/^(\357\273\277)?[ \t]*(export[ \t]+)?/, "") }
+		match($0, "^" name "[ \t]*[=:][ \t]*") {
+			value = substr($0, RLENGTH + 1)
+			gsub(/^["\047]|["\047]?([ \t]+#.*|[ \t]*)$/, "", value)
+		}
+		END { print (name in ENVIRON ? ENVIRON[name] : value) }' .pypi.env)
+	[ -n "$value" ] || fail ".pypi.env has no $1: add $2, as .pypi.env.example does"
+	printf '%s\n' "$value"
+}
+
+dns_name() {
+	setting pypi_url "the DNS name of the index"
+}
+
+# A proxy in front of the index has the name, the index itself a port.
+address() {
+	case $1 in
+	http) port=$(setting http_port "the port for the proxy") && echo "http://127.0.0.1:$port/" ;;
+	https) name=$(dns_name) && echo "https://$name/" ;;
+	*) fail "usage: launch.sh start http|https" ;;
+	esac
+}
+
 prepare() {
 	require_docker
 	[ -e .pypi.env ] || (umask 077 && cp .pypi.env.example .pypi.env)
@@ -58,6 +84,7 @@ start() {
 	anew=
 	[ -d pypi_index ] || anew=yes
 	prepare
+	url=$(address "$1") || exit 1
 	compose --progress quiet build --quiet private_pypi
 	compose --progress quiet run --rm --no-deps --no-TTY private_pypi check || exit 1
 	# Before the gateway starts, so that it never knows other accounts than these.
@@ -76,6 +103,11 @@ start() {
 	if has_certificate; then
 		tell_gateway
 	fi
+	# Who launched before there was such a line need not add it.
+	if [ "$1" = http ] && name=$(dns_name 2>/dev/null); then
+		echo "Let the proxy for $name send what it is asked on to this address."
+	fi
+	echo "The index is at $url"
 }
 
 reload() {
@@ -103,9 +135,7 @@ has_certificate() {
 # replaces the copy, anything else leaves it as it is.
 check_certificate() {
 	has_certificate || return 0
-	# shellcheck source=/dev/null
-	name=$(. ./.pypi.env && printf '%s' "${pypi_url-}")
-	[ -n "$name" ] || fail ".pypi.env has no pypi_url: add the DNS name of the index"
+	name=$(dns_name) || exit 1
 	mkdir -p certs
 	compose --progress quiet run --rm --no-deps --no-TTY \
 		--volume "$PWD/certs:/certs:ro" --volume "$PWD/gateway_data:/data" \
@@ -154,7 +184,7 @@ explain_known() {
 
 case ${1-} in
 prepare) prepare ;;
-start) start ;;
+start) start "${2-}" ;;
 reload) reload ;;
 *) fail "usage: launch.sh prepare|start|reload" ;;
 esac
