@@ -106,7 +106,7 @@ class Authority:
         made = self._sign(
             _named("The common name counts nothing"),
             key,
-            _in_days(min(begins, days - 1)),
+            _in_days(begins if begins < days else days - 1),
             _in_days(days),
             *extensions,
         )

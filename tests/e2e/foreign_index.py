@@ -121,18 +121,25 @@ class Authority:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, name)])
         self._certificate = (
-            self._builder(self._name, self._name, self._key.public_key(), 3650)
+            self._builder(self._name, self._name, self._key.public_key(), 3650, 4015)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
             .sign(self._key, hashes.SHA256())
         )
         self.file = folder / "authority.pem"
         self.file.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
 
-    def context(self, *names: str, days: int = 90, self_signed: bool = False) -> ssl.SSLContext:
+    def context(
+        self,
+        *names: str,
+        days: float = 90,
+        lifetime: float = 455,
+        self_signed: bool = False,
+    ) -> ssl.SSLContext:
         """Return what a server needs that has a certificate for some names.
 
         Args:
-            days: until it expires; negative if it has.
+            days: until it expires, and an hour more; negative if it has.
+            lifetime: days from its beginning to its end.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
@@ -145,7 +152,7 @@ class Authority:
             ]
         )
         issuer = subject if self_signed else self._name
-        builder = self._builder(subject, issuer, key.public_key(), days)
+        builder = self._builder(subject, issuer, key.public_key(), days, lifetime)
         certificate = builder.add_extension(alternatives, critical=False).sign(
             key if self_signed else self._key, hashes.SHA256()
         )
@@ -164,16 +171,19 @@ class Authority:
 
     @staticmethod
     def _builder(
-        subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: int
+        subject: x509.Name,
+        issuer: x509.Name,
+        key: ec.EllipticCurvePublicKey,
+        days: float,
+        lifetime: float,
     ) -> x509.CertificateBuilder:
-        now = datetime.datetime.now(datetime.timezone.utc)
+        end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=days, hours=1)
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
             .issuer_name(issuer)
             .public_key(key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=365))
-            # An hour more than so many days.
-            .not_valid_after(now + datetime.timedelta(days=days, hours=1))
+            .not_valid_before(end - datetime.timedelta(days=lifetime))
+            .not_valid_after(end)
         )

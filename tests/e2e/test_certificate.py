@@ -151,7 +151,7 @@ def test_only_a_running_gateway_can_reload(stopped: Server) -> None:
 def test_a_certificate_that_soon_ends_is_served_with_a_warning(
     server: Server, authority: Authority
 ) -> None:
-    pair = authority.pair(HOST, days=20.5)
+    pair = authority.pair(HOST, days=20.5, begins=-70)
     pair.write(certs(server))
     began = server.inspect("gateway")["State"]["StartedAt"]
 

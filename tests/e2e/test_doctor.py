@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -209,18 +210,33 @@ def test_a_certificate_of_a_trusted_authority_is_named(
     assert found.lines["other packages"].text.endswith("sends on to example.com.")
 
 
-@pytest.mark.parametrize(("days", "state"), [(20, "warn"), (22, "ok")])
-def test_a_certificate_that_ends_soon_warns(
-    client: Client, authority: Authority, days: int, state: str
+@pytest.mark.parametrize(
+    ("lifetime", "days", "left"),
+    [
+        (385, 20, "20 days"),
+        (385, 22, ""),
+        (90, 20, "20 days"),
+        (47, 12, ""),
+        (47, 11, "11 days"),
+        # Of the gateway's own authority, and of an ACME server that gives them for six days.
+        (0.5, 0.4, ""),
+        (0.5, 3 / 24, ""),
+        (0.5, 1 / 24, "2 hours"),
+        (6.7, 2, ""),
+        (6.7, 1, "25 hours"),
+    ],
+)
+def test_a_certificate_warns_in_the_last_quarter_of_its_lifetime_and_three_weeks(
+    client: Client, authority: Authority, lifetime: float, days: float, left: str
 ) -> None:
-    context = authority.context("127.0.17.2", days=days)
+    context = authority.context("127.0.17.2", days=days + 1e-3, lifetime=lifetime)
     with foreign_index.running("127.0.17.2", context) as index:
         found = doctor(client(index.url), SSL_CERT_FILE=str(authority.file))
 
-    assert found.lines["TLS"].state == state
-    assert ("20 days: have the server's owner look at its renewal" in found.lines["TLS"].text) is (
-        state == "warn"
-    )
+    state, text = found.lines["TLS"]
+    assert state == ("warn" if left else "ok")
+    end = f", {left}: have the server's owner look at its renewal." if left else "."
+    assert re.fullmatch(rf"The certificate was .* is valid until \d{{4}}-\d\d-\d\d{end}", text)
 
 
 @pytest.mark.parametrize(

@@ -114,19 +114,40 @@ def test_a_certificate_for_clients_is_refused(certs: Path, authority: Authority)
         check_pair(certs, HOST)
 
 
-@pytest.mark.parametrize(("days", "warned"), [(21.1, False), (20.9, True), (0.5, True)])
-def test_a_certificate_that_ends_in_three_weeks_is_warned_of(
-    certs: Path, authority: Authority, days: float, warned: bool
+@pytest.mark.parametrize(
+    ("lifetime", "days", "left"),
+    [
+        (365, 21.1, ""),
+        (365, 20.9, "20 days"),
+        (90, 21.1, ""),
+        (90, 20.9, "20 days"),
+        (90, 1.9, "45 hours"),
+        (90, 0.01, "0 hours"),
+        (47, 12, ""),
+        (47, 11.5, "11 days"),
+        (7, 1.8, ""),
+        (7, 1.7, "40 hours"),
+        # An ACME server's for six days, renewed every three, and an authority's for twelve hours.
+        (160 / 24, 3, ""),
+        (160 / 24, 1.5, "36 hours"),
+        (0.5, 0.5, ""),
+        (0.5, 4 / 24, ""),
+        (0.5, 2.5 / 24, "2 hours"),
+    ],
+)
+def test_a_certificate_is_warned_of_in_the_last_quarter_of_its_lifetime_and_three_weeks(
+    certs: Path, authority: Authority, lifetime: float, days: float, left: str
 ) -> None:
-    made = authority.pair(HOST, days=days)
+    # Some time goes by until it is looked at.
+    made = authority.pair(HOST, days=days + 1e-3, begins=days - lifetime)
     put(certs, made.chain, made.key)
 
     said = check_pair(certs, HOST)
 
-    assert bool(said) is warned
-    if warned:
+    assert bool(said) is bool(left)
+    if left:
         assert re.fullmatch(
-            rf"certs/fullchain.pem expires on 20\d\d-\d\d-\d\d, in {int(days)} days: replace both"
+            rf"certs/fullchain.pem expires on 20\d\d-\d\d-\d\d, in {left}: replace both"
             " files and run make pypi-reload",
             said,
         )
@@ -281,7 +302,7 @@ def test_the_command_says_error_or_warning_and_ends_with_1_or_0(
     assert main(command) == 1
     assert re.fullmatch(r"error: certs/fullchain.pem is missing: .*\n", capsys.readouterr().err)
 
-    made = authority.pair(HOST, days=3.5)
+    made = authority.pair(HOST, days=3.5, begins=-80)
     put(certs, made.chain, made.key)
     assert main(command) == 0
     printed = capsys.readouterr()

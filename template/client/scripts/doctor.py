@@ -41,8 +41,13 @@ PYPI_ENV = ROOT / ".pypi.env"
 SECONDS = 5
 """To wait for a connection or an answer."""
 
-EXPIRES_SOON = 21
-"""Days that a certificate should at least be valid."""
+HOUR = 60 * 60
+DAY = 24 * HOUR
+
+QUARTER, EARLY = 0.25, 21 * DAY
+"""The share of its lifetime, and the seconds, that are left of a certificate worth a warning.
+
+One that lasts for days or hours, on purpose, is renewed in time with a third of them left."""
 
 CLOCK = 60
 """Seconds by which two clocks may differ."""
@@ -251,14 +256,17 @@ class Index:
                 certificate: dict[str, Any] = dict(secured.getpeercert() or {})
         except OSError as error:
             raise TroubleError(self._tls_trouble(error)) from None
-        ends = float(ssl.cert_time_to_seconds(certificate["notAfter"]))
-        days = int((ends - time.time()) / 86400)
+        begins, ends = (
+            ssl.cert_time_to_seconds(certificate[when]) for when in ("notBefore", "notAfter")
+        )
+        left = ends - time.time()
         day = time.strftime("%Y-%m-%d", time.gmtime(ends))
         issuer = dict(pair for names in certificate["issuer"] for pair in names)
         name = issuer.get("organizationName") or issuer.get("commonName") or "a nameless authority"
         text = f"The certificate was signed by {name} and is valid until {day}"
-        if days < EXPIRES_SOON:
-            return "warn", f"{text}, {days} days: have the server's owner look at its renewal."
+        if left < min(QUARTER * (ends - begins), EARLY):
+            span = f"{int(left // DAY)} days" if left >= 2 * DAY else f"{int(left // HOUR)} hours"
+            return "warn", f"{text}, {span}: have the server's owner look at its renewal."
         return "ok", f"{text}."
 
     def answer(self) -> Outcome:

@@ -13,9 +13,13 @@ from typing import Any
 
 from .accounts import write_atomically
 
-DAY = 24 * 60 * 60
-EARLY = 21
-"""Days before its end from which a certificate is worth a warning."""
+HOUR = 60 * 60
+DAY = 24 * HOUR
+
+QUARTER, EARLY = 0.25, 21 * DAY
+"""The share of its lifetime, and the seconds, that are left of a certificate worth a warning.
+
+One that lasts for days or hours, on purpose, is renewed in time with a third of them left."""
 
 
 class CertificateError(Exception):
@@ -76,13 +80,16 @@ def check_pair(folder: Path, host: str) -> str:
             f"certs/{chain.name} is not for {host} but for {', '.join(names) or 'no name at all'}:"
             " get one for that name, or correct pypi_url in .pypi.env"
         ) from None
-    end = ssl.cert_time_to_seconds(str(certificate["notAfter"]))
-    days = int((end - time.time()) // DAY)
-    if days >= EARLY:
+    begin, end = (
+        ssl.cert_time_to_seconds(str(certificate[when])) for when in ("notBefore", "notAfter")
+    )
+    left = end - time.time()
+    if left >= min(QUARTER * (end - begin), EARLY):
         return ""
+    span = f"{int(left // DAY)} days" if left >= 2 * DAY else f"{int(left // HOUR)} hours"
     return (
         f"certs/{chain.name} expires on {time.strftime('%Y-%m-%d', time.gmtime(end))},"
-        f" in {days} days: replace both files and run make pypi-reload"
+        f" in {span}: replace both files and run make pypi-reload"
     )
 
 
