@@ -305,9 +305,7 @@ def test_no_key_is_copied_to_a_disk_where_everybody_may_read_it(
         "private_pypi.disk.PRIVATE", disk.Need("keeps nobody out", lambda _: "mode 0777")
     )
 
-    with pytest.raises(
-        CertificateError, match=r"^gateway_data keeps nobody out \(mode 0777\):"
-    ):
+    with pytest.raises(CertificateError, match=r"^gateway_data keeps nobody out \(mode 0777\):"):
         copy_pair(certs, HOST, certs.parent / "gateway_data/pair.pem")
     assert list((certs.parent / "gateway_data").iterdir()) == []
 
