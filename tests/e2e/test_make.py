@@ -170,6 +170,18 @@ def installed(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Repos
     return repository
 
 
+def test_a_python_that_is_too_old_is_refused(rendered_here: Repository, tmp_path: Path) -> None:
+    old = tmp_path / "python"
+    # What it is asked first is whether it is too old.
+    old.write_text("#!/bin/sh\nexit 1\n")
+    old.chmod(0o755)
+
+    said = rendered_here.make("pypi-local", f"PYTHON={old}", ok=False)
+
+    assert f"error: {old} is older than Python 3.10: say which to use with PYTHON=\n" in said
+    assert not (rendered_here.folder / ".venv").exists()
+
+
 @pytest.fixture
 def local(installed: Repository) -> Repository:
     """The same without accounts."""
