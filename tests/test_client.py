@@ -232,6 +232,7 @@ def test_every_tool_knows_the_index_by_one_name(render: Render, way: Answers) ->
     tool = project(folder)["tool"]
     base = "https://pypi.acme.test:8443/team"
     alone = way["index_strategy"] == "single"
+    assert f"\nPUBLISH_URL := {base}/\n" in (folder / "Makefile").read_text()
     if way["package_manager"] == "poetry":
         assert "uv" not in tool
         assert tool["poetry"]["source"] == [
@@ -256,7 +257,6 @@ def test_every_tool_knows_the_index_by_one_name(render: Render, way: Answers) ->
             "default" if alone else "explicit": True,
         }
     ]
-    assert tool["uv"]["publish-url"] == f"{base}/"
     assert tool["uv"]["sources"] == {"my-private-lib": {"index": "acme"}}
 
 

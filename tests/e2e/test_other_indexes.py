@@ -313,8 +313,8 @@ def test_uv_locks_nothing_from_an_index_without_hashes_and_make_lock_says_so(
         (
             "uv",
             "uv",
-            "UV_PUBLISH_USERNAME=$UV_INDEX_PRIVATE_USERNAME"
-            " UV_PUBLISH_PASSWORD=$UV_INDEX_PRIVATE_PASSWORD uv publish",
+            "UV_PUBLISH_USERNAME=$TWINE_USERNAME UV_PUBLISH_PASSWORD=$TWINE_PASSWORD"
+            ' uv publish --publish-url "$TWINE_REPOSITORY_URL"',
         ),
         ("twine", "poetry", "twine upload --non-interactive --disable-progress-bar dist/*"),
     ],

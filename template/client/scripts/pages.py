@@ -31,6 +31,11 @@ class File(NamedTuple):
     hashes: dict[str, str]
 
 
+def normalized(name: str) -> str:
+    """Return the name that the page of a project has, equal for all spellings of it (PEP 503)."""
+    return re.sub("[-_.]+", "-", name).lower()
+
+
 def files(content_type: str, body: bytes) -> list[File]:
     """Return what a project's page lists.
 
@@ -125,8 +130,7 @@ def _version(project: str, file: str) -> Version | None:
         return None
     # The name itself may have hyphens, the version of an old sdist as well.
     for hyphen in re.finditer("-", stem):
-        name = re.sub("[-_.]+", "-", stem[: hyphen.start()]).lower()
-        if name == project:
+        if normalized(stem[: hyphen.start()]) == project:
             return parse(stem[hyphen.end() :])
     return None
 

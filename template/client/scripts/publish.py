@@ -26,6 +26,7 @@ from pathlib import Path
 
 from checkout import GitError, tags
 from index import access_error, listed
+from pages import normalized
 
 DIST = Path(__file__).resolve().parent.parent / "dist"
 
@@ -97,11 +98,6 @@ def metadata(path: Path) -> Message:
         raise ValueError(path.name) from error
 
 
-def project_name(name: str) -> str:
-    """Return the name that the page of a project has (PEP 503)."""
-    return re.sub("[-_.]+", "-", name).lower()
-
-
 def artefact_error(files: list[Path], name: str, version: str) -> str:
     """Return why the files in dist/ must not be published, or an empty string."""
     if {path.suffix for path in files} != {".whl", ".gz"}:
@@ -111,7 +107,7 @@ def artefact_error(files: list[Path], name: str, version: str) -> str:
             found = metadata(path)
         except ValueError:
             return f"dist/{path.name} is damaged: run `make package`."
-        if project_name(str(found["Name"])) != project_name(name):
+        if normalized(str(found["Name"])) != normalized(name):
             return (
                 f"dist/{path.name} is of {found['Name']}, but pyproject.toml says {name}:"
                 " run `make package`."
@@ -159,7 +155,7 @@ def missing(files: list[Path], name: str, url: str, user: str, password: str) ->
     These are all of them if its page cannot be read: an account may be for publishing alone.
     """
     try:
-        held = listed(url, user, password, project_name(name)) or []
+        held = listed(url, user, password, normalized(name)) or []
     except LookupError:
         return files
     hashes = {file.name: file.hashes for file in held}
