@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -223,6 +224,23 @@ def test_pins_are_the_same_wherever_they_stand(render: Render) -> None:
     pins = [line for line in listed if not line.startswith("#")]
     assert pins == ["my-private-lib==0.*", "other==2.*", "third[x]<3,>=1"]
     assert project(folder)["project"]["dependencies"] == pins
+
+
+def test_the_scripts_read_requirements_as_pip_does(repository: Render) -> None:
+    scripts = repository({"template": "client"}) / "scripts"
+    pins = {
+        "requests (>=2,<3)": ">=2,<3",
+        "a[x] ( == 1.* ) ; os_name == 'posix' # (one)": "==1.*",
+        "B_c>=1,<2 --hash=sha256:00": ">=1,<2",
+        "d": "",
+        "e (>=1) \\": ">=1",
+    }
+    (scripts.parent / "requirements.txt").write_text("\n".join(["-r f.txt", *pins, "(g)"]))
+    program = "import index, json; print(json.dumps(index.required_projects()))"
+
+    read = json.loads(run(sys.executable, "-c", program, cwd=scripts))
+
+    assert read == dict(zip(("requests", "a", "b-c", "d", "e"), pins.values(), strict=True))
 
 
 def test_every_tool_knows_the_index_by_one_name(render: Render, way: Answers) -> None:
