@@ -15,6 +15,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 import pytest
 import tomli
 from conftest import PASSWORD, ROOT, Render
+from copier.errors import UserMessageError
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from packaging.metadata import Metadata
@@ -441,3 +442,47 @@ class TestAnswers:
         found = answers.recorded_template({"dst_path": tmp_path, "answers_file": "answers.yml"})
 
         assert found == recorded
+
+    @pytest.mark.parametrize(
+        "source",
+        [
+            *("gh:acme/templates", "gl:acme/templates.git", "~/templates", "/opt/templates"),
+            *("git@example.com:acme/t.git", "ssh://git@example.com/t.git", "file:///opt/t.git"),
+            *("git+ssh://git@example.com/t", "https://example.com/t@v1.git", "git+https://x.org/t"),
+            *("no-such-folder", "git+no-such-folder", "git@here/t.git"),
+        ],
+    )
+    def test_records_the_address_of_the_template_as_it_was_typed(self, source: str) -> None:
+        recorded = {"_src_path": source, "ci": "none"}
+
+        assert answers.to_record(recorded) == recorded
+
+    @pytest.mark.parametrize(
+        ("typed", "found"), [(".", "."), ("../t", "../t"), ("git+../t", "../t"), ("./a/../b", "b")]
+    )
+    def test_records_a_relative_path_as_an_absolute_one(
+        self, typed: str, found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for folder in ("here/a", "here/b", "t"):
+            (tmp_path / folder).mkdir(parents=True)
+        monkeypatch.chdir(tmp_path / "here")
+
+        recorded = answers.to_record({"_src_path": typed})["_src_path"]
+
+        prefix = "git+" if typed.startswith("git+") else ""
+        assert recorded == f"{prefix}{(tmp_path / 'here' / found).resolve()}"
+
+    @pytest.mark.parametrize(
+        "source",
+        [
+            *("https://s3cr3t@example.com/t.git", "git+https://ada:s3cr3t@example.com/t"),
+            *("HTTPS://ada:s3cr3t@example.com:8443/t.git", "http://@s3cr3t@example.com/t.git"),
+            *("ssh://git:s3cr3t@example.com/t.git", "git+ssh://git:s3cr3t@example.com/t"),
+            *("git+https://example.com/t?private_token=s3cr3t", "git+https://@:s3cr3t@x.org/t"),
+        ],
+    )
+    def test_refuses_to_record_a_token_and_does_not_repeat_it(self, source: str) -> None:
+        with pytest.raises(UserMessageError, match="holds a user, a password or a token") as error:
+            answers.to_record({"_src_path": source})
+
+        assert "s3cr3t" not in str(error.value)
