@@ -376,11 +376,13 @@ def test_ci_is_rendered_where_it_was_asked_for(render: Render, choice: str, path
         assert (folder / path).exists() is (ci == choice)
 
 
-def test_ci_builds_without_the_credentials_it_publishes_with(render: Render) -> None:
+def test_ci_gives_the_publishers_account_to_the_job_that_publishes_alone(render: Render) -> None:
     workflow = (render({"template": "client"}) / ".github/workflows/ci.yml").read_text()
     jobs = yaml.safe_load(workflow)["jobs"]
-    assert "secrets." not in str(jobs["package"])
-    assert "secrets.INDEX_PASSWORD" in str(jobs["publish"])
+    secrets = {name: set(re.findall(r"secrets\.(\w+)", str(job))) for name, job in jobs.items()}
+    reader, publisher = {"INDEX_USER", "INDEX_PASSWORD"}, {"PUBLISH_USER", "PUBLISH_PASSWORD"}
+    assert secrets == {"test": reader, "image": reader, "package": set(), "publish": publisher}
+    assert {name for name, job in jobs.items() if "environment" in job} == {"publish"}
     assert jobs["publish"]["needs"] == "package"
     for action in re.findall(r"uses: (\S+)", workflow):
         assert re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", action)
