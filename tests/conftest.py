@@ -122,7 +122,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("template")
     listed = git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     for name in filter(None, listed.split("\0")):
-        if name.split("/")[0] in ("copier.yml", "template", "extensions", "migrations") and (
+        if name.split("/")[0] in ("copier.yml", "template", "extensions", "tasks") and (
             (ROOT / name).is_symlink() or (ROOT / name).exists()
         ):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)

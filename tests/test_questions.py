@@ -659,6 +659,36 @@ def test_at_a_terminal_a_bad_answer_is_explained_and_can_be_corrected(
     assert PASSWORD not in screen
 
 
+def test_at_a_terminal_a_default_that_would_be_refused_is_not_offered(
+    questionnaire: Path, tmp_path: Path
+) -> None:
+    clear = "\x15"
+    answers = [
+        ("What is the repository called?", f"{clear}test"),
+        ("Where is the private index?", ""),
+        ("Under which name is the app published?", "test"),
+        ("'test' is a module of Python's standard library", f"{clear}my-private-lib"),
+        *[
+            (question, "")
+            for question in ("What does the app do", "Who writes it?", "Which e-mail")
+        ],
+        *[(question, "") for question in ("Which Python", "Which tool", "Which releases")],
+        *[(question, "") for question in ("What should Poetry and uv call", "Which file of this")],
+        ("Which private packages does the app install?", "[my-private-lib]"),
+        ("'my-private-lib' is this app itself: leave it out.", f"{clear}[other-lib]"),
+        *[(question, "") for question in ("How should the app use", "How should the Docker build")],
+        *[(question, "") for question in ("Your account on", "Where does continuous")],
+    ]
+    options = ["--trust", "--data", "template=client"]
+
+    code, screen = converse("copy", *options, questionnaire, "out", cwd=tmp_path, answers=answers)
+
+    assert code == 0, screen
+    recorded = yaml.safe_load((tmp_path / "out/.copier-answers.yml").read_text())
+    assert recorded["package_name"] == "my-private-lib"
+    assert recorded["private_packages"] == ["other-lib"]
+
+
 @pytest.mark.parametrize(
     ("name", "details"),
     [(name, QUESTIONS[name]) for name in QUESTIONS if QUESTIONS[name].get("when") is not False],

@@ -34,6 +34,11 @@ def names(*arguments: str) -> list[str]:
     return [os.fsdecode(name) for name in git(*arguments).split(b"\0") if name]
 
 
+def is_file(path: Path) -> bool:
+    """Tell whether a path is what git keeps: a file, or a link to anything or nothing."""
+    return path.is_symlink() or path.is_file()
+
+
 def content(path: Path) -> bytes:
     """Return what git would keep of a file, or of a link."""
     return os.fsencode(path.readlink()) if path.is_symlink() else path.read_bytes()
@@ -61,7 +66,7 @@ def render(source: str, answers_file: str, folder: str) -> dict[str, bytes]:
         skip_tasks=True,
         unsafe=True,
     )
-    files = (path for path in Path(folder).rglob("*") if path.is_symlink() or path.is_file())
+    files = filter(is_file, Path(folder).rglob("*"))
     return {path.relative_to(folder).as_posix(): content(path) for path in files}
 
 
@@ -72,7 +77,7 @@ def check(rendered: dict[str, bytes]) -> None:
     lost = [
         name
         for name, text in rendered.items()
-        if name not in kept and os.path.lexists(name) and content(Path(name)) != text
+        if name not in kept and is_file(Path(name)) and content(Path(name)) != text
     ]
     if lost:
         sys.exit(
@@ -87,7 +92,7 @@ def restore(rendered: dict[str, bytes], deleted: list[str]) -> None:
     """Bring back what the update deleted although it had been edited, and say so."""
     for name in deleted:
         if name in rendered and git("show", f"HEAD:./{name}") != rendered[name]:
-            git("restore", "--", name)
+            git("restore", "--source=HEAD", "--", name)
             print(
                 f"{name} stays, with your changes: the template does not render it any more. Move"
                 " them to where they belong now, and delete it.",
