@@ -90,14 +90,13 @@ def condition(name: str, answers: Answers) -> str | None:
 
 def default(name: str, template: str) -> str:
     """Return the cell with the default answer, which may be that to another question."""
-    value = QUESTIONS[name]["default"]
-    if isinstance(value, list):
-        return f"`[{', '.join(value)}]`"
-    references = {other: f"the answer to `{other}`" for other in QUESTIONS}
-    text = rendered(typed(value), {**references, "template": template})
+    references = {other: f"the-answer-to-{other}" for other in QUESTIONS}
+    text = rendered(typed(QUESTIONS[name]["default"]), {**references, "template": template})
     if not text:
         return "empty"
-    return text if text in references.values() else f"`{text}`"
+    if text in references.values():
+        return f"the answer to `{text.removeprefix('the-answer-to-')}`"
+    return f"`{text}`"
 
 
 def allowed(name: str, answers: Answers) -> str:

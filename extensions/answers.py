@@ -1,13 +1,19 @@
-"""What an earlier run of Copier recorded in the destination."""
+"""What Copier records in the destination, and what an earlier run recorded there."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import yaml
+from copier.errors import UserMessageError
 from jinja2 import Environment
 from jinja2.ext import Extension
+
+_ACCOUNT = re.compile(
+    r"(git\+)?(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<account>[^/?#]*)@", re.IGNORECASE
+)
 
 
 def recorded_template(copier_conf: Any) -> str:
@@ -24,9 +30,39 @@ def recorded_template(copier_conf: Any) -> str:
     return str(answers.get("template", "")) if isinstance(answers, dict) else ""
 
 
+def to_record(copier_answers: dict[str, Any]) -> dict[str, Any]:
+    """Return what Copier should record, so that an update finds the template from any folder.
+
+    A template that was given by a relative path is recorded with its absolute one; what starts with
+    `~` is left, since it means the same everywhere.
+
+    Args:
+        copier_answers: Copier's `_copier_answers`.
+
+    Raises:
+        UserMessageError: if the address of the template holds a user with a password, or a token.
+            The message does not repeat it.
+    """
+    source = copier_answers["_src_path"]
+    found = _ACCOUNT.match(source)
+    query = "://" in source and "?" in source
+    if query or (found and (found["scheme"].lower() != "ssh" or ":" in found["account"])):
+        raise UserMessageError(
+            "The address of the template holds a user, a password or a token, and everybody who may"
+            " read this repository could read it in .copier-answers.yml: leave it out, and let git"
+            " ask for it or find it with a credential helper. If it is recorded there already,"
+            " correct `_src_path`, commit that, and have the token revoked."
+        )
+    prefix, path = ("git+", source[4:]) if source.startswith("git+") else ("", source)
+    if not path.startswith("~") and not Path(path).is_absolute() and Path(path).exists():
+        source = f"{prefix}{Path(path).resolve()}"
+    return {**copier_answers, "_src_path": source}
+
+
 class AnswersExtension(Extension):
-    """Registers the filter `recorded_template`."""
+    """Registers the filters `recorded_template` and `to_record`."""
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
         environment.filters["recorded_template"] = recorded_template
+        environment.filters["to_record"] = to_record

@@ -17,6 +17,34 @@ _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 LONGEST = 64
 """Characters of our own distribution's name: it names a folder and stands in lines of code."""
 
+_STANDARD_LIBRARY = sys.stdlib_module_names | {
+    *("annotationlib", "compression", "tomllib"),
+    *("aifc", "asynchat", "asyncore", "audioop", "cgi", "cgitb", "chunk", "crypt", "distutils"),
+    *("imghdr", "imp", "lib2to3", "mailcap", "msilib", "nis", "nntplib", "ossaudiodev", "pipes"),
+    *("smtpd", "sndhdr", "spwd", "sunau", "telnetlib", "uu", "xdrlib"),
+    *("sitecustomize", "test", "usercustomize"),
+}
+"""Modules of the Python that runs Copier and of those that an app may run on, 3.11 to 3.14: those
+that came and went between them, and what `sys` does not list."""
+
+_OURS = {
+    **dict.fromkeys(["dist", "scripts", "src", "tests"], "a folder of this repository"),
+    **dict.fromkeys(
+        ["conftest", "test_app", "test_lock", "test_requirements"], "a module of the app's tests"
+    ),
+    **dict.fromkeys(
+        [
+            *("pip", "pkg_resources", "setuptools", "wheel"),
+            *("poetry", "poetry_core", "poetry_plugin_export", "uv", "uv_build"),
+            *("copier", "twine"),
+            *("pytest", "colorama", "exceptiongroup", "iniconfig", "packaging", "pluggy", "py"),
+            *("pygments", "tomli", "typing_extensions"),
+        ],
+        "a tool that this repository uses, or a part of one",
+    ),
+}
+"""What the modules are that an app's own would hide, or be hidden by."""
+
 DEFAULT_PIN = "==0.*"
 """What a bare name is pinned to: any release before 1.0, none from 1.0 on."""
 
@@ -29,7 +57,8 @@ def module_name(name: str) -> str:
 def distribution_name_error(name: str) -> str:
     """Return why a text cannot name our distribution, or an empty string (PEP 508 names).
 
-    The name is also refused when its module could not be imported.
+    The name is also refused when its module could not be imported, or would be taken for another
+    one: of the standard library, of the repository, or of a tool it uses.
     """
     if not _NAME.fullmatch(name):
         return (
@@ -41,17 +70,20 @@ def distribution_name_error(name: str) -> str:
     module = module_name(name)
     if not module.isidentifier() or keyword.iskeyword(module):
         return f"{name!r} would be imported as {module!r}, no name to Python: start with a letter."
-    if module in sys.stdlib_module_names:
+    if module in _STANDARD_LIBRARY:
         return f"{module!r} is a module of Python's standard library: choose another name."
+    if module in _OURS:
+        return f"{module!r} is {_OURS[module]}: choose another name."
     return ""
 
 
-def requirements_error(requirements: Any, own_name: str) -> str:
+def requirements_error(requirements: Any, own_name: str, package_manager: str) -> str:
     """Return why a list of requirements cannot be used, or an empty string.
 
     Args:
         requirements: what was typed; right is a list of PEP 508 texts without URL and marker.
         own_name: the distribution that will have these requirements; it cannot be one of them.
+        package_manager: `poetry`, which knows no `===`, or `uv`.
     """
     if not isinstance(requirements, list) or not requirements:
         return "Type a YAML list of at least one package, such as [my-private-lib, other-lib==2.*]."
@@ -64,11 +96,19 @@ def requirements_error(requirements: Any, own_name: str) -> str:
         try:
             requirement = Requirement(text)
         except InvalidRequirement:
+            if re.search(r"^\s*[<>=!~]|\([^)]*$", text):
+                return f"{text!r} is half a pin: type quotes around one that has a comma in it."
             return f"pip cannot read {text!r}: type a name or a pin such as other-lib==2.*."
+        if not _NAME.fullmatch(requirement.name):
+            return f"{requirement.name!r} is not a package name: it ends in a letter or a digit."
         if requirement.url:
             return f"{text!r} names a URL: publish the package to the index and type its name."
         if requirement.marker:
             return f"{text!r} holds on some machines only: leave out what follows the semicolon."
+        if package_manager == "poetry" and any(
+            specifier.operator == "===" for specifier in requirement.specifier
+        ):
+            return f"Poetry cannot read the === of {text!r}: type ==."
         name = canonicalize_name(requirement.name)
         if name == canonicalize_name(own_name):
             return f"{requirement.name!r} is this app itself: leave it out."

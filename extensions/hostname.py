@@ -31,6 +31,8 @@ def hostname_error(host: str) -> str:
         return "Leave user and password out: type the host name alone."
     if "/" in host:
         return f"{host!r} has a path: type the host name alone, without anything from the slash on."
+    if host.startswith("[") or host.count(":") > 1:
+        return f"{host!r} is an IPv6 address: {example} that leads to it."
     if ":" in host:
         return f"{host!r} has a port: type the host name alone, without the colon and the number."
     if not host.isascii():

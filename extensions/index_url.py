@@ -8,7 +8,9 @@ from urllib.parse import quote, urlsplit
 from jinja2 import Environment
 from jinja2.ext import Extension
 
-_PATH = re.compile(r"(/[A-Za-z0-9._~+-]+)*")
+_PATH = re.compile(r"(/(?!(\.|%2[Ee]){1,2}(?:/|\Z))([A-Za-z0-9._~+@-]|%[0-9A-Fa-f]{2})+)*")
+"""Segments of letters, digits and what no shell, make or Compose reads anything into; any other
+character can be percent-encoded (RFC 3986)."""
 
 _PAGES = ("/+simple", "/simple")
 """Ends of the URL under which an index has its pages; devpi's is the first."""
@@ -58,13 +60,21 @@ def base_url_error(typed: str) -> str:
 
     Only what stands beside the host is judged; see `index_host` and `hostname_error` for the host.
     """
-    if "@" in typed:
-        return "Leave user and password out of the URL: they are asked for separately."
+    with_account = "Leave user and password out of the URL: they are asked for separately."
+    authority = base_url(typed).split("://", 1)[1].split("/", 1)[0]
+    if "@" in authority:
+        return with_account
+    if "[" in authority or authority.count(":") > 1:
+        return f"{typed!r} has an IPv6 address: type a DNS name that leads to it."
     try:
         parts = urlsplit(base_url(typed))
         port = parts.port
     except ValueError:
+        if "@" in typed:  # A password with a slash in it may look like a port.
+            return with_account
         return f"{typed!r} has a port that is not 1 to 65535: correct it or leave it out."
+    if authority.endswith(":"):
+        return f"{typed!r} has an empty port: leave the colon out."
     if parts.scheme not in ("http", "https"):
         return f"{typed!r} is neither http:// nor https://: type the index's DNS name or base URL."
     if port == 0:
@@ -75,8 +85,13 @@ def base_url_error(typed: str) -> str:
         )
     # urlsplit drops an empty query, an empty fragment and line ends.
     whole = f"{parts.scheme}://{parts.netloc}{parts.path}"
-    if whole != base_url(typed) or not _PATH.fullmatch(parts.path):
+    if whole != base_url(typed) or parts.query or parts.fragment:
         return f"{typed!r} is not a base URL: type scheme, host, port and path, nothing after that."
+    if not _PATH.fullmatch(parts.path):
+        return (
+            f"{typed!r} has an empty part, . or .. in its path, or a character that has to be"
+            " percent-encoded: type it as %20 is for a space."
+        )
     return ""
 
 

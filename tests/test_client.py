@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -226,6 +227,23 @@ def test_pins_are_the_same_wherever_they_stand(render: Render) -> None:
     assert project(folder)["project"]["dependencies"] == pins
 
 
+def test_the_scripts_read_requirements_as_pip_does(repository: Render) -> None:
+    scripts = repository({"template": "client"}) / "scripts"
+    pins = {
+        "requests (>=2,<3)": ">=2,<3",
+        "a[x] ( == 1.* ) ; os_name == 'posix' # (one)": "==1.*",
+        "B_c>=1,<2 --hash=sha256:00": ">=1,<2",
+        "d": "",
+        "e (>=1) \\": ">=1",
+    }
+    (scripts.parent / "requirements.txt").write_text("\n".join(["-r f.txt", *pins, "(g)"]))
+    program = "import index, json; print(json.dumps(index.required_projects()))"
+
+    read = json.loads(run(sys.executable, "-c", program, cwd=scripts))
+
+    assert read == dict(zip(("requests", "a", "b-c", "d", "e"), pins.values(), strict=True))
+
+
 def test_every_tool_knows_the_index_by_one_name(render: Render, way: Answers) -> None:
     answers = {"index_name": "acme", "pypi_url": "https://pypi.acme.test:8443/team/simple/"}
     folder = render({**way, **answers})
@@ -359,11 +377,13 @@ def test_ci_is_rendered_where_it_was_asked_for(render: Render, choice: str, path
         assert (folder / path).exists() is (ci == choice)
 
 
-def test_ci_builds_without_the_credentials_it_publishes_with(render: Render) -> None:
+def test_ci_gives_the_publishers_account_to_the_job_that_publishes_alone(render: Render) -> None:
     workflow = (render({"template": "client"}) / ".github/workflows/ci.yml").read_text()
     jobs = yaml.safe_load(workflow)["jobs"]
-    assert "secrets." not in str(jobs["package"])
-    assert "secrets.INDEX_PASSWORD" in str(jobs["publish"])
+    secrets = {name: set(re.findall(r"secrets\.(\w+)", str(job))) for name, job in jobs.items()}
+    reader, publisher = {"INDEX_USER", "INDEX_PASSWORD"}, {"PUBLISH_USER", "PUBLISH_PASSWORD"}
+    assert secrets == {"test": reader, "image": reader, "package": set(), "publish": publisher}
+    assert {name for name, job in jobs.items() if "environment" in job} == {"publish"}
     assert jobs["publish"]["needs"] == "package"
     for action in re.findall(r"uses: (\S+)", workflow):
         assert re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", action)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import importlib.util
 import keyword
+import re
 import sys
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
+import tomli
 from conftest import PASSWORD, ROOT, Render
+from copier.errors import UserMessageError
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
+from packaging.metadata import Metadata
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from passlib.apache import HtpasswdFile
@@ -39,6 +44,7 @@ hostname = load("extensions/hostname.py")
 htpasswd = load("extensions/htpasswd.py")
 index_url = load("extensions/index_url.py")
 password = load("extensions/password.py")
+text = load("extensions/text.py")
 
 VISIBLE = st.characters(min_codepoint=0x21, max_codepoint=0x7E)
 users = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}", fullmatch=True)
@@ -64,7 +70,7 @@ almost_urls = st.builds(
     st.sampled_from(["https://", "http://", "HTTPS://"]),
     st.from_regex(r"[a-z0-9]{1,8}(\.[A-Z0-9]{1,8})?", fullmatch=True),
     st.sampled_from(["", ":1", ":65535", ":65536", "/simple", "/a.b/~c"]),
-    st.just("") | st.text("/.~-a\\?#%:@[] \n\xa0", max_size=2),
+    st.just("") | st.text("/.~-a2E\\?#%:@[] \n\xa0", max_size=4),
 )
 almost_requirements = st.builds(
     "{}{}{}{}".format,
@@ -201,6 +207,7 @@ class TestIndexUrl:
         assert parts.hostname == index_url.index_host(typed).lower()
         assert parts.username is None
         assert not base.endswith("/")
+        assert urljoin(f"{base}/", ".") == f"{base}/"
 
     @given(st.text(max_size=60) | almost_urls)
     def test_every_text_has_an_error_or_a_base(self, typed: str) -> None:
@@ -306,6 +313,29 @@ def client_password_error(render: Render) -> Callable[[str], str]:
     return error
 
 
+class TestText:
+    @given(
+        st.text(max_size=20) | st.text("a \r\n\t\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029", max_size=3)
+    )
+    def test_what_has_no_error_can_be_a_summary(self, line: str) -> None:
+        assume(text.line_error(line) == "")
+
+        assert line.encode().decode().splitlines() in ([line], [])
+        raw = {"metadata_version": "2.4", "name": "app", "version": "1", "summary": line}
+        assert Metadata.from_raw(raw).summary == line  # type: ignore[arg-type]
+
+    @given(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]))
+    def test_every_other_character_is_taken(self, character: str) -> None:
+        assert text.line_error(f"a{character}b") == ""
+
+    @given(st.emails(domains=st.just("example.com")) | st.text(".-@ax%+_", max_size=9))
+    def test_an_address_without_error_is_one_to_poetry(self, address: str) -> None:
+        assume(address != "" and text.email_error(address) == "")
+
+        assert re.fullmatch(r"(?!.*\.\..*@)[^@.][^@]*(?<!\.)@[^@]+\.[^@]+", address)
+        assert address.isascii()
+
+
 class TestDistribution:
     @given(distribution_names)
     @example("class")
@@ -314,10 +344,27 @@ class TestDistribution:
     def test_a_name_is_taken_if_and_only_if_its_module_can_be_imported(self, name: str) -> None:
         module = distribution.module_name(name)
         importable = module.isidentifier() and not keyword.iskeyword(module)
+        taken = distribution._STANDARD_LIBRARY | distribution._OURS.keys()
 
         error = distribution.distribution_name_error(name)
 
-        assert (error == "") == (importable and module not in sys.stdlib_module_names)
+        assert (error == "") == (importable and module not in taken)
+
+    def test_no_name_hides_what_the_tests_import_or_the_makefile_runs(self, render: Render) -> None:
+        requirements = [Requirement(line) for line in metadata.requires("pytest") or []]
+        needed = [each.name for each in requirements if "extra" not in str(each.marker)]
+        for manager in ("poetry", "uv"):
+            folder = render({"template": "client", "package_manager": manager})
+            makefile = (folder / "Makefile").read_text(encoding="utf-8")
+            needed += re.findall(r"^[A-Z]+ \?= (\w+)$", makefile, re.M)
+            needed += [path.name for path in folder.glob("[!.]*") if path.is_dir()]
+            needed += [path.stem for path in folder.glob("tests/*.py")]
+            project = tomli.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
+            needed += [Requirement(line).name for line in project["build-system"]["requires"]]
+
+        assert {"pluggy", "twine", "poetry", "uv", "uv_build", "src", "test_app"} <= {*needed}
+        for name in [*needed, *filter(str.islower, sys.stdlib_module_names)]:
+            assert distribution.distribution_name_error(name) != "", name
 
     @given(distribution_names)
     def test_a_module_means_the_same_as_its_distribution(self, name: str) -> None:
@@ -342,6 +389,8 @@ class TestDistribution:
             ("my-private-lib", "my-private-lib==0.*"),
             ("lib==2.*", "lib==2.*"),
             ("lib[extra]", "lib[extra]==0.*"),
+            ("requests (>=2,<3)", "requests<3,>=2"),
+            ("lib [b,a] ( ~= 1.0 )", "lib[a,b]~=1.0"),
         ],
     )
     def test_extras_are_kept(self, typed: str, pinned: str) -> None:
@@ -356,13 +405,13 @@ class TestDistribution:
         names = [distribution.required_name(text) for text in typed]
         assume("my-app" not in names)
 
-        error = distribution.requirements_error(typed, "My.App")
+        error = distribution.requirements_error(typed, "My.App", "poetry")
 
         assert (error == "") == (len(set(names)) == len(names))
 
     @given(st.lists(almost_requirements, min_size=1, max_size=2))
     def test_a_list_without_error_is_one_requirement_a_line(self, typed: list[str]) -> None:
-        assume(distribution.requirements_error(typed, "my-app") == "")
+        assume(distribution.requirements_error(typed, "my-app", "poetry") == "")
 
         for text in map(distribution.pinned, typed):
             assert text.splitlines() == [text]
@@ -393,3 +442,47 @@ class TestAnswers:
         found = answers.recorded_template({"dst_path": tmp_path, "answers_file": "answers.yml"})
 
         assert found == recorded
+
+    @pytest.mark.parametrize(
+        "source",
+        [
+            *("gh:acme/templates", "gl:acme/templates.git", "~/templates", "/opt/templates"),
+            *("git@example.com:acme/t.git", "ssh://git@example.com/t.git", "file:///opt/t.git"),
+            *("git+ssh://git@example.com/t", "https://example.com/t@v1.git", "git+https://x.org/t"),
+            *("no-such-folder", "git+no-such-folder", "git@here/t.git"),
+        ],
+    )
+    def test_records_the_address_of_the_template_as_it_was_typed(self, source: str) -> None:
+        recorded = {"_src_path": source, "ci": "none"}
+
+        assert answers.to_record(recorded) == recorded
+
+    @pytest.mark.parametrize(
+        ("typed", "found"), [(".", "."), ("../t", "../t"), ("git+../t", "../t"), ("./a/../b", "b")]
+    )
+    def test_records_a_relative_path_as_an_absolute_one(
+        self, typed: str, found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for folder in ("here/a", "here/b", "t"):
+            (tmp_path / folder).mkdir(parents=True)
+        monkeypatch.chdir(tmp_path / "here")
+
+        recorded = answers.to_record({"_src_path": typed})["_src_path"]
+
+        prefix = "git+" if typed.startswith("git+") else ""
+        assert recorded == f"{prefix}{(tmp_path / 'here' / found).resolve()}"
+
+    @pytest.mark.parametrize(
+        "source",
+        [
+            *("https://s3cr3t@example.com/t.git", "git+https://ada:s3cr3t@example.com/t"),
+            *("HTTPS://ada:s3cr3t@example.com:8443/t.git", "http://@s3cr3t@example.com/t.git"),
+            *("ssh://git:s3cr3t@example.com/t.git", "git+ssh://git:s3cr3t@example.com/t"),
+            *("git+https://example.com/t?private_token=s3cr3t", "git+https://@:s3cr3t@x.org/t"),
+        ],
+    )
+    def test_refuses_to_record_a_token_and_does_not_repeat_it(self, source: str) -> None:
+        with pytest.raises(UserMessageError, match="holds a user, a password or a token") as error:
+            answers.to_record({"_src_path": source})
+
+        assert "s3cr3t" not in str(error.value)

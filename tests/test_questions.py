@@ -71,7 +71,11 @@ BEFORE: dict[str, Answers] = {
 
 USER_NAME = "Type 1 to 64 letters, digits or any of . _ @ + -, starting with a letter or digit"
 EMAIL = "is not an e-mail address: type one such as you@example.com, or nothing."
-ONE_LINE = "Type one line of text, without control characters."
+ONE_LINE = "Type one line of text, without control characters and separators of lines."
+LINE_SEPARATORS = [
+    *("two\nlines", "two\rlines", "two\x0blines", "two\x0clines", "two\x1clines", "two\x1dlines"),
+    *("two\x1elines", "two\x85lines", "two\u2028lines", "two\u2029lines"),
+]
 SLUG = "Type 1 to 63 lower-case letters, digits and hyphens"
 PIN = "type a name or a pin such as other-lib==2.*."
 INDEX_NAME = "Type lower-case letters, with single hyphens between them"
@@ -108,9 +112,15 @@ GOOD: dict[str, dict[str, list[Any]]] = {
             "https://pypi.example.com/simple/",
             "https://devpi.example.com/team/dev/+simple/",
             "http://10.0.0.1:65535",
+            "https://pkgs.dev.azure.com/acme/My%20Project/_packaging/feed@Local/pypi/simple/",
+            "https://gitlab.example.com/api/v4/projects/our%2Fproject/packages/pypi/simple",
         ],
-        "package_name": ["app", "My.App_2-x", "django"],
-        "description": ["", "Ünïcode, \"quotes\", 'more', \\ and {{ braces }} # $HOME"],
+        "package_name": ["app", "My.App_2-x", "django", "pytest-helpers", "my-scripts"],
+        "description": [
+            "",
+            "Ünïcode, \"quotes\", 'more', \\ and {{ braces }} # $HOME",
+            "a family \U0001f469\u200d\U0001f467, \u202aleft\u202c and \ufeff",
+        ],
         "author_name": ["", "Mr. O'Keefe", 'Ada "the first" Lovelace', "李"],
         "author_email": ["", "you@example.com"],
         "index_name": ["private", "a", "my-company-index"],
@@ -118,6 +128,7 @@ GOOD: dict[str, dict[str, list[Any]]] = {
         "private_packages": [
             ["my-private-lib"],
             ["a", "b==1.*", "c>=1,<2", "d[extra]~=2.0"],
+            ["requests (>=2,<3)", "e[x] (==1!2.0+local)"],
         ],
         "index_user": ["", "ada", "ada@example.com", "__token__", "_json_key_base64"],
         "index_password": ["", PASSWORD, "x", "x" * 4095],
@@ -147,6 +158,11 @@ REFUSED_EMAILS = {
     "you@my_company.example": EMAIL,
     "you@example.com\n": EMAIL,
     "you@example.com}": EMAIL,
+    ".you@example.com": EMAIL,
+    "you.@example.com": EMAIL,
+    "y..ou@example.com": EMAIL,
+    "you@-example.com": EMAIL,
+    "you@example-.com": EMAIL,
 }
 
 REFUSED_PASSWORDS = {
@@ -185,13 +201,20 @@ BAD: dict[str, dict[str, dict[Any, str]]] = {
             "https://pypi.example.com": "starts with a scheme: type the host name alone",
             "pypi.example.com:8080": "has a port: type the host name alone",
             "pypi.example.com/simple": "has a path: type the host name alone",
+            "[::1]": "is an IPv6 address: type a name such as pypi.example.com",
+            "[2001:db8::1]:8080": "is an IPv6 address: type a name such as pypi.example.com",
+            "2001:db8::1": "is an IPv6 address: type a name such as pypi.example.com",
             "ada:secret@pypi.example.com": "Leave user and password out: type the host name alone.",
         },
         "letsencrypt_email": REFUSED_EMAILS,
-        "traefik_network": dict.fromkeys(
-            ["", "my net", "-net", "net\n", "net:x", "réseau"],
-            "Type the name that `docker network ls` shows",
-        ),
+        "traefik_network": {
+            **dict.fromkeys(
+                ["", "my net", "-net", "net\n", "net:x", "réseau"],
+                "Type the name that `docker network ls` shows",
+            ),
+            **dict.fromkeys(["bridge", "default", "host", "none"], "which are Docker's own"),
+            "inside": "nor inside, which is this server's.",
+        },
         "traefik_certresolver": dict.fromkeys(
             ["", "l e", "-le", "le\n", "l.e"], "Type the resolver's name from Traefik's"
         ),
@@ -222,12 +245,32 @@ BAD: dict[str, dict[str, dict[Any, str]]] = {
             "https://pypi.example.com/pypi?": "is not a base URL: type scheme, host, port and path",
             "https://pypi.example.com/a\nb": "is not a base URL: type scheme, host, port and path",
             "https://pypi.example.com/#a": "is not a base URL: type scheme, host, port and path",
-            'https://pypi.example.com/"': "is not a base URL: type scheme, host, port and path",
-            "https://pypi.example.com/a b": "is not a base URL: type scheme, host, port and path",
+            **dict.fromkeys(
+                [
+                    *('https://pypi.example.com/"', "https://pypi.example.com/a b"),
+                    *("https://pypi.example.com/$(id)", "https://pypi.example.com/ä"),
+                    *("https://pypi.example.com/a%2", "https://pypi.example.com/a%zz"),
+                    *("https://pypi.example.com/a//b", "https://pypi.example.com/a/../b"),
+                    *("https://pypi.example.com/./a", "https://pypi.example.com/a/%2e%2E/b"),
+                ],
+                "in its path, or a character that has to be percent-encoded",
+            ),
+            "https://pypi.example.com:/a": "has an empty port: leave the colon out.",
             "https://": "The host name is empty",
             "https://my_pypi.example.com": "has an underscore",
             "https://bücher.example": "type its punycode form",
-            "https://[::1]:8080": "type the host name alone",
+            **dict.fromkeys(
+                [
+                    *("https://[::1]:8080", "https://[::1]", "http://[2001:db8::1]/simple/"),
+                    *("[::1]", "::1", "[2001:db8::1]:8443", "https://[::1", "https://2001:db8::1"),
+                ],
+                "has an IPv6 address: type a DNS name that leads to it.",
+            ),
+            # Passwords as people paste them.
+            **dict.fromkeys(
+                ["ada@pypi.example.com", "https://ada:p/w@pypi.example.com", "ada:p@ss@x.org"],
+                "Leave user and password out of the URL",
+            ),
         },
         "package_name": {
             **dict.fromkeys(
@@ -236,22 +279,42 @@ BAD: dict[str, dict[str, dict[Any, str]]] = {
             "a" * 65: "The package name has 65 characters: type 64 at most.",
             "2fast": "would be imported as '2fast'",
             "class": "start with a letter.",
-            "json": "'json' is a module of Python's standard library: choose another name.",
+            **{
+                name: f"{name!r} is a module of Python's standard library: choose another name."
+                for name in ("json", "test", "tomllib", "imp", "compression", "sitecustomize")
+            },
+            "Json": "'json' is a module of Python's standard library: choose another name.",
+            **{
+                name: f"{name!r} is a folder of this repository: choose another name."
+                for name in ("dist", "scripts", "src", "tests")
+            },
+            **dict.fromkeys(
+                ["test-app", "Test.Lock", "test_requirements", "conftest"],
+                "is a module of the app's tests: choose another name.",
+            ),
+            **dict.fromkeys(
+                ["pip", "Poetry", "poetry-core", "uv", "uv_build", "twine", "pytest", "setuptools"],
+                "is a tool that this repository uses, or a part of one: choose another name.",
+            ),
         },
-        "description": dict.fromkeys(["two\nlines", "a\x00b", "a\tb", "a\x7fb"], ONE_LINE),
+        "description": dict.fromkeys(
+            [*LINE_SEPARATORS, "a\x00b", "a\tb", "a\x7fb", "a\x80b", "a\udcffb"], ONE_LINE
+        ),
         "author_name": dict.fromkeys(
-            ["two\nlines", "a\x1bb", "Ada <ada@x.org>"], "Type a name alone"
+            [*LINE_SEPARATORS, "a\x1bb", "a\udcffb", "Ada <ada@x.org>"], "Type a name alone"
         ),
         "author_email": REFUSED_EMAILS,
         "index_name": dict.fromkeys(
-            ["", "acme2", "my_repo", "my.repo", "My", "a--b", "-a", "a-", "a\n"], INDEX_NAME
-        ),
+            ["", "acme2", "my_repo", "my.repo", "My", "a--b", "-a", "a-", "a\n", "PyPI"], INDEX_NAME
+        )
+        | {"pypi": "To Poetry, pypi is PyPI and nothing else: type another name, such as private."},
         "ca_certificate": dict.fromkeys(
             [
                 *("ca", "ca.key", ".crt", ".ca.crt", "ca.crt\n", "my ca.crt", "$ca.crt", "cä.crt"),
                 *("/etc/ca.crt", "../ca.crt", "./ca.crt", "a/b/ca.crt", "certs/", "-ca.crt"),
                 # Where git, Docker or the image would take it for something else.
                 *("src/ca.crt", "dist/ca.crt", "tests/ca.pem", "scripts/ca.pem", "Src/ca.crt"),
+                *("Makefile/ca.crt", "dockerfile/ca.pem"),
             ],
             "Type a file name such as ca.crt or certs/ca.pem: letters, digits and any of . _ -,",
         ),
@@ -260,6 +323,14 @@ BAD: dict[str, dict[str, dict[Any, str]]] = {
             "my-private-lib": "Type a YAML list of at least one package",
             "{a: b}": "Type a YAML list of at least one package",
             "[a, 1]": "1 is not a package name: type a name or a pin",
+            "[a, null]": "None is not a package name: type a name or a pin",
+            "[a, {b: c}]": "{'b': 'c'} is not a package name: type a name or a pin",
+            "['']": "pip cannot read ''",
+            "[lib_]": "'lib_' is not a package name: it ends in a letter or a digit.",
+            "[lib===1.0]": "Poetry cannot read the === of 'lib===1.0': type ==.",
+            # YAML takes the comma for the list's.
+            "[lib>=1,<2]": "'<2' is half a pin: type quotes around one that has a comma in it.",
+            "[requests (>=2,<3)]": "'requests (>=2' is half a pin: type quotes around one",
             "[name==]": PIN,
             "[-r other.txt]": PIN,
             "['lib>=1 and more']": PIN,
@@ -341,6 +412,17 @@ def test_refuses(
 
     assert message in str(error.value)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "given"), [("index_name", "pypi"), ("private_packages", ["lib===1.0"])]
+)
+def test_takes_with_uv_what_only_poetry_cannot_read(
+    name: str, given: Any, questionnaire: Path, tmp_path: Path
+) -> None:
+    recorded = answer(questionnaire, tmp_path, {**CLIENT, "package_manager": "uv", name: given})
+
+    assert recorded[name] == given
 
 
 def test_every_free_text_is_tested_with_good_and_bad_answers() -> None:
@@ -575,6 +657,36 @@ def test_at_a_terminal_a_bad_answer_is_explained_and_can_be_corrected(
     assert recorded["pypi_url"] == "pypi.our.example"
     assert recorded["max_upload_mb"] == 100
     assert PASSWORD not in screen
+
+
+def test_at_a_terminal_a_default_that_would_be_refused_is_not_offered(
+    questionnaire: Path, tmp_path: Path
+) -> None:
+    clear = "\x15"
+    answers = [
+        ("What is the repository called?", f"{clear}test"),
+        ("Where is the private index?", ""),
+        ("Under which name is the app published?", "test"),
+        ("'test' is a module of Python's standard library", f"{clear}my-private-lib"),
+        *[
+            (question, "")
+            for question in ("What does the app do", "Who writes it?", "Which e-mail")
+        ],
+        *[(question, "") for question in ("Which Python", "Which tool", "Which releases")],
+        *[(question, "") for question in ("What should Poetry and uv call", "Which file of this")],
+        ("Which private packages does the app install?", "[my-private-lib]"),
+        ("'my-private-lib' is this app itself: leave it out.", f"{clear}[other-lib]"),
+        *[(question, "") for question in ("How should the app use", "How should the Docker build")],
+        *[(question, "") for question in ("Your account on", "Where does continuous")],
+    ]
+    options = ["--trust", "--data", "template=client"]
+
+    code, screen = converse("copy", *options, questionnaire, "out", cwd=tmp_path, answers=answers)
+
+    assert code == 0, screen
+    recorded = yaml.safe_load((tmp_path / "out/.copier-answers.yml").read_text())
+    assert recorded["package_name"] == "my-private-lib"
+    assert recorded["private_packages"] == ["other-lib"]
 
 
 @pytest.mark.parametrize(

@@ -45,10 +45,11 @@ urls = st.builds(
     st.sampled_from(["http", "https"]),
     hosts,
     st.sampled_from(["", ":1", ":8443", ":65535"]),
-    st.sampled_from(["", "/", "/simple/", "/a.b/~c", "/pypi/simple"]),
+    st.sampled_from(["", "/", "/simple/", "/a.b/~c", "/pypi/simple", "/My%20Team/feed@v1"]),
 )
 emails = st.just("") | st.from_regex(
-    r"[A-Za-z0-9._%+-]{1,20}@([A-Za-z0-9-]{1,10}\.){1,3}[A-Za-z0-9-]{1,10}", fullmatch=True
+    r"[A-Za-z0-9_%+-]{1,10}(\.[A-Za-z0-9_%+-]{1,10})?@([A-Za-z0-9]{1,10}\.){1,3}[A-Za-z0-9]{1,10}",
+    fullmatch=True,
 )
 users = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}", fullmatch=True)
 packages = st.from_regex(
@@ -58,7 +59,7 @@ requirements = st.builds(
     "{}{}{}".format,
     st.from_regex(r"lib-[A-Za-z0-9]([A-Za-z0-9._-]{0,20}[A-Za-z0-9])?", fullmatch=True),
     st.sampled_from(["", "[extra]", "[a,b-c]"]),
-    st.sampled_from(["", "==1.*", ">=1,<2", "~=2.0.1", "!=3.1"]),
+    st.sampled_from(["", "==1.*", ">=1,<2", "~=2.0.1", "!=3.1", " (>=1,<2)"]),
 )
 MARKUP = [
     *"\"'\\#$%&<>`{}[]:*|@!-",
@@ -75,10 +76,11 @@ MARKUP = [
     "]]>",
     ": ",
     " #",
-    "é李\u2028\U0001f40d",
+    "é李\u202e\U0001f40d",
 ]
 one_line_texts = st.lists(
-    st.sampled_from(MARKUP) | st.text(st.characters(exclude_categories=["Cc", "Cs"])), max_size=8
+    st.sampled_from(MARKUP) | st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"])),
+    max_size=8,
 ).map(lambda parts: "".join(parts).strip())
 visible = st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters="'\\")
 secrets = (

@@ -386,6 +386,151 @@ def test_a_repository_can_be_locked_later_and_unlocked_again(
     assert (folder / "poetry.lock").read_text() == LOCKED["poetry.lock"]
 
 
+LEFT_BEHIND = [
+    ("client", "package_name=Our.App", "src/my_app/app.py", "src/my_app/__main__.py"),
+    ("client", "ci=gitlab", ".github/workflows/ci.yml", ".github/dependabot.yml"),
+    ("client", "locked=true", "requirements.txt", "scripts/upgrade.py"),
+    ("server", "https=internal", "certs/.gitignore", ""),
+    ("server", "ci=none", ".github/dependabot.yml", ".github/workflows/check.yml"),
+]
+"""Template, changed answer, and two files that it renders no more: one is edited, one is not."""
+
+
+@pytest.fixture
+def edited(at_first: Callable[[str], Path], tmp_path: Path, template_name: str, path: str) -> Path:
+    """A repository at v0.1.0, a folder of a greater one, where somebody edited a file."""
+    folder = tmp_path / "all of ours" / template_name
+    shutil.copytree(
+        at_first(template_name), folder, symlinks=True, ignore=shutil.ignore_patterns(".git")
+    )
+    (folder / path).write_text((folder / path).read_text() + EDIT)
+    commit(folder.parent, "Edit")
+    return folder
+
+
+@pytest.mark.parametrize(("template_name", "answer", "path", "untouched"), LEFT_BEHIND)
+def test_edits_in_what_changed_answers_render_no_more_stay_and_are_named(
+    edited: Path, answer: str, path: str, untouched: str
+) -> None:
+    before = (edited / path).read_bytes()
+
+    said = succeed("update", "--trust", "--defaults", "--data", answer, cwd=edited)
+
+    assert (edited / path).read_bytes() == before
+    assert said.count(" stays, with your changes: ") == 1
+    assert f"\n{path} stays, with your changes: " in said
+    assert untouched == "" or not (edited / untouched).exists()
+    commit(edited.parent)
+    assert_no_conflict(edited.parent)
+
+
+@pytest.mark.parametrize(
+    ("template_name", "path", "hidden", "answers"),
+    [
+        ("client", ".github/workflows/ci.yml", "ignored", ["--data", "ci=gitlab"]),
+        ("client", "src/my_app/app.py", "--skip-worktree", ["--data", "package_name=our-app"]),
+        ("server", "Makefile", "--assume-unchanged", []),
+    ],
+    ids=["ignored and deleted", "skipped and deleted", "written over"],
+)
+def test_an_update_that_would_lose_edits_that_git_does_not_keep_changes_nothing(
+    edited: Path, path: str, hidden: str, answers: list[str]
+) -> None:
+    if hidden == "ignored":
+        git(edited, "rm", "--quiet", "--cached", path)
+        git(edited, "config", "core.excludesFile", str(edited.parent.parent / "mine"))
+        (edited.parent.parent / "mine").write_text(f"{Path(path).name}\n")
+    else:
+        git(edited, "update-index", hidden, path)
+        (edited / path).write_text("Mine alone.\n")
+    git(edited, "commit", "--quiet", "--allow-empty", "--message", "Hide")
+    before = {file: file.read_bytes() for file in edited.rglob("*") if file.is_file()}
+
+    done = run("update", "--trust", "--defaults", *answers, cwd=edited)
+
+    assert done.returncode == 1
+    assert f"Nothing was updated: git does not keep your changes in {path}, and" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert {file: file.read_bytes() for file in edited.rglob("*") if file.is_file()} == before
+
+
+@pytest.mark.parametrize(("template_name", "path"), [("client", "src/my_app/app.py")])
+def test_a_module_that_was_moved_first_keeps_its_edits_and_its_history(edited: Path) -> None:
+    git(edited, "mv", "src/my_app", "src/our_app")
+    git(edited, "commit", "--quiet", "--all", "--message", "Move")
+
+    said = succeed("update", "--trust", "--defaults", "--data", "package_name=our-app", cwd=edited)
+
+    assert " stays" not in said
+    assert not (edited / "src/my_app").exists()
+    app = (edited / "src/our_app/app.py").read_text()
+    # What differs from the new rendering stands there as a conflict.
+    assert EDIT in app
+    assert 'NAME = "my-app"\n' in app
+    assert 'NAME = "our-app"\n' in app
+    assert git(edited, "diff", "--name-only", "--diff-filter=U") == "client/src/our_app/app.py\n"
+
+
+@pytest.mark.parametrize(
+    ("template_name", "source"),
+    [("client", "../versions/template"), ("server", "git+../versions/template")],
+)
+def test_a_template_that_was_given_by_a_relative_path_is_found_from_anywhere(
+    versions: Path, tmp_path: Path, template_name: str, source: str
+) -> None:
+    (tmp_path / "versions").symlink_to(versions.parent)
+    (tmp_path / "work").mkdir()
+    options = ["--trust", "--defaults", "--vcs-ref=v0.1.0", "--data", f"template={template_name}"]
+    succeed("copy", *options, source, "ours/deeper", cwd=tmp_path / "work")
+    ours = tmp_path / "work/ours/deeper"
+    commit(ours)
+
+    succeed("update", "--trust", "--defaults", cwd=ours)
+
+    assert recorded(ours)["_src_path"].removeprefix("git+") == str(versions.resolve())
+    assert recorded(ours)["_commit"] == "v0.2.0"
+
+
+TOKEN = "s3cr3t-token"
+
+
+@pytest.mark.parametrize("command", ["copy", "update"])
+def test_a_token_in_the_templates_address_is_refused_and_recorded_nowhere(
+    versions: Path,
+    at_first: Callable[[str], Path],
+    tmp_path: Path,
+    command: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    address = f"https://oauth2:{TOKEN}@git.example.com/t.git"
+    # git reads this repository where it is told to ask that host.
+    settings = tmp_path / "gitconfig"
+    settings.write_text(
+        f'[user]\nname = T\nemail = t@example.com\n[url "file://{versions}"]\n'
+        f"insteadOf = {address}\n"
+    )
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
+    monkeypatch.setenv("COPIER_CACHE_DIR", str(tmp_path / "cache"))
+    ours = tmp_path / "ours"
+    options = ["--trust", "--defaults"]
+    if command == "copy":
+        options += ["--data", "template=client", address, "ours"]
+    else:
+        shutil.copytree(at_first("client"), ours, symlinks=True)
+        answers = ours / ".copier-answers.yml"
+        text = answers.read_text().replace(f"_src_path: {versions}", f"_src_path: {address}")
+        answers.write_text(text)
+        commit(ours)
+
+    done = run(command, *options, cwd=tmp_path if command == "copy" else ours)
+
+    assert done.returncode == 1
+    assert "The address of the template holds a user, a password or a token" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert TOKEN not in done.stdout + done.stderr
+    assert not ours.exists() or git(ours, "status", "--short") == ""
+
+
 def recorded(folder: Path) -> Answers:
     """Return what Copier recorded in a repository."""
     answers: Answers = yaml.safe_load((folder / ".copier-answers.yml").read_text())

@@ -31,6 +31,7 @@ class ForeignIndex:
         date: its Date header, the true one if empty, none if it is a hyphen.
         gets: the paths that were asked for.
         posts: the bodies of the uploads it was sent.
+        posted_to: the paths they were sent to.
         post_status: what it answers to those.
         post_body: the text of that answer.
     """
@@ -39,6 +40,7 @@ class ForeignIndex:
     date: str = ""
     gets: list[str] = field(default_factory=list)
     posts: list[bytes] = field(default_factory=list)
+    posted_to: list[str] = field(default_factory=list)
     post_status: int = 400
     post_body: bytes = b"No."
     url: str = ""
@@ -73,6 +75,7 @@ def running(
             self._answer(*index.pages.get(self.path, (404, "text/html", b"")))
 
         def do_POST(self) -> None:
+            index.posted_to.append(self.path)
             index.posts.append(self.rfile.read(int(self.headers.get("Content-Length", 0))))
             self._answer(index.post_status, "text/plain", index.post_body)
 

@@ -7,17 +7,19 @@ import shutil
 import subprocess
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import pytest
 import yaml
-from conftest import PASSWORD, commit, git
+from conftest import PASSWORD, Render, commit, git
 
 from e2e.client import Client
 from e2e.conftest import MakeClient
 from e2e.server import Server
 
 TAG = "v0.1.0"
-ACCOUNT = {"INDEX_USER": "alice", "INDEX_PASSWORD": PASSWORD}
+READER = {"INDEX_USER": "bob", "INDEX_PASSWORD": PASSWORD}
+PUBLISHER = {"PUBLISH_USER": "alice", "PUBLISH_PASSWORD": PASSWORD}
 
 
 class Job(NamedTuple):
@@ -34,9 +36,14 @@ def github_jobs(folder: Path) -> list[Job]:
     workflow = yaml.safe_load((folder / ".github/workflows/ci.yml").read_text())
     jobs = []
     for name, job in workflow["jobs"].items():
-        common = {"GITHUB_REF_NAME": TAG, **workflow["env"]}
+        common = {"GITHUB_ACTIONS": "true", "GITHUB_REF_NAME": TAG, **workflow["env"]}
+        # The publisher's secrets belong to this environment.
+        secrets = {**READER, **(PUBLISHER if job.get("environment") == "publish" else {})}
         steps = [
-            (step["run"], {**common, **{k: secret(v) for k, v in step.get("env", {}).items()}})
+            (
+                step["run"],
+                {**common, **{k: secret(v, secrets) for k, v in step.get("env", {}).items()}},
+            )
             for step in job["steps"]
             if "run" in step
         ]
@@ -46,10 +53,16 @@ def github_jobs(folder: Path) -> list[Job]:
     return jobs
 
 
-def secret(value: str) -> str:
-    """Return what an expression of GitHub's stands for."""
+def secret(value: str, secrets: dict[str, str]) -> str:
+    """Return what an expression of GitHub's stands for: nothing if there is no such secret."""
     found = re.fullmatch(r"\$\{\{ secrets\.(\w+) \}\}", value)
-    return ACCOUNT[found[1]] if found else value
+    return secrets.get(found[1], "") if found else value
+
+
+def masks(said: str) -> list[str]:
+    """Return what GitHub hides in a log, reading commands as its documentation says it does."""
+    found = re.findall(r"^::add-mask::(.*)$", said, re.MULTILINE)
+    return [text.replace("%0D", "\r").replace("%0A", "\n").replace("%25", "%") for text in found]
 
 
 def gitlab_jobs(folder: Path) -> list[Job]:
@@ -61,10 +74,10 @@ def gitlab_jobs(folder: Path) -> list[Job]:
             extended = job.get("extends", [])
             parents = [extended] if isinstance(extended, str) else extended
             seen = {"CI_COMMIT_TAG": TAG, **pipeline["variables"]}
-            # The variables have this environment's scope.
-            if ".private-index" in parents:
-                assert pipeline[".private-index"]["environment"]["name"] == "private-index"
-                seen |= ACCOUNT
+            # The variables have the scopes of these environments.
+            environment = pipeline[".private-index"] if ".private-index" in parents else job
+            scope = environment.get("environment", {}).get("name")
+            seen |= {"private-index": READER, "publish": PUBLISHER, None: {}}[scope]
             steps = [(line, seen) for line in job["script"]]
             leaves = job.get("artifacts", {}).get("paths") == ["dist/"]
             jobs.append(Job(name, steps, job["stage"] == "publish", leaves))
@@ -126,12 +139,51 @@ def test_a_tag_is_tested_built_and_published_by_jobs_of_which_the_builder_knows_
     assert "twine==" in (tmp_path / "package-calls").read_text()
     (builder,) = (job for job in jobs if job.name == "package")
     assert builder.leaves_dist
-    assert not any(PASSWORD in str(seen) for _, seen in builder.steps)
+    users = {
+        job.name: {
+            user
+            for _, seen in job.steps
+            for name, user in seen.items()
+            if name in ("INDEX_USER", "PUBLISH_USER")
+        }
+        for job in jobs
+    }
+    assert users == {"test": {"bob"}, image: {"bob"}, "package": set(), "publish": {"alice"}}
+    in_a_url = quote(PASSWORD, safe="")
+    for job in jobs:
+        assert masks(done[job.name]) == ([in_a_url] if users[job.name] and ci == "github" else [])
     stem = name.replace("-", "_")
     assert [file for file in server.files() if file.startswith(stem)] == [
         f"{stem}-0.1.0-py3-none-any.whl",
         f"{stem}-0.1.0.tar.gz",
     ]
+
+
+@pytest.mark.parametrize("ci", ["github", "gitlab"])
+def test_a_missing_publisher_is_told_before_anything_is_sent(
+    repository: Render, tmp_path: Path, ci: str
+) -> None:
+    folder = repository({"template": "client", "ci": ci})
+    jobs = (github_jobs if ci == "github" else gitlab_jobs)(folder)
+    (lines,) = (job.steps for job in jobs if job.name == "publish")
+    (line,) = (line for line, _ in lines if "PUBLISH_USER and PUBLISH_PASSWORD" in line)
+
+    done = subprocess.run(
+        ["bash", "-e", "-c", line],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 1
+    assert re.match(
+        r"(::error::)?Add two (secrets|variables), PUBLISH_USER and PUBLISH_PASSWORD, of an account"
+        " that may publish",
+        done.stdout,
+    )
+    assert len(done.stdout.splitlines()) == 1
+    assert not (folder / ".pypi.env").exists()
 
 
 def run(job: Job, app: Client, programs: Path, folder: Path) -> str:

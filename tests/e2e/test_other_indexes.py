@@ -20,7 +20,7 @@ import pytest
 from conftest import PASSWORD, Render, commit
 from passlib.hash import bcrypt
 
-from e2e import wheel
+from e2e import foreign_index, wheel
 from e2e.doctor import doctor
 from e2e.public_index import PublicIndex
 from e2e.server import free_port, status
@@ -166,12 +166,15 @@ def put(url: str, value: dict[str, object], user: str) -> None:
 def files(
     public: PublicIndex, tmp_path_factory: pytest.TempPathFactory, ours: Path
 ) -> Iterator[Other]:
-    """Pages and files that somebody put there, without accounts and uploads."""
+    """Pages and files that somebody put there, without accounts and uploads.
+
+    They have a path as Azure Artifacts makes them of a project and of a view.
+    """
     root = tmp_path_factory.mktemp("files")
     listed = [*ours.iterdir(), *(public.folder.glob("public_lib-*.whl"))]
     for path in listed:
         project = path.name.partition("-")[0].replace("_", "-")
-        page = root / "team/simple" / project / "index.html"
+        page = root / "Our Team/feed@v1/simple" / project / "index.html"
         page.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, page.parent)
         with page.open("a") as html:
@@ -180,7 +183,7 @@ def files(
     command = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(port)]
     with process(root, f"http://127.0.0.1:{port}/", *command):
         yield Other(
-            f"http://127.0.0.1:{port}/team",
+            f"http://127.0.0.1:{port}/Our%20Team/feed@v1",
             publishes=False,
             role="unknown: this index answers 501",
         )
@@ -329,6 +332,24 @@ def test_other_tools_publish_with_what_login_wrote(
     user.run("sh", "-ec", SH + command, folder=folder)
 
     assert status(f"{publishing.simple}{name}/", "alice", PASSWORD) == 200
+
+
+@pytest.mark.parametrize("manager", ["poetry", "uv"])
+def test_uploads_go_to_the_path_that_was_typed(
+    repository: Render, user: User, manager: str
+) -> None:
+    with foreign_index.running() as index:
+        index.post_status = 200
+        path = "/Our%20Team/feed@v1/"
+        base = index.url.removesuffix("/simple/")
+        answers = {"pypi_url": f"{base}{path}", "python_version": "3.11"}
+        folder = repository({"template": "client", "package_manager": manager, **answers})
+        index.pages[f"{path}simple/"] = index.pages["/simple/"]
+        login(folder, user, PASSWORD)
+
+        user.run("make", "publish", folder=folder)
+
+    assert index.posted_to == [path, path]
 
 
 def test_a_wrong_password_is_refused_at_login(

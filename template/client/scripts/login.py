@@ -118,6 +118,9 @@ def main() -> None:
         )
     except OSError as error:
         sys.exit(f"{PYPI_ENV} cannot be written: {error.strerror}.")
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        # GitHub hides a secret in logs, but not what it is in a URL; it reads %25 here as %.
+        print(f"::add-mask::{quote(quote(password, safe=''), safe='')}")
     print(f"Wrote {PYPI_ENV.name}: git and Docker ignore it, only you can read it.")
     if not arguments.no_check and not access_error(arguments.url, "", "", arguments.private):
         print("Everybody may read this index: whether the password is right, publishing will show.")
