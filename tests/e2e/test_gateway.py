@@ -543,6 +543,44 @@ def test_what_is_published_is_there_at_once_and_never_replaced(
     assert index.ask(f"/packages/{file.name}").body == file.read_bytes()
 
 
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+@pytest.mark.parametrize(
+    "path",
+    ["/simple/", "/simple", "/legacy/", "/simple/held-name/", "/held-name/", f"/packages/{WHEEL}"],
+)
+def test_an_upload_to_another_place_is_told_the_right_one(
+    index: Index, path: str, method: str
+) -> None:
+    alice = {"Authorization": f"Basic {base64.b64encode(f'alice:{PASSWORD}'.encode()).decode()}"}
+
+    answer = ask(index.url, path, alice, method=method)
+
+    assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD, POST")
+    assert answer.body.decode() == (
+        "Publish with POST to the root URL of this index: this one without"
+        f" '{path[1:]}' at its end.\n"
+    )
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/held-name/json",
+        "/Held_Name/json",
+        "/held-name/1.0/json",
+        "/pypi/held-name/json",
+        "/packages",
+        "/packages/",
+        "/simple/held-name/1.0/",
+        "/favicon.ico",
+        "/RPC2",
+    ],
+)
+def test_no_other_address_is_open(index: Index, path: str, method: str) -> None:
+    assert index.ask(path, method=method).status == 404
+
+
 # While private_pypi is stopped --------------------------------------------------------------------
 
 

@@ -626,7 +626,8 @@ def test_a_signature_of_another_file_is_refused_with_its_distribution(index: Ind
 
     assert (answer.status, answer.body) == (
         400,
-        f"'other-1.0.tar.gz.asc' is not the signature of {WHEEL}: call it {WHEEL}.asc.\n",
+        f"'other-1.0.tar.gz.asc' is not the signature of {WHEEL}: call it as that file, with .asc"
+        " at the end.\n",
     )
     assert index.files() == []
 

@@ -287,7 +287,7 @@ def test_text_may_have_four_megabytes_in_all_and_no_byte_more(folder: Path) -> N
         read_form(environ(text("a", half) + text("b", half + b"x") + END), folder, 10)
 
     assert FORM == 4 * MEGABYTE
-    assert str(refusal.value) == "The form has more than 4 MB of text."
+    assert str(refusal.value) == "The form has more than 4 MB of text: shorten the description."
 
 
 def test_text_beyond_the_limit_is_not_kept_in_memory(folder: Path) -> None:
@@ -307,7 +307,7 @@ def test_a_form_may_have_ten_thousand_fields_and_not_one_more(folder: Path, valu
     form = read_form(environ(text("a", value) * 10_000 + END), folder, MEGABYTE)
     assert form.getall("a") == [value] * 10_000
 
-    with pytest.raises(FormError, match=r"^The form has more than 10,000 fields\.$"):
+    with pytest.raises(FormError, match=r"^The form has more than 10,000 fields: send fewer\.$"):
         read_form(environ(file(b"x") + text("a", value) * 10_000 + END), folder, MEGABYTE)
 
     assert left(folder) == []
@@ -323,7 +323,7 @@ def test_a_form_has_one_distribution_and_one_signature_at_the_most(
     with pytest.raises(FormError) as refusal:
         read_form(environ(before + file(b"two", name) + END), folder, MEGABYTE)
 
-    assert str(refusal.value) == f"The form has more than one file {name}."
+    assert str(refusal.value) == f"The form has more than one file {name}: send one."
     assert left(folder) == []
 
 

@@ -128,7 +128,7 @@ def read_form(environ: dict[str, Any], folder: Path, max_upload: int) -> FormsDi
         if body.ended and body.received < length:
             raise FormError("The upload ended early: send it again.") from None
         if str(error) == _TOO_MANY:
-            raise FormError(f"The form has more than {FIELDS:,} fields.") from None
+            raise FormError(f"The form has more than {FIELDS:,} fields: send fewer.") from None
         raise FormError(
             f"This is not an upload form: {error.args[0]}; publish with twine, uv or Poetry."
         ) from None
@@ -155,13 +155,12 @@ def check(form: FormsDict) -> None:
     if not isinstance(content, FileUpload):
         raise FormError("The form has no distribution: send it as the file content.")
     parse_name(content.raw_filename)
-    if isinstance(signature, FileUpload):
-        expected = f"{content.raw_filename}.asc"
-        if signature.raw_filename != expected:
-            raise FormError(
-                f"{signature.raw_filename[:80]!a} is not the signature of {content.raw_filename}:"
-                f" call it {expected}."
-            )
+    signed = f"{content.raw_filename}.asc"
+    if isinstance(signature, FileUpload) and signature.raw_filename != signed:
+        raise FormError(
+            f"{signature.raw_filename[:80]!a} is not the signature of {content.raw_filename}:"
+            " call it as that file, with .asc at the end."
+        )
 
 
 class Body:
@@ -255,10 +254,12 @@ def _fill(
     for segment, chunks in _segments(parser, body):
         name = segment.name or ""
         if len(name) > FIELD_NAME:
-            raise FormError(f"The form has a field whose name is longer than {FIELD_NAME} letters.")
+            raise FormError(
+                f"The form has a field whose name is longer than {FIELD_NAME} letters: shorten it."
+            )
         if name in _FILES and segment.filename is not None:
             if name in form:
-                raise FormError(f"The form has more than one file {name}.")
+                raise FormError(f"The form has more than one file {name}: send one.")
             if not segment.filename.isprintable():
                 raise FormError(
                     f"The file name {segment.filename[:80]!a} has control characters: send it"
@@ -278,7 +279,10 @@ def _fill(
                 value += chunk
                 text += len(chunk)
                 if text > FORM:
-                    raise FormError(f"The form has more than {FORM // 2**20} MB of text.")
+                    raise FormError(
+                        f"The form has more than {FORM // 2**20} MB of text: shorten the"
+                        " description."
+                    )
             form[name] = value.decode(errors="replace")
 
 
