@@ -22,7 +22,10 @@ QUESTIONS = {name: details for name, details in QUESTIONNAIRE.items() if not nam
 PASSWORD = """p@:/#?%$&!";`x`$HOME%41"""
 """One that breaks whatever quotes, expands or encodes it wrongly."""
 
-FOREIGN = ("COMPOSE_", "COPIER_", "MAKE", "MFLAGS", "PIP_", "POETRY_", "TWINE_", "UV_")
+FOREIGN = (
+    *("COMPOSE_", "CONDA_", "COPIER_", "MAKE", "MFLAGS", "PIP_", "POETRY_", "TWINE_", "UV_"),
+    "VIRTUAL_ENV",
+)
 """Starts of the names of environment variables that would change what the programs do."""
 
 Answers = dict[str, Any]
@@ -112,7 +115,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("template")
     listed = git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     for name in filter(None, listed.split("\0")):
-        if name.split("/")[0] in ("copier.yml", "template", "extensions") and (
+        if name.split("/")[0] in ("copier.yml", "template", "extensions", "tasks") and (
             (ROOT / name).is_symlink() or (ROOT / name).exists()
         ):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
