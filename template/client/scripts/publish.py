@@ -16,7 +16,6 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-from collections.abc import Mapping
 from email.message import Message
 from pathlib import Path
 
@@ -49,16 +48,6 @@ REMEDIES = {
 OTHER_FILE = re.compile(r"Local file and index file do not match", re.IGNORECASE)
 SKIPPED = re.compile(r"File exists\. Skipping|already exists, skipping", re.IGNORECASE)
 STATUS = re.compile(r"(?:HTTP Error|status code:?) (\d{3})")
-
-
-def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment in which the tool knows no other index and asks no keyring.
-
-    One POETRY_REPOSITORIES_<NAME>_URL, whatever its name, makes Poetry forget poetry.toml.
-    """
-    others = ("POETRY_REPOSITORIES_", "UV_PUBLISH_")
-    kept = {name: value for name, value in environment.items() if not name.startswith(others)}
-    return {**kept, "POETRY_KEYRING_ENABLED": "false"}
 
 
 def canonical(version: str) -> str:
@@ -120,12 +109,11 @@ def tag_error(version: str) -> str:
     )
 
 
-def run(command: list[str], environment: Mapping[str, str]) -> tuple[int, str]:
+def run(command: list[str]) -> tuple[int, str]:
     """Run a command, pass its output on as it comes, return its exit code and its output."""
     output = []
     with subprocess.Popen(
         command,
-        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -176,12 +164,10 @@ def main() -> int:
         sys.exit("No credentials for the private index: run `make login` first.")
 
     command = shlex.split(arguments.uv or arguments.poetry)
-    environment = clean_environment(os.environ)
     try:
         version = subprocess.run(
             [*command, "version", "--short"],
             cwd=DIST.parent,
-            env=environment,
             stdout=subprocess.PIPE,
             text=True,
             check=True,
@@ -193,7 +179,7 @@ def main() -> int:
         else:
             command += ["publish", "--no-interaction", "--skip-existing"]
             command.append(f"--repository={arguments.name}")
-        code, output = run(command, environment)
+        code, output = run(command)
     except FileNotFoundError:
         sys.exit(f"{command[0]} is not installed: run `pipx install {command[0]}`.")
     except subprocess.CalledProcessError as error:
