@@ -23,15 +23,9 @@ PASSWORD = """p@:/#?%$&!";`x`$HOME%41"""
 """One that breaks whatever quotes, expands or encodes it wrongly."""
 
 FOREIGN = (
-    "COMPOSE_",
-    "COPIER_",
+    *("COMPOSE_", "CONDA_", "COPIER_", "MAKE", "MFLAGS", "PIP_", "POETRY_", "TWINE_", "UV_"),
     "GITHUB_ACTIONS",
-    "MAKE",
-    "MFLAGS",
-    "PIP_",
-    "POETRY_",
-    "TWINE_",
-    "UV_",
+    "VIRTUAL_ENV",
 )
 """Starts of the names of environment variables that would change what the programs do."""
 

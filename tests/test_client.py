@@ -113,8 +113,6 @@ def test_what_docker_must_not_see_is_ignored(render: Render) -> None:
 
 def test_the_env_file_reads_the_same_in_a_shell_and_holds_one_account(render: Render) -> None:
     folder = render({"template": "client", "index_name": "acme-py", **ACCOUNT})
-    assert (folder / ".env").is_symlink()
-    assert os.readlink(folder / ".env") == ".pypi.env"  # noqa: PTH115
     assert (folder / ".pypi.env").stat().st_mode & 0o777 == 0o600
     script = """. ./.pypi.env; printf '%s\\n' "$PIP_EXTRA_INDEX_URL" \
         "$POETRY_HTTP_BASIC_ACME_PY_USERNAME" "$POETRY_HTTP_BASIC_ACME_PY_PASSWORD" \
@@ -331,18 +329,77 @@ def test_bump_wants_to_know_which_part(repository: Render) -> None:
         shutil.rmtree(folder)
 
 
-def test_poetry_asks_no_keyring(render: Render) -> None:
-    makefile = (render({"template": "client"}) / "Makefile").read_text()
-    probe = f"{makefile}\nprobe:\n\t@echo keyring $$POETRY_KEYRING_ENABLED\n"
+def seen_by_tools(folder: Path, how: str, **exported: str) -> dict[str, str]:
+    """Return the environment of what the Makefile runs in some way."""
     done = subprocess.run(
         ["make", "-f", "-", "probe"],
-        input=probe,
-        env={**os.environ, "POETRY_KEYRING_ENABLED": "true"},
+        cwd=folder,
+        input=f"{(folder / 'Makefile').read_text()}\nprobe:\n\t@{how} env -0\n",
+        env={**os.environ, **exported},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert done.stdout == "keyring false\n"
+    return dict(pair.split("=", 1) for pair in done.stdout.split("\0") if pair)
+
+
+def test_poetry_asks_no_keyring(render: Render) -> None:
+    seen = seen_by_tools(render({"template": "client"}), "$(run)", POETRY_KEYRING_ENABLED="true")
+    assert seen["POETRY_KEYRING_ENABLED"] == "false"
+
+
+HARMLESS = dict.fromkeys(
+    (
+        *("PIP_CACHE_DIR", "PIP_CERT", "PIP_NO_INPUT", "PIP_PROXY", "PIP_RETRIES", "PIP_TIMEOUT"),
+        *("POETRY_CACHE_DIR", "POETRY_REQUESTS_TIMEOUT", "UV_CACHE_DIR", "UV_HTTP_TIMEOUT"),
+        *("UV_LINK_MODE", "UV_NATIVE_TLS", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE"),
+        *("REQUESTS_CA_BUNDLE", "DOCKER_HOST", "SSH_AUTH_SOCK", "OURS"),
+    ),
+    "7",
+)
+MIRRORS = {
+    "PIP_INDEX_URL": "https://mirror/",
+    "UV_DEFAULT_INDEX": "https://mirror/",
+    "UV_INDEX_URL": "https://mirror/",
+    "POETRY_PYPI_MIRROR_URL": "https://mirror/",
+}
+SHELLS_ACCOUNT = {
+    "PIP_EXTRA_INDEX_URL": "https://ci:pw@pypi.example.com/simple/",
+    "POETRY_HTTP_BASIC_PRIVATE_PASSWORD": "pw",
+    "UV_INDEX_PRIVATE_USERNAME": "ci",
+}
+
+
+@pytest.mark.parametrize("strategy", ["single", "extra"])
+def test_tools_see_what_is_harmless_and_the_credentials_of_ci(
+    render: Render, strategy: str
+) -> None:
+    folder = render({"template": "client", "index_strategy": strategy})
+    exported = {**HARMLESS, **MIRRORS, **SHELLS_ACCOUNT, "UV_NEW_SETTING": "1", "PIP_NEW": "1"}
+    seen = seen_by_tools(folder, "$(with_credentials)", **exported)
+    passing = {**HARMLESS, **SHELLS_ACCOUNT}
+    if strategy == "single":
+        passing["PIP_INDEX_URL"] = SHELLS_ACCOUNT["PIP_EXTRA_INDEX_URL"]
+    else:
+        passing |= MIRRORS
+    assert {name: seen[name] for name in exported if name in seen} == passing
+
+
+def test_the_credentials_file_wins_over_the_shell(render: Render) -> None:
+    seen = seen_by_tools(
+        render({"template": "client", **ACCOUNT}), "$(with_credentials)", **SHELLS_ACCOUNT
+    )
+    assert seen["UV_INDEX_PRIVATE_USERNAME"] == ACCOUNT["index_user"]
+    assert seen["POETRY_HTTP_BASIC_PRIVATE_PASSWORD"] == PASSWORD
+    assert "ci:pw" not in seen["PIP_EXTRA_INDEX_URL"]
+
+
+def test_docker_sees_the_shell_as_it_is_and_the_credentials(render: Render) -> None:
+    exported = {**HARMLESS, **MIRRORS, "UV_VERSION": "1", "VIRTUAL_ENV": "/somewhere"}
+    folder = render({"template": "client", **ACCOUNT})
+    seen = seen_by_tools(folder, "$(with_credentials) --docker", **exported)
+    assert {name: seen[name] for name in exported} == exported
+    assert "pypi.example.com" in seen["PIP_EXTRA_INDEX_URL"]
 
 
 def test_the_readme_fits_on_two_screens(render: Render, way: Answers) -> None:

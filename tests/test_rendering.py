@@ -208,7 +208,8 @@ def check_names_of_files(files: dict[str, File]) -> None:
     for name in files:
         assert not re.search(r'[<>:"|?*\\\x00-\x1f{}]|[. ](/|$)', name), name
         assert not name.endswith((".jinja", ".pyc"))
-    assert not {name.split("/")[0] for name in files} & {"copier.yml", "extensions", "template"}
+    ours = {"copier.yml", "extensions", "tasks", "template"}
+    assert not {name.split("/")[0] for name in files} & ours
 
 
 def check_text(files: dict[str, File]) -> None:

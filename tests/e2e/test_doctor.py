@@ -398,27 +398,47 @@ def test_an_index_that_moved_fails_and_says_where_to(client: Client, foreign: Fo
 # This machine -------------------------------------------------------------------------------------
 
 
-def test_a_file_that_others_can_read_fails(client: Client, server: Server) -> None:
+files = pytest.mark.parametrize("name", [".pypi.env", ".env"])
+
+
+@files
+def test_a_file_that_others_can_read_fails(client: Client, server: Server, name: str) -> None:
     folder = client(server.url())
-    (folder / ".pypi.env").chmod(0o644)
+    (folder / name).chmod(0o644)
 
     found = doctor(folder)
 
     assert found.bad() == {
-        "file mode": ".pypi.env has mode 0644, others can read it: `chmod 600 .pypi.env`."
+        "file mode": f"{name} has mode 0644, others can read it: `chmod 600 {name}`."
     }
 
 
-def test_a_file_that_git_tracks_or_does_not_ignore_fails(client: Client, server: Server) -> None:
+@files
+def test_a_file_that_git_tracks_or_does_not_ignore_fails(
+    client: Client, server: Server, name: str
+) -> None:
     folder = client(server.url())
-    (folder / ".gitignore").write_text("")
-    assert "add it as a line to .gitignore" in doctor(folder).bad()["git-ignored"]
+    ignore = folder / ".gitignore"
+    ignore.write_text(ignore.read_text().replace(f"\n{name}\n", "\n"))
+    assert f"{name}: add it as a line to .gitignore" in doctor(folder).bad()["git-ignored"]
 
-    git(folder, "add", "--force", ".pypi.env")
+    git(folder, "add", "--force", name)
+    assert f"git tracks {name}: " in doctor(folder).bad()["git-ignored"]
     assert "have the password changed" in doctor(folder).bad()["git-ignored"]
 
     (folder / ".git/HEAD").write_text("garbage\n")
     assert doctor(folder).bad()["git-ignored"] == "git does not answer: `git status` says why."
+
+
+def test_an_env_file_without_credentials_is_nobodys_business(
+    client: Client, server: Server
+) -> None:
+    folder = client(server.url())
+    (folder / ".env").write_text("GREETING=hello\n")
+    (folder / ".env").chmod(0o644)
+    git(folder, "add", "--force", ".env")
+
+    assert doctor(folder).bad() == {}
 
 
 @pytest.mark.parametrize(

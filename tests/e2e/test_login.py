@@ -82,9 +82,9 @@ def finish(session: pexpect.spawn) -> str:
     return str(session.before)
 
 
-def only_the_link(folder: Path) -> bool:
+def nothing_new(folder: Path) -> bool:
     """Return whether login has left nothing behind but what was there."""
-    return [path.name for path in folder.glob(".pypi.env*")] == [".pypi.env.example"]
+    return [path.name for path in folder.glob("*.env*")] == [".pypi.env.example"]
 
 
 # The prompt ---------------------------------------------------------------------------------------
@@ -119,7 +119,7 @@ def test_a_wrong_password_at_the_terminal_writes_nothing(client: Path) -> None:
     assert "Nothing was written." in said
     assert "another-password" not in said
     assert session.exitstatus != 0
-    assert only_the_link(client)
+    assert nothing_new(client)
 
 
 @pytest.mark.parametrize("key", ["c", "d"])
@@ -135,7 +135,7 @@ def test_who_breaks_off_is_told_that_nothing_was_written(
 
     assert "Nothing was written." in said
     assert "Traceback" not in said
-    assert only_the_link(client)
+    assert nothing_new(client)
 
 
 # The file -----------------------------------------------------------------------------------------
@@ -281,9 +281,14 @@ def test_twine_uv_and_poetry_publish_and_ask_nobody_else(
 
 @pytest.mark.docker
 def test_compose_hands_the_build_what_pip_gets(logged_in: Path, user: User) -> None:
+    before = "GREETING='$HOME'\nCOMPOSE_PROJECT_NAME=ours"
+    (logged_in / ".env").write_text(before)
+    assert login(logged_in, "alice", PASSWORD).returncode == 0
+    assert (logged_in / ".env").read_text().startswith(f"{before}\n")
     sourced = user.run("sh", "-ec", f'{SH} printf %s "$PIP_EXTRA_INDEX_URL"', folder=logged_in)
 
     model = json.loads(docker("compose", "config", "--format", "json", cwd=logged_in))
 
     assert model["services"]["app"]["build"]["args"] == {"PIP_EXTRA_INDEX_URL": sourced}
     assert "environment" not in model["services"]["app"]
+    assert model["name"] == "ours"

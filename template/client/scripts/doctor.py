@@ -12,7 +12,6 @@ import email.utils
 import http.client
 import os
 import re
-import shlex
 import shutil
 import socket
 import ssl
@@ -32,12 +31,14 @@ from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 import checkout
+import env_files
 import index
 import pages
 import versions
 
 ROOT = Path(__file__).resolve().parent.parent
 PYPI_ENV = ROOT / ".pypi.env"
+DOTENV = ROOT / ".env"
 
 SECONDS = 5
 """To wait for a connection or an answer."""
@@ -170,7 +171,10 @@ class Index:
     def read_credentials(self) -> Outcome:
         """Take the credentials from .pypi.env or, without that, from the environment."""
         is_file = PYPI_ENV.exists()
-        settings = _settings(PYPI_ENV) if is_file else dict(os.environ)
+        try:
+            settings = env_files.read(PYPI_ENV) if is_file else dict(os.environ)
+        except ValueError as error:
+            raise TroubleError(str(error)) from None
         place = ".pypi.env" if is_file else "The environment"
         suffix = self.name.upper().replace("-", "_")
         names = ["PIP_EXTRA_INDEX_URL"]
@@ -457,34 +461,38 @@ class Index:
 
 
 def check_mode() -> Outcome:
-    """Look who may read .pypi.env."""
-    if not PYPI_ENV.exists():
+    """Look who may read the files that hold credentials."""
+    files = _with_credentials()
+    if not files:
         return "skipped", "There is no .pypi.env."
-    mode = stat.S_IMODE(PYPI_ENV.stat().st_mode)
-    if mode & 0o077:
-        raise TroubleError(
-            f".pypi.env has mode {mode:04o}, others can read it: `chmod 600 .pypi.env`."
-        )
-    return "ok", f".pypi.env has mode {mode:04o}."
+    for file in files:
+        mode = stat.S_IMODE(file.stat().st_mode)
+        if mode & 0o077:
+            raise TroubleError(
+                f"{file.name} has mode {mode:04o}, others can read it: `chmod 600 {file.name}`."
+            )
+    return "ok", f"Only you can read {' and '.join(file.name for file in files)}."
 
 
 def check_git() -> Outcome:
-    """Look whether git leaves .pypi.env alone."""
+    """Look whether git leaves the files that hold credentials alone."""
     if not shutil.which("git"):
         return "skipped", "git is not installed."
     if not checkout.repository():
         return "skipped", "This is not a git repository."
-    tracked = _git("ls-files", "--error-unmatch", PYPI_ENV.name)
-    if tracked.returncode == 128:
-        return "warn", "git does not answer: `git status` says why."
-    if tracked.returncode == 0:
-        raise TroubleError(
-            "git tracks .pypi.env: `git rm --cached .pypi.env`, commit, and have the password"
-            " changed, which is in the history now."
-        )
-    if _git("check-ignore", "--quiet", PYPI_ENV.name).returncode:
-        raise TroubleError("git does not ignore .pypi.env: add it as a line to .gitignore.")
-    return "ok", "git ignores .pypi.env."
+    files = _with_credentials() or [PYPI_ENV]
+    for name in [file.name for file in files]:
+        tracked = _git("ls-files", "--error-unmatch", name)
+        if tracked.returncode == 128:
+            return "warn", "git does not answer: `git status` says why."
+        if tracked.returncode == 0:
+            raise TroubleError(
+                f"git tracks {name}: `git rm --cached {name}`, commit, and have the password"
+                " changed, which is in the history now."
+            )
+        if _git("check-ignore", "--quiet", name).returncode:
+            raise TroubleError(f"git does not ignore {name}: add it as a line to .gitignore.")
+    return "ok", f"git ignores {' and '.join(file.name for file in files)}."
 
 
 def check_python() -> Outcome:
@@ -529,24 +537,13 @@ def _git(*arguments: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, timeout=SECONDS, check=False)
 
 
-def _settings(path: Path) -> dict[str, str]:
-    """Return the variables in a file that sh, Docker Compose and this script read alike."""
+def _with_credentials() -> list[Path]:
+    """Return the files of this repository that hold credentials."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UNREADABLE:
-        raise TroubleError(f"{path.name} cannot be read: run `make login`.") from None
-    settings = {}
-    for number, line in enumerate(lines, 1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        # What else there is, sh and Compose would understand differently.
-        found = re.fullmatch(r"([A-Za-z_][A-Za-z0-9_]*)=('[^'\\]*'|[A-Za-z0-9_%+,./:=@~-]*)", line)
-        if not found:
-            raise TroubleError(
-                f"Line {number} of {path.name} is not of the form NAME='value': run `make login`."
-            )
-        settings[found[1]] = "".join(shlex.split(found[2]))
-    return settings
+        is_ours = env_files.PIP_URL.encode() in DOTENV.read_bytes()
+    except OSError:
+        is_ours = False
+    return [*([PYPI_ENV] if PYPI_ENV.exists() else []), *([DOTENV] if is_ours else [])]
 
 
 def _without_account(url: str) -> str:

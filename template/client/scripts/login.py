@@ -1,5 +1,8 @@
 """Writes .pypi.env, the credentials for the private index, after a check against the server.
 
+With --compose also the line of .env from which Docker Compose takes the build's credentials. Other
+lines of both files stay.
+
 Asks for user and password. Where nobody can be asked, INDEX_USER names the user and the password
 is read from standard input.
 """
@@ -11,13 +14,15 @@ import getpass
 import os
 import re
 import sys
-import tempfile
 from pathlib import Path
 from urllib.parse import quote
 
+import env_files
 from index import access_error
 
-PYPI_ENV = Path(__file__).resolve().parent.parent / ".pypi.env"
+ROOT = Path(__file__).resolve().parent.parent
+PYPI_ENV = ROOT / ".pypi.env"
+DOTENV = ROOT / ".env"
 
 LONGEST = 4095
 """Characters of a password. A terminal passes on no longer line, and no registry's token is."""
@@ -49,7 +54,7 @@ def password_error(password: str) -> str:
 
 
 def pypi_env(name: str, url: str, publish_url: str, user: str, password: str) -> str:
-    """Return the text of .pypi.env.
+    """Return the lines of .pypi.env.
 
     pip takes its credentials in the URL, percent-encoded; the others take them as they are, Poetry
     and uv from variables named after the index.
@@ -69,16 +74,15 @@ def pypi_env(name: str, url: str, publish_url: str, user: str, password: str) ->
     )
 
 
-def write_private(path: Path, text: str) -> None:
-    """Write a file at once or not at all, at no time readable to anybody else."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii", newline="\n") as file:
-            file.write(text)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink()
-        raise
+def write(lines: str) -> None:
+    """Write .pypi.env, with these lines in place of those that set the same variables.
+
+    Raises:
+        OSError: it cannot be written, and is as it was.
+    """
+    mine = re.compile("|".join(re.findall("^[A-Z_]+(?==)", lines, re.MULTILINE)))
+    kept = env_files.others(PYPI_ENV.read_bytes(), mine) if PYPI_ENV.is_file() else b""
+    env_files.write_private(PYPI_ENV, lines.encode("ascii") + kept)
 
 
 def ask(url: str) -> tuple[str, str]:
@@ -102,6 +106,7 @@ def main() -> None:
     parser.add_argument("url", help="of its pages, such as https://pypi.example.com/simple/")
     parser.add_argument("publish_url", help="where it takes uploads")
     parser.add_argument("private", nargs="*", help="the private packages")
+    parser.add_argument("--compose", action="store_true", help="write the line of .env as well")
     parser.add_argument("--no-check", action="store_true", help="write without asking the server")
     arguments = parser.parse_args()
 
@@ -111,17 +116,25 @@ def main() -> None:
         refusal = access_error(arguments.url, user, password, arguments.private)
     if refusal:
         sys.exit(f"{refusal} Nothing was written.")
+    lines = pypi_env(arguments.name, arguments.url, arguments.publish_url, user, password)
     try:
-        write_private(
-            PYPI_ENV,
-            pypi_env(arguments.name, arguments.url, arguments.publish_url, user, password),
-        )
+        write(lines)
     except OSError as error:
         sys.exit(f"{PYPI_ENV} cannot be written: {error.strerror}.")
     if os.environ.get("GITHUB_ACTIONS") == "true":
         # GitHub hides a secret in logs, but not what it is in a URL; it reads %25 here as %.
         print(f"::add-mask::{quote(quote(password, safe=''), safe='')}")
     print(f"Wrote {PYPI_ENV.name}: git and Docker ignore it, only you can read it.")
+    if arguments.compose:
+        name, _, url = lines.partition("\n")[0].partition("=")
+        if refusal := env_files.put_line(DOTENV, name, url):
+            print(
+                f"{refusal} It is as it was: `make build` needs nothing there, but plain"
+                f" `docker compose build` needs {name}.",
+                file=sys.stderr,
+            )
+        else:
+            print(f"Wrote {name} in {DOTENV.name}, for plain `docker compose build`.")
     if not arguments.no_check and not access_error(arguments.url, "", "", arguments.private):
         print("Everybody may read this index: whether the password is right, publishing will show.")
 

@@ -63,16 +63,6 @@ HASHES = {"md5", "sha1", "sha224", "sha256", "sha384", "sha512"}
 """What an index may tell of a file (PEP 503), as hashlib calls it."""
 
 
-def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment in which the tool knows no other index and asks no keyring.
-
-    One POETRY_REPOSITORIES_<NAME>_URL, whatever its name, makes Poetry forget poetry.toml.
-    """
-    others = ("POETRY_REPOSITORIES_", "UV_PUBLISH_")
-    kept = {name: value for name, value in environment.items() if not name.startswith(others)}
-    return {**kept, "POETRY_KEYRING_ENABLED": "false"}
-
-
 def canonical(version: str) -> str:
     """Return a version in the form that file names have: 1.0.0-alpha.1 as 1.0.0a1 (PEP 440)."""
     short = version.lower().replace("alpha", "a").replace("beta", "b")
@@ -178,7 +168,6 @@ def run(command: list[str], environment: Mapping[str, str]) -> tuple[int, str]:
     output = []
     with subprocess.Popen(
         command,
-        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -230,12 +219,10 @@ def main() -> int:
         sys.exit("No credentials for the private index: run `make login` first.")
 
     command = shlex.split(arguments.uv or arguments.poetry)
-    environment = clean_environment(os.environ)
     try:
         name, version = subprocess.run(
             [*command, "version"],
             cwd=DIST.parent,
-            env=environment,
             stdout=subprocess.PIPE,
             text=True,
             check=True,
@@ -250,6 +237,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             for path in files:
                 Path(folder, path.name).symlink_to(path)
+            environment = dict(os.environ)
             if arguments.uv:
                 command += uv_arguments(Path(folder), arguments.publish_url)
                 environment |= {"UV_PUBLISH_USERNAME": user, "UV_PUBLISH_PASSWORD": password}
