@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from private_pypi import disk
 from private_pypi.__main__ import main
 from private_pypi.certificate import CertificateError, check_pair, copy_pair
 
@@ -293,6 +294,20 @@ def test_a_copy_that_cannot_be_written_is_named_with_the_remedy(
         CertificateError, match=r"^no copy .* \((Not a directory|File exists)\): give"
     ):
         copy_pair(certs, HOST, certs.parent / "file/pair.pem")
+
+
+def test_no_key_is_copied_to_a_disk_where_everybody_may_read_it(
+    certs: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = authority.pair(HOST)
+    put(certs, made.chain, made.key)
+    monkeypatch.setattr(
+        "private_pypi.disk.PRIVATE", disk.Need("keeps nobody out", lambda _: "mode 0777")
+    )
+
+    with pytest.raises(CertificateError, match=r"^gateway_data keeps nobody out \(mode 0777\):"):
+        copy_pair(certs, HOST, certs.parent / "gateway_data/pair.pem")
+    assert list((certs.parent / "gateway_data").iterdir()) == []
 
 
 def test_the_command_says_error_or_warning_and_ends_with_1_or_0(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -754,7 +755,15 @@ def test_check_makes_the_folder_of_the_index_which_is_derived(folders: Path) -> 
 
 @pytest.mark.parametrize(
     ("command", "folder"),
-    [(["check"], "pypi_data"), (["check"], "pypi_index"), (["follow", "--once"], "gateway")],
+    [
+        (["check"], "pypi_data"),
+        (["check"], "pypi_index"),
+        (["check"], "pypi_data/.uploads"),
+        (["follow", "--once"], "gateway"),
+        (["user", "add", "bob"], "pypi_auth"),
+        (["user", "passwd", "alice"], "pypi_auth"),
+        (["user", "remove", "alice"], "pypi_auth"),
+    ],
 )
 def test_a_folder_that_may_not_be_written_is_refused_with_what_to_do(
     folders: Path,
@@ -772,6 +781,54 @@ def test_a_folder_that_may_not_be_written_is_refused_with_what_to_do(
         f"error: {folder} is not writable for user {os.getuid()}: give it to the owner of the"
         " repository with chown\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("command", "folders_lacking"),
+    [
+        (["check"], ["pypi_data", "pypi_index"]),
+        (["follow", "--once"], ["gateway/accounts"]),
+        (["user", "add", "bob"], ["pypi_auth"]),
+        (["user", "passwd", "alice"], ["pypi_auth"]),
+        (["user", "remove", "alice"], ["pypi_auth"]),
+    ],
+)
+def test_what_the_disk_of_a_folder_cannot_do_is_refused_and_changes_nothing(
+    folders: Path,
+    capsys: Captured,
+    monkeypatch: pytest.MonkeyPatch,
+    command: list[str],
+    folders_lacking: list[str],
+) -> None:
+    (folders / "pypi_auth/.htpasswd").write_text(f"alice:{HASH}\n")
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    with monkeypatch.context() as broken:
+        # What each folder needs beside others.
+        broken.setattr("os.fsync", fail)
+        broken.setattr("pathlib.Path.symlink_to", fail)
+        assert main(command) == 1
+
+    printed = capsys.readouterr()
+    lines = printed.err.splitlines()
+    assert [line.split()[1] for line in lines] == folders_lacking
+    assert all(line.startswith("error: ") and "put all of it on one disk" in line for line in lines)
+    assert printed.out == ""
+    assert (folders / "pypi_auth/.htpasswd").read_text() == f"alice:{HASH}\n"
+    assert not (folders / "gateway/accounts.caddy").exists()
+
+
+def test_what_lies_where_uploads_arrive_is_named(folders: Path, capsys: Captured) -> None:
+    (folders / "pypi_auth/.htpasswd").write_text(f"alice:{HASH}\n")
+    for make in (Path.touch, lambda path: path.symlink_to("nowhere")):
+        make(folders / "pypi_data/.uploads")
+        assert main(["check"]) == 1
+        assert capsys.readouterr().err == (
+            "error: pypi_data/.uploads is no folder where uploads can arrive: delete it\n"
+        )
+        (folders / "pypi_data/.uploads").unlink()
 
 
 @pytest.fixture

@@ -130,7 +130,7 @@ def resolved(self: Path) -> Path:
         ("pathlib.Path.chmod", failing(errno.EPERM), "lets nobody set the mode of a file (chmod)"),
         ("sqlite3.connect", no_memory, "has no memory that SQLite .*(it stays with journal_mode="),
         ("sqlite3.connect", no_sqlite, "has no memory that SQLite .* (disk I/O error)"),
-        ("os.utime", failing(errno.EPERM), "does not show when something was added to a folder"),
+        ("os.utime", failing(errno.ENOSYS), "does not show when something was added to a folder"),
         ("pathlib.Path.stat", no_time, "does not show when .* (its time stays what it was)"),
         ("tempfile.mkstemp", open_to_all, "keeps nobody from reading .* 0600 has 0644)"),
     ],
@@ -153,6 +153,12 @@ def test_what_a_disk_cannot_do_is_named_in_one_sentence_with_folder_reason_and_r
     assert re.match(f"pypi_data {pattern}", found[0]), found
     assert re.search(r" \([^()]+\): put all of it on one disk with a file system such as", found[0])
     assert everything(tmp_path) == [arrives]
+
+
+def test_a_time_that_only_the_owner_may_set_is_no_lack(tmp_path: Path, monkeypatch: Patch) -> None:
+    monkeypatch.setattr("os.utime", failing(errno.EPERM))
+
+    assert disk.complaints(tmp_path, "pypi_data", disk.CHANGES) == []
 
 
 def test_a_disk_that_cannot_rename_is_named(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import errno
+import fcntl
 import hashlib
 import io
 import os
@@ -501,4 +502,23 @@ def test_what_is_deleted_by_its_writer_meanwhile_is_no_trouble(
     delete_abandoned(folder)
 
     monkeypatch.undo()
+    assert left(folder) == []
+
+
+def test_what_was_given_up_is_deleted_on_a_share_too(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NFS gives a lock that keeps others out for a file alone that is open for writing."""
+    (folder / "abandoned").write_bytes(b"x")
+    lock = fcntl.flock
+
+    def lock_as_nfs(file: IO[bytes], kind: int) -> None:
+        if fcntl.fcntl(file, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        lock(file, kind)
+
+    monkeypatch.setattr(fcntl, "flock", lock_as_nfs)
+
+    delete_abandoned(folder)
+
     assert left(folder) == []

@@ -97,7 +97,6 @@ def follow(settings: Settings, options: argparse.Namespace) -> None:
     if not settings.gateway:
         raise SettingError("PYPI_GATEWAY is not set: it names the gateway's folder of accounts")
     if options.once:
-        _require_writable(settings.gateway)
         _require_disk_for_accounts(settings.gateway, "gateway/accounts")
         gateway.write(settings.auth, settings.gateway)
         return
@@ -291,6 +290,7 @@ def _require_disk(*complaints: str) -> None:
 
 
 def _require_disk_for_accounts(folder: Path, name: str) -> None:
+    _require_writable(folder)
     needs = (disk.LOCKS, disk.SYNC, disk.REPLACE, disk.PRIVATE)
     _require_disk(*disk.complaints(folder, name, *needs))
 

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from . import disk
 from .accounts import write_atomically
 
 HOUR = 60 * 60
@@ -45,6 +46,9 @@ def copy_pair(folder: Path, host: str, copy: Path) -> str:
         raise CertificateError("certs/ changed while it was checked: try again")
     try:
         copy.parent.mkdir(mode=0o700, exist_ok=True)
+        needs = (disk.SYNC, disk.REPLACE, disk.PRIVATE)
+        if complaints := disk.complaints(copy.parent, "gateway_data", *needs):
+            raise CertificateError("\nerror: ".join(complaints))
         write_atomically(copy, content.decode(errors="surrogateescape"))
     except OSError as error:
         raise CertificateError(
