@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import io
 import tarfile
@@ -116,7 +117,11 @@ def build_sdist(
             for member, text in sources.items():
                 archive.writestr(zipfile.ZipInfo(member), text)
     else:
-        with tarfile.open(path, "w:gz") as archive_of_tar:
+        # The same bytes at any time.
+        with (
+            gzip.GzipFile(path, "wb", mtime=0) as packed,
+            tarfile.open(fileobj=packed, mode="w") as archive_of_tar,
+        ):
             for member, text in sources.items():
                 header = tarfile.TarInfo(member)
                 header.size = len(text)

@@ -311,7 +311,8 @@ def test_a_member_of_a_zip_file_that_leaves_its_folder_is_refused(
     assert "leaves its folder" in said or "backslash" in said
 
 
-@pytest.mark.parametrize("name", OUTSIDE)
+# A tar file has no name for the folder of all folders: "/" is the one it is unpacked to.
+@pytest.mark.parametrize("name", [name for name in OUTSIDE if name != "/"])
 def test_a_member_of_a_tar_file_that_leaves_its_folder_is_refused(
     tmp_path: Path, name: str
 ) -> None:
@@ -319,6 +320,20 @@ def test_a_member_of_a_tar_file_that_leaves_its_folder_is_refused(
         content = tar(member(name, kind, "my_lib-1.0/PKG-INFO"))
 
         assert "leaves its folder" in refused(tmp_path, content, SDIST)
+
+
+@pytest.mark.parametrize("name", [".", "./", "././"])
+def test_a_member_may_be_the_folder_that_all_are_in_but_no_file(tmp_path: Path, name: str) -> None:
+    assert read(tmp_path, tar(member(name, tarfile.DIRTYPE)), SDIST).project == "my-lib"
+    for kind in (tarfile.REGTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE):
+        if kind != tarfile.REGTYPE or not name.endswith("/"):
+            assert "without a name" in refused(tmp_path, tar(member(name, kind, "x")), SDIST)
+    for sdist in (False, True):
+        content = zip_with(name, b"", sdist=sdist)
+        if name.endswith("/"):
+            assert read(tmp_path, content, ZIP if sdist else WHEEL).project == "my-lib"
+        else:
+            assert "without a name" in refused(tmp_path, content, ZIP if sdist else WHEEL)
 
 
 @pytest.mark.parametrize("sdist", [False, True])

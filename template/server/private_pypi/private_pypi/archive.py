@@ -64,6 +64,8 @@ def check_zip(archive: zipfile.ZipFile, content: IO[bytes]) -> None:
         if "\\" in name:
             raise DistributionError(f"has a member with a backslash in its name: {shown(name)}")
         path = inside(name).replace("/", "\0")
+        if not path and not member.is_dir():
+            raise DistributionError("has a member without a name")
         if (member.external_attr >> 16) & _KIND not in (0, _FOLDER, _FILE):
             raise DistributionError(f"has a member that is no file or folder: {shown(name)}")
         if member.is_dir() and member.file_size:
@@ -83,10 +85,12 @@ def check_tar_member(member: tarfile.TarInfo) -> None:
     Raises:
         DistributionError: if not, or if it is a device or the like, which installers refuse.
     """
-    path = inside(member.name).split("/")
+    path = inside(member.name)
+    if not path and not member.isdir():
+        raise DistributionError("has a member without a name")
     if member.issym():
         # Installers drop the folder that all members are in, so what is beside it is outside.
-        above = path[:-1]
+        above = path.split("/")[:-1]
         floor = min(len(above), 1)
         _check_link(member, above, floor)
     elif member.islnk():
@@ -107,6 +111,8 @@ def _check_link(member: tarfile.TarInfo, folder: list[str], floor: int) -> None:
 def inside(name: str) -> str:
     """Return the path of a member as installers write it, below the folder they unpack to.
 
+    It is empty for that folder itself.
+
     Raises:
         DistributionError: if it would lie elsewhere, on any system.
     """
@@ -115,7 +121,7 @@ def inside(name: str) -> str:
     path = name.replace("\\", "/")
     parts = [part for part in path.split("/") if part not in ("", ".")]
     plain = "/".join(parts)
-    if not parts or ".." in parts or _is_absolute(path) or _is_absolute(plain):
+    if ".." in parts or _is_absolute(path) or _is_absolute(plain):
         raise DistributionError(f"has a member that leaves its folder: {shown(name)}")
     return plain
 
