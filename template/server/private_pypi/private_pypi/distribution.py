@@ -97,7 +97,8 @@ def identity(file: str) -> str:
     return f"{project}-{canonicalize_version(version)}{kind}"
 
 
-@lru_cache(maxsize=1024)
+# A file's name is asked for more than once, but within one change of the index.
+@lru_cache(maxsize=16)
 def _split(file: str) -> tuple[str, Version, str]:
     """Return project, version, and what else a file name says in the one form we give it."""
     if not _FILE_NAME.fullmatch(file):
