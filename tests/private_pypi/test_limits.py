@@ -8,7 +8,7 @@ import pytest
 import quiet_pypiserver  # noqa: F401
 from conftest import QUESTIONS, ROOT
 from gunicorn.config import Config
-from private_pypi import accounts, app, distribution, uploads
+from private_pypi import accounts, app, distribution, uploads, wheel
 from private_pypi.settings import Settings
 
 PAGE = (ROOT / "docs/limits.md").read_text()
@@ -40,6 +40,7 @@ ROWS = {
     "what it unpacks to": f"{megabytes(distribution._UNPACKED_LIMIT)} and"
     f" {distribution._UNPACKED_RATIO} times its size",
     "the list of members of a ZIP or wheel": megabytes(distribution._DIRECTORY_LIMIT),
+    "the RECORD of a wheel": megabytes(wheel.RECORD_LIMIT),
     "the headers of one member of a `.tar.gz`": f"{distribution._HEADER_LIMIT // 1024} kB",
     "its metadata": megabytes(distribution.METADATA_LIMIT),
     "different fields in its metadata": f"{distribution._FIELDS_LIMIT}",
