@@ -365,8 +365,11 @@ def cases(table: dict[str, dict[str, Any]]) -> list[Any]:
 
 @pytest.fixture(scope="session")
 def questionnaire(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A template that asks what ours asks and renders nothing but what was answered."""
+    """A template that asks what ours asks, and does nothing but record what was answered."""
     folder = tmp_path_factory.mktemp("questionnaire")
+    (folder / "tasks").mkdir()
+    for program in (ROOT / "tasks").glob("*.py"):
+        (folder / "tasks" / program.name).touch()
     shutil.copy(ROOT / "copier.yml", folder)
     shutil.copytree(
         ROOT / "extensions", folder / "extensions", ignore=shutil.ignore_patterns("__pycache__")
