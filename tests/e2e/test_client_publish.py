@@ -66,7 +66,7 @@ def test_a_refused_upload_is_explained_in_a_sentence_with_the_remedy(
         400: "The index takes the file for a bad one: read its answer above.",
         401: "refuses the user name or password: run `make login`.",
         403: "This account may not publish, or its password is wrong: ask the index's owner",
-        409: "The index has this version and replaces none: run `make bump PART=patch`",
+        409: "The index has or had this version and replaces none: run `make bump PART=patch`",
         413: "The file is larger than the index takes: make it smaller",
     }
     for status, sentence in remedies.items():
@@ -153,7 +153,7 @@ def test_other_content_under_a_published_version_is_refused_and_the_same_is_not(
 
     (app.folder / "README.md").write_text("Something else.\n")
     said = app.make("publish", "FORCE=1", ok=False)
-    assert "The index has this version and replaces none: run `make bump PART=patch`" in said
+    assert "The index has or had this version and replaces none: run `make bump PART=patch`" in said
     assert "Published" not in said
 
     git(app.folder, "checkout", "--quiet", ".")
@@ -210,4 +210,4 @@ def test_an_index_that_refuses_what_it_has_is_sent_what_is_missing_and_no_more(
         other.post_status = 400
         other.post_body = b"Validation failed: File name has already been taken"
         said = app.make("upload", ok=False)
-        assert "The index has this version and replaces none" in said
+        assert "The index has or had this version and replaces none" in said

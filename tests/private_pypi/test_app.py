@@ -988,7 +988,8 @@ def test_a_name_we_once_held_is_not_found_and_never_sent_on(
     assert path == "/simple/my-private-lib/"
     assert (answer.status, answer.body) == (
         404,
-        "This index serves no files of my-private-lib, but has or had some.\n",
+        "This index serves no files of my-private-lib, but has or had one that could be of it:"
+        " make pypi-verify on the server names what is there.\n",
     )
     assert index.request("GET", "/my-private-lib/json").status == 404
 

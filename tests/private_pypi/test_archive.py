@@ -6,6 +6,7 @@ import base64
 import gzip
 import hashlib
 import io
+import re
 import stat
 import struct
 import tarfile
@@ -613,3 +614,45 @@ def test_record_and_its_signatures_need_not_be_in_record(tmp_path: Path) -> None
 
     assert read(tmp_path, with_record(record, **more)).project == "my-lib"
     assert "does not name" in refused(tmp_path, with_record(record, **{"RECORD.jws": b"x"}))
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "said"),
+    [
+        ("my_lib-1.0.data/bogus/a", "", "which installers put nowhere"),
+        ("my_lib-1.0.data/a", "", "which installers put nowhere"),
+        ("a.data", "", "where installers want a folder"),
+        ("my_lib-1.0.dist-info/entry_points.txt", "garbage", "that cannot be read"),
+        (
+            "my_lib-1.0.dist-info/entry_points.txt",
+            "[console_scripts]\nrun = my_lib\n",
+            "a script 'run' that calls 'my_lib': name module:function",
+        ),
+    ],
+)
+def test_a_wheel_with_what_installers_refuse_to_install_is_refused(
+    tmp_path: Path, path: str, content: str, said: str
+) -> None:
+    wheel_file = wheel.build(tmp_path, "my-lib", "1.0", origin="us", more={path: content})
+
+    with pytest.raises(DistributionError, match=re.escape(said)):
+        distribution.read(wheel_file)
+
+
+def test_scripts_and_files_elsewhere_may_be_in_a_wheel(tmp_path: Path) -> None:
+    scripts = "[console_scripts]\nrun = my_lib.main:run [fast]\n[gui_scripts]\nshow=my_lib:a.b\n"
+    more = {
+        "my_lib-1.0.data/scripts/run.sh": "",
+        "my_lib-1.0.data/data/share/x": "",
+        "my_lib-1.0.dist-info/entry_points.txt": f"{scripts}[plugins]\nany = thing\n",
+    }
+    wheel_file = wheel.build(tmp_path, "my-lib", "1.0", "six (>=1)", origin="us", more=more)
+
+    assert distribution.read(wheel_file).project == "my-lib"
+
+
+def test_a_wheel_that_requires_what_nobody_can_read_is_refused(tmp_path: Path) -> None:
+    for requirement in ("foo >= bar!!", "foo" * 5000, f"foo ; {'(' * 2000}"):
+        wheel_file = wheel.build(tmp_path, "my-lib", "1.0", requirement, origin="us")
+        with pytest.raises(DistributionError, match="Requires-Dist that installers cannot read"):
+            distribution.read(wheel_file)

@@ -821,6 +821,52 @@ def test_as_long_as_part_of_the_folder_cannot_be_looked_into_no_name_is_passed_o
     assert index.closed == []
 
 
+def test_what_a_folder_holds_is_not_passed_on_while_it_is_first_looked_into(
+    index: Index, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy(data)
+    (data / "old").symlink_to("../old")
+    old = data.parent / "old"
+    for place in (data, data.parent):
+        age(place)
+    index.refresh()
+    assert index.standing("mylib") == "closed"
+    # Nothing in pypi_data itself changes.
+    old.mkdir()
+    for name in ("mylib-1.0-py3.8.egg", "lonely-1.0.tar.gz.asc"):
+        (old / name).touch()
+        age(old / name)
+    standings = set()
+    real = Index._change
+
+    def changing(self: Index, *arguments: Any, **options: Any) -> Any:
+        standings.update(index._standing(name) for name in ("mylib", "lonely"))
+        return real(self, *arguments, **options)
+
+    monkeypatch.setattr(Index, "_change", changing)
+    index.refresh()
+    monkeypatch.undo()
+
+    assert standings <= {"closed", "not ready", "gone"}
+    assert index.standing("mylib") == index.standing("lonely") == "gone"
+    assert index.standing("requests") == "unknown"
+
+
+def test_what_gave_way_to_a_file_is_served_by_the_look_that_finds_that_gone(
+    index: Index, folder: Path, data: Path
+) -> None:
+    first = copy(data)
+    second = copy(data / "sub", origin="b").rename(data / "sub" / "My_Lib-1.0-py3-none-any.whl")
+    index.refresh()
+    assert names(folder) == [WHEEL]
+
+    first.unlink()
+    age(data)
+    Index(data, folder).refresh()
+
+    assert names(folder) == [second.name]
+
+
 def test_a_data_folder_that_cannot_be_looked_into_any_more_passes_no_name_on(
     index: Index, data: Path
 ) -> None:
@@ -1138,7 +1184,7 @@ def test_another_spelling_of_what_was_removed_is_refused(
     assert all_names(folder) == []
 
     for file, origin in ((first, "other bytes"), (second, "a"), (second, "other bytes")):
-        with pytest.raises(NameTakenError, match="already exists"):
+        with pytest.raises(NameTakenError, match="was here before"):
             upload(index, data, file, origin)
     assert all_names(folder) == []
     upload(index, data, first)

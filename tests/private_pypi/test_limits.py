@@ -37,7 +37,7 @@ ROWS = {
     "time for the next 128 kB, or for what is left": f"{uploads.PATIENCE} seconds",
     "uploads at once, of one account": f"{app.UPLOADS['each']}",
     "uploads at once, of all": f"{app.UPLOADS['altogether']}",
-    "what it unpacks to": f"{megabytes(distribution._UNPACKED_LIMIT)} and"
+    "what it unpacks to": f"{megabytes(distribution._UNPACKED_LIMIT)} plus"
     f" {distribution._UNPACKED_RATIO} times its size",
     "the list of members of a ZIP or wheel": megabytes(distribution._DIRECTORY_LIMIT),
     "the RECORD of a wheel": megabytes(wheel.RECORD_LIMIT),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from pathlib import Path
@@ -36,6 +37,8 @@ from private_pypi import scan
         ("mylib-\udcff.whl", {"mylib"}),
         ("sub/folder-9/mylib-1.0.egg", {"mylib"}),
         ("mylib-1.0.egg/", {"mylib"}),
+        ("mylib.win-amd64-py3.8.exe", {"mylib"}),
+        ("mylib.win32-py2.7.msi", {"mylib"}),
     ],
 )
 def test_a_file_name_stands_for_all_that_it_could(file: str, projects: set[str]) -> None:
@@ -79,6 +82,21 @@ def test_what_can_be_no_distribution_is_told_apart(tmp_path: Path) -> None:
     assert look.closed == []
 
 
+def test_a_folder_or_a_link_to_one_that_is_named_like_a_distribution_is_told_apart(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "a-1.0-py3.8.egg").symlink_to("sub")
+    (tmp_path / "b-1.0.tar.gz").symlink_to("sub")
+    for name in ("c-1.0.zip", "d-2.0", "team-a", "team-2", "1.0"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "PKG-INFO").touch()
+
+    look = scan.scan(tmp_path)
+
+    assert {other[0] for other in look.others} == set("abcd")
+
+
 def test_links_to_folders_are_followed_and_none_is_looked_into_twice(tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     (elsewhere / "deep").mkdir(parents=True)
@@ -109,7 +127,29 @@ def test_a_link_that_leads_nowhere_may_hide_anything(tmp_path: Path, target: str
     (sentence,) = scan.scan(tmp_path).closed
 
     assert sentence.startswith("pypi_data/sub/link cannot be looked into (")
-    assert sentence.endswith(": give it to the owner of pypi_data, or take it out of pypi_data")
+    assert sentence.endswith(": delete the link, or have it lead to what the containers see, too")
+
+
+def test_a_folder_that_may_be_listed_but_not_entered_is_one_thing_to_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sub").mkdir()
+    for number in range(5):
+        (tmp_path / "sub" / f"a-{number}.whl").symlink_to("/dev/null")
+    isfile = os.path.isfile
+
+    def deny(path: str) -> bool:
+        if "/sub/" in path:
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return isfile(path)
+
+    monkeypatch.setattr(os.path, "isfile", deny)
+
+    (sentence,) = scan.scan(tmp_path).closed
+    assert sentence == (
+        "pypi_data/sub cannot be looked into (Permission denied): let the owner of pypi_data read"
+        " and enter it, or take it out of pypi_data"
+    )
 
 
 def test_folders_may_be_deeper_than_python_would_call_itself(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ REMEDIES = {
     404: "Nothing takes uploads there: correct the URL that `make template-update` asks for.",
     405: "Nothing takes uploads there: correct the URL that `make template-update` asks for.",
     409: (
-        "The index has this version and replaces none: run `make bump PART=patch`,"
+        "The index has or had this version and replaces none: run `make bump PART=patch`,"
         " then publish again."
     ),
     413: (

@@ -139,8 +139,8 @@ class Gatekeeper:
     def _health(self, start_response: StartResponse) -> list[bytes]:
         if not os.access(self._settings.data / uploads.FOLDER, os.W_OK):
             text = f"pypi_data/{uploads.FOLDER} is not writable for user {os.getuid()}."
-        elif self.index.closed:
-            text = f"{self.index.closed[0]}."
+        elif closed := self.index.closed:
+            text = f"{closed[0]}."
         else:
             return _answer(start_response, "200 OK", "ok")
         return _answer(start_response, "503 Service Unavailable", text)

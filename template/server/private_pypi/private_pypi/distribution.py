@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from packaging.metadata import RawMetadata, parse_email
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import (
     InvalidSdistFilename,
@@ -43,9 +44,10 @@ _DIRECTORY_LIMIT = 8 * 2**20
 # The headers of one member of a tar file, such as a long name; Python takes time by the square.
 _HEADER_LIMIT = 2**14
 _FIELDS_LIMIT, _LINES_LIMIT = 100, 10_000
+_REQUIREMENT_LIMIT = 10_000
 _UNPACKED_LIMIT, _UNPACKED_RATIO = 256 * 2**20, 20
 _TOO_LARGE = (
-    f"unpacks to more than {_UNPACKED_LIMIT // 2**20} MB and {_UNPACKED_RATIO} times its size"
+    f"unpacks to more than {_UNPACKED_LIMIT // 2**20} MB plus {_UNPACKED_RATIO} times its size"
 )
 _TOO_MUCH_METADATA = f"has more than {METADATA_LIMIT // 2**20} MB of metadata"
 
@@ -168,6 +170,7 @@ def read(path: Path, file: str | None = None) -> Distribution:
     _check(file, "Version", fields.get("version"), version)
     if file.endswith(".whl"):
         wheel.check_folder(file, folder, project, version)
+        _check_requirements(file, fields.get("requires_dist", []))
     is_static = file.endswith(".whl") or (
         _at_least_2_2(fields.get("metadata_version", "")) and "dynamic" not in {*fields, *unread}
     )
@@ -209,7 +212,7 @@ def _from_zip(content: IO[bytes], limit: int, *, is_wheel: bool) -> tuple[bytes,
         (found,) = candidates
         folder = found.filename.partition("/")[0]
         hashes = wheel.recorded(archive, folder) if is_wheel else {}
-        kept = dict.fromkeys((found.filename, f"{folder}/WHEEL"), b"")
+        kept = dict.fromkeys((found.filename, f"{folder}/WHEEL", f"{folder}/entry_points.txt"), b"")
         if any(member.filename in kept and member.file_size > METADATA_LIMIT for member in members):
             raise DistributionError(_TOO_MUCH_METADATA)
         for member in members:
@@ -222,6 +225,7 @@ def _from_zip(content: IO[bytes], limit: int, *, is_wheel: bool) -> tuple[bytes,
             digest.check()
         if is_wheel:
             wheel.check_format(kept[f"{folder}/WHEEL"])
+            wheel.check_scripts(kept[f"{folder}/entry_points.txt"])
     return kept[found.filename], folder
 
 
@@ -338,6 +342,18 @@ def _check(file: str, field: str, value: str | None, expected: str) -> None:
             f"{file} has metadata of another {field.lower()}: {field} is"
             f" {'missing' if value is None else shown(value)}, the file name says {expected}"
         )
+
+
+def _check_requirements(file: str, requirements: list[str]) -> None:
+    for text in requirements:
+        try:
+            if len(text) > _REQUIREMENT_LIMIT:
+                raise InvalidRequirement(text)
+            Requirement(text)
+        except (ValueError, RecursionError):
+            raise DistributionError(
+                f"{file} has a Requires-Dist that installers cannot read: {shown(text)}"
+            ) from None
 
 
 def _specifier(value: str | None) -> str | None:

@@ -96,17 +96,18 @@ class Index:
             if not change.catalogue.complete:
                 raise NotReadyError
             noted = change.catalogue.sha256(new.file)
-            if noted not in (None, new.sha256):
-                raise NameTakenError(f"{new.file} already exists: publish a new version")
             location = change.catalogue.location(new.file)
-            if location and _is_there(self._data / location):
+            is_here = location is not None and _is_there(self._data / location)
+            if noted not in (None, new.sha256):
+                raise NameTakenError(_taken(new.file, is_here=is_here))
+            if is_here:
                 return
             # The same bytes may come back under their name, but nothing in place of another.
             others = change.catalogue.other_names(new.file) if noted is None else []
             others += [_file(rival.location) for rival in change.catalogue.rivals(new.file)]
             if others:
-                message = f"{new.file} already exists as {others[0]}: publish a new version"
-                raise NameTakenError(message)
+                is_here = any(map(change.catalogue.location, others))
+                raise NameTakenError(_taken(new.file, f" as {others[0]}", is_here=is_here))
             if location not in (None, new.file):
                 change.drop(location)
             is_mine = self._link(unfinished, target, new.sha256)
@@ -297,22 +298,26 @@ class Index:
         # index made are known.
         by_others = look.folders.items() - self._published.items()
         self._look_again = any(_is_recent(when) for _, when in by_others)
-        self._note_closed(look.closed)
+        with self._change() as change:
+            gone = [one for one in known.keys() - found.keys() if not _is_there(self._data / one)]
+            for location in gone:
+                log.warning("%s is gone from pypi_data", location)
+                change.drop(location)
+            if gone:
+                # What gave way to one of these is read again, by this look.
+                known = change.catalogue.seen()
         todo = [
             location
             for location, seen in found.items()
             if reread or location in missing or known.get(location) != seen
         ]
-        with self._change() as change:
-            for location in known.keys() - found.keys():
-                if not _is_there(self._data / location):
-                    log.warning("%s is gone from pypi_data", location)
-                    change.drop(location)
         todo.sort(key=lambda location: (_project(location), location))
         self._look_took = time.monotonic() - began
         # Until all of it is read, also what the last look had left.
-        self._unread |= _projects(todo)
+        self._unread |= _projects([*todo, *look.others])
         self._left = set()
+        # Not before: what a folder that can be looked into now holds must not pass for unknown.
+        self._note_closed(look.closed)
         done = 0
         for batch in _batches(todo):
             self._enter({location: found[location] for location in batch})
@@ -455,8 +460,9 @@ class Index:
                     change.refuse(location, Seen(-1, 0, signed=False), problem)
 
     def _note_closed(self, closed: list[str]) -> None:
+        known = set(self._closed)
         for sentence in closed:
-            if sentence not in self._closed:
+            if sentence not in known:
                 log.error("names that are not held are answered 503: %s", sentence)
         self._closed = closed
 
@@ -564,7 +570,7 @@ def _batches(todo: list[str]) -> Iterator[list[str]]:
     So no page, while the index is made from nothing, shows some files of a project only.
     """
     batch: list[str] = []
-    for _, locations in itertools.groupby(todo, _project):
+    for _, locations in itertools.groupby(todo, lambda location: _project(location) or location):
         batch += locations
         if len(batch) >= _BATCH:
             yield batch
@@ -583,6 +589,15 @@ def _is_recent(when: int) -> bool:
     A file server's clock may be ahead of ours. A folder dated far ahead is not changed then.
     """
     return -60 * 10**9 < time.time_ns() - when < 2 * 10**9
+
+
+def _taken(file: str, where: str = "", *, is_here: bool) -> str:
+    """Return why a name is not free, without a claim that what was removed is still here."""
+    if is_here:
+        return f"{file} already exists{where}: publish a new version"
+    return (
+        f"{file} was here before{where}, and no other bytes take its place: publish a new version"
+    )
 
 
 def _locations(change: Change, project: str, version: str) -> list[str]:

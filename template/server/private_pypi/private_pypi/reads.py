@@ -58,7 +58,8 @@ def reads(index: Index) -> Callable[[], None]:
             raise refusal(503, f"{text}: the index's log says why.", **{"Retry-After": "5"})
         if standing == "gone":
             # Whoever takes the name on the public index is a stranger.
-            raise refusal(404, f"This index serves no files of {name}, but has or had some.")
+            text = f"This index serves no files of {name}, but has or had one that could be of it"
+            raise refusal(404, f"{text}: make pypi-verify on the server names what is there.")
 
     return answer
 

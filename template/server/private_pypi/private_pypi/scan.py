@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterator
@@ -16,8 +17,12 @@ from .journal import is_text
 
 # What lies beside a distribution and belongs to it.
 _COMPANIONS = (".asc", ".metadata")
-# The folders in which distributions were installed or unpacked.
-_UNPACKED = (".egg", ".egg-info", ".dist-info")
+# Folders in which distributions were installed or unpacked, or that are named like a file of one.
+_UNPACKED = re.compile(
+    r"\.(egg|egg-info|dist-info|whl|zip|exe|msi|rpm|deb|t(ar\.)?(gz|bz2|xz|z|zst)|tar)\Z"
+    r"|-v?[0-9]+(\.[0-9]+)+[^-]*\Z",
+    re.IGNORECASE,
+)
 _UNPACKED_HOLDS = {"PKG-INFO", "EGG-INFO"}
 # Where fsck puts what has lost its name, for root alone.
 _LOST = "lost+found/"
@@ -25,7 +30,10 @@ _LOST = "lost+found/"
 _LEAST, _MOST = -(2**63), 2**63 - 1
 
 # Where a project's name may end in a file name. Hyphens and dots stand in versions and names alike.
-_ENDS = re.compile(r"-|[._](?=v?[0-9])|\.(?=[^-]*\Z)|[^A-Za-z0-9._-]|\Z", re.IGNORECASE)
+_ENDS = re.compile(
+    r"-|[._](?=v?[0-9])|\.(?=[^-]*\Z)|\.(?=win(32|-amd64)-py)|[^A-Za-z0-9._-]|\Z",
+    re.IGNORECASE,
+)
 
 
 class Seen(NamedTuple):
@@ -75,6 +83,8 @@ def scan(data: Path) -> Look:
         folder = data / prefix
         try:
             stat = folder.stat()
+            if prefix and _UNPACKED.search(prefix[:-1]):
+                look.others.append(prefix)
             if (stat.st_dev, stat.st_ino) in known:
                 continue
             known.add((stat.st_dev, stat.st_ino))
@@ -93,7 +103,7 @@ def scan(data: Path) -> Look:
                 look.closed.append(_closed(prefix, error))
             continue
         names = {entry.name for entry in found}
-        if prefix.removesuffix("/").endswith(_UNPACKED) or names & _UNPACKED_HOLDS:
+        if prefix and look.others[-1:] != [prefix] and names & _UNPACKED_HOLDS:
             look.others.append(prefix)
         for entry in found:
             location = f"{prefix}{entry.name}"
@@ -114,7 +124,10 @@ def scan(data: Path) -> Look:
             except FileNotFoundError:
                 continue
             except OSError as error:
-                look.closed.append(_closed(location, error))
+                # Most often it is all of a folder, of which one sentence is enough.
+                sentence = _closed(prefix or location, error)
+                if look.closed[-1:] != [sentence]:
+                    look.closed.append(sentence)
     return look
 
 
@@ -146,7 +159,8 @@ def shown(location: str) -> str:
 
 
 def _closed(location: str, error: OSError) -> str:
-    return (
-        f"pypi_data/{shown(location)} cannot be looked into ({error.strerror}): give it to the"
-        " owner of pypi_data, or take it out of pypi_data"
-    )
+    if error.errno in (errno.ENOENT, errno.ELOOP):
+        remedy = "delete the link, or have it lead to what the containers see, too"
+    else:
+        remedy = "let the owner of pypi_data read and enter it, or take it out of pypi_data"
+    return f"pypi_data/{shown(location)} cannot be looked into ({error.strerror}): {remedy}"

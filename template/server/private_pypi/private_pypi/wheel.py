@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import configparser
 import csv
 import hashlib
 import io
@@ -19,6 +20,10 @@ RECORD_LIMIT = 16 * 2**20
 
 # They sign RECORD, so RECORD does not name them.
 _SIGNATURES = ("RECORD.jws", "RECORD.p7s")
+# Where the folders of *.data go to (PEP 427).
+_SCHEMES = "purelib|platlib|headers|scripts|data"
+# What a script calls: a function of a module, whatever extras that has.
+_CALLED = re.compile(r"\s*[\w.]+\s*:\s*[\w.]+\s*(\[[^\]]*\]\s*)?", re.ASCII)
 _ALGORITHMS = hashlib.algorithms_guaranteed - {"shake_128", "shake_256"}
 
 
@@ -57,6 +62,12 @@ def recorded(archive: zipfile.ZipFile, folder: str) -> dict[str, str]:
     for name in (f"{folder}/WHEEL", f"{folder}/RECORD"):
         if name not in names:
             raise DistributionError(f"has no file {shown(name)}: build it again")
+    for name in names:
+        top, _, path = name.partition("/")
+        if top.endswith(".data") and path and not re.match(f"({_SCHEMES})(/|$)", path):
+            raise DistributionError(f"has {shown(name)}, which installers put nowhere")
+        if top.endswith(".data") and not path and not name.endswith("/"):
+            raise DistributionError(f"has a file {shown(name)} where installers want a folder")
     return _hashes(archive, folder)
 
 
@@ -71,6 +82,30 @@ def check_format(content: bytes) -> None:
     if not said or not re.fullmatch(rb"1(\.[0-9]{1,9})+", said[1]):
         version = shown(said[1].decode(errors="replace")) if said else "missing"
         raise DistributionError(f"is of another format: its Wheel-Version is {version}, not '1.0'")
+
+
+def check_scripts(content: bytes) -> None:
+    """Check that entry_points.txt names scripts that installers can make.
+
+    Raises:
+        DistributionError: if not.
+    """
+    entries = configparser.RawConfigParser(delimiters=("=",), strict=False)
+    try:
+        entries.read_string(content.decode())
+        scripts = [
+            (name, called)
+            for section in ("console_scripts", "gui_scripts")
+            if entries.has_section(section)
+            for name, called in entries.items(section)
+        ]
+    except (ValueError, configparser.Error):
+        raise DistributionError("has an entry_points.txt that cannot be read") from None
+    for name, called in scripts:
+        if not _CALLED.fullmatch(called):
+            raise DistributionError(
+                f"has a script {shown(name)} that calls {shown(called)}: name module:function"
+            )
 
 
 def _hashes(archive: zipfile.ZipFile, folder: str) -> dict[str, str]:
