@@ -836,7 +836,7 @@ def test_what_a_folder_holds_is_not_passed_on_while_it_is_first_looked_into(
     for name in ("mylib-1.0-py3.8.egg", "lonely-1.0.tar.gz.asc"):
         (old / name).touch()
         age(old / name)
-    standings = set()
+    standings: set[str] = set()
     real = Index._change
 
     def changing(self: Index, *arguments: Any, **options: Any) -> Any:
