@@ -141,6 +141,38 @@ def test_login_keeps_what_else_stands_in_the_credentials_file(repository: Render
     assert b"ada" not in text
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("TWINE_PASSWORD", ""),
+        ("TWINE_PASSWORD+=x", ""),
+        ("PIP_EXTRA_INDEX_URL https://x/", ""),
+        ('UV_INDEX_OTHER_PASSWORD="x"', ""),
+        ("export UV_INDEX_OTHER_USERNAME='x'", ""),
+        ('POETRY_HTTP_BASIC_OLD_PASSWORD="a b"', ""),
+        ("UV_INDEX_OTHER_PASSWORD='a\nb'\nA=1", "b'\nA=1\n"),
+        ("A='\nUV_INDEX_OTHER_PASSWORD=\"x\"\n'", "A='\n'\n"),
+        ("A='\nTWINE_PASSWORD=x\n'", "A='\n'\n"),
+        (
+            "UV_INDEX_OTHER_PASSWORD=x\r\nB=caf\xe9\x85",
+            "UV_INDEX_OTHER_PASSWORD=x\r\nB=caf\xe9\x85\n",
+        ),
+    ],
+)
+def test_login_heals_what_make_stops_at(
+    repository: Render, env_files: ModuleType, before: str, after: str
+) -> None:
+    folder = repository(ANSWERS)
+    path = folder / ".pypi.env"
+    rendered = path.read_bytes()
+    path.write_bytes(rendered + before.encode("latin-1"))
+
+    assert login(folder).returncode == 0
+
+    assert path.read_bytes() == rendered + after.encode("latin-1")
+    assert env_files.read(path)["TWINE_PASSWORD"] == PASSWORD
+
+
 def to_link(folder: Path) -> None:
     (folder / "settings").write_bytes(OURS)
     (folder / ".env").symlink_to("settings")

@@ -52,17 +52,31 @@ def read(path: Path) -> dict[str, str]:
         ) from None
     found = {}
     for number, line in enumerate(lines, 1):
-        named = re.match(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)", line)
-        if not (named and CREDENTIAL.fullmatch(named[1])):
+        name, value = credential(line)
+        if not name:
             continue
-        name, equals, value = line.partition("=")
-        if name != named[1] or not equals or not _LITERAL.fullmatch(value):
+        if value is None:
             raise ValueError(
                 f"Line {number} of {path.name} is not of the form NAME='value': correct it, or run"
                 " `make login`."
             )
-        found[name] = value.strip().strip("'")
+        found[name] = value
     return found
+
+
+def credential(line: str) -> tuple[str, str | None]:
+    """Return which credential a line of .pypi.env names, and its value.
+
+    The name is empty if the line names none; the value is None if the line is not of the form
+    NAME='value'.
+    """
+    named = re.match(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)", line)
+    if not (named and CREDENTIAL.fullmatch(named[1])):
+        return "", None
+    name, equals, value = line.partition("=")
+    if name != named[1] or not equals or not _LITERAL.fullmatch(value):
+        return named[1], None
+    return name, value.strip().strip("'")
 
 
 def with_line(content: bytes, name: str, value: str) -> bytes:
