@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -606,6 +607,29 @@ def test_neither_a_setting_nor_another_repository_makes_changes_look_committed(
     for settings in ({}, elsewhere, nowhere):
         assert NOT_COMMITTED in is_clean(folder, **settings)
     assert is_clean(folder, FORCE="1") == ""
+
+
+def test_a_file_that_git_was_told_not_to_look_at_is_not_clean(repository: Render) -> None:
+    folder = repository({"template": "client"})
+    names = ["an app's caf\xe9.py", "README.md"]
+    (folder / names[0]).touch()
+    commit(folder)
+    git(folder, "update-index", "--assume-unchanged", names[0])
+    git(folder, "update-index", "--skip-worktree", names[1])
+    for name in names:
+        (folder / name).write_text("changed = True\n")
+
+    said = is_clean(folder)
+
+    shown = shlex.join(reversed(names))
+    assert said.startswith(f"git was told not to look at {shown}: `git update-index ")
+    run("sh", "-euc", said.split("`")[1], cwd=folder)
+    assert NOT_COMMITTED in is_clean(folder)
+    # What a sparse checkout leaves out is not published either.
+    git(folder, "checkout", ".")
+    git(folder, "update-index", "--skip-worktree", "README.md")
+    (folder / "README.md").unlink()
+    assert is_clean(folder) == ""
 
 
 def test_a_changed_submodule_is_not_clean_whatever_its_settings_say(
