@@ -632,6 +632,33 @@ def test_a_file_that_git_was_told_not_to_look_at_is_not_clean(repository: Render
     assert is_clean(folder) == ""
 
 
+def tags(folder: Path, **settings: str) -> str:
+    """Return what the client's own tools take for the tags of the commit."""
+    done = subprocess.run(
+        [sys.executable, "scripts/run.py", sys.executable, "-Bc", PRINT_TAGS],
+        cwd=folder,
+        env={**os.environ, **settings},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+PRINT_TAGS = "import sys; sys.path.insert(0, 'scripts'); import checkout; print(*checkout.tags())"
+
+
+def test_a_repository_without_a_commit_has_no_tags(render: Render, tmp_path: Path) -> None:
+    folder = tmp_path / "client"
+    shutil.copytree(render({"template": "client"}), folder, symlinks=True)
+    git(folder, "init", "--quiet")
+    assert tags(folder) == "\n"
+
+    commit(folder)
+    git(folder, "tag", "v0.1.0")
+    assert tags(folder) == "v0.1.0\n"
+
+
 def test_a_changed_submodule_is_not_clean_whatever_its_settings_say(
     repository: Render, tmp_path: Path
 ) -> None:

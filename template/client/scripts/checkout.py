@@ -69,7 +69,8 @@ def tags() -> list[str]:
     Raises:
         GitError: git does not answer.
     """
-    return git("tag", "--points-at", "HEAD").split()
+    # Before the first commit there is no HEAD to ask about, and no tag either.
+    return git("tag", "--points-at", "HEAD").split() if git("tag") else []
 
 
 def main() -> None:
