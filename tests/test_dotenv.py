@@ -199,7 +199,7 @@ def to_tracked(folder: Path) -> None:
 def to_not_ignored(folder: Path) -> None:
     (folder / ".env").write_bytes(OURS)
     ignore = folder / ".gitignore"
-    ignore.write_text(ignore.read_text().replace(".env\n", "", 1))
+    ignore.write_text(ignore.read_text().replace("/.env\n", "", 1))
 
 
 def to_utf_16(folder: Path) -> None:
@@ -263,9 +263,16 @@ def test_a_write_that_is_killed_leaves_nothing_that_git_or_docker_would_take(
 ) -> None:
     folder = repository({"template": "client"})
     leftover = ".pypi.env.x7_killed"
-    assert not_ignored(folder, [".env", ".env.local", leftover]) == []
-    assert not_ignored(folder, [".env.example", ".pypi.env.example"]) != []
-    assert {"**/.env", "**/.pypi.env*"} <= set((folder / ".dockerignore").read_text().split())
+    assert not_ignored(folder, [".env", ".pypi.env", leftover]) == []
+    assert {".env", "**/.pypi.env*"} <= set((folder / ".dockerignore").read_text().split())
+
+
+def test_other_files_of_that_name_are_their_owners(repository: Render) -> None:
+    folder = repository({"template": "client"})
+    others = [".env.example", ".env.test", "src/.env", "src/my_app/.env.local", ".pypi.env.example"]
+    assert not_ignored(folder, others) == others
+    patterns = (folder / ".dockerignore").read_text().split()
+    assert [pattern for pattern in patterns if ".env" in pattern] == [".env", "**/.pypi.env*"]
 
 
 # What the template does ---------------------------------------------------------------------------
@@ -295,11 +302,12 @@ def versions(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     questionnaire = (folder / "copier.yml").read_text()
     new = {path: (folder / path).read_bytes() for path in ("copier.yml", GITIGNORE)}
     old = questionnaire.replace(", /.env]", "]").replace("  - /.env\n", "")
-    old = old.replace("when: \"{{ template == 'client' }}\"\n\n# Q", 'when: "{{ false }}"\n\n# Q')
+    task = 'build_credentials }}"\n    when: "{{ '
+    old = old.replace(f"{task}template == 'client' }}}}", f"{task}false }}}}")
     assert len(old) < len(questionnaire) - 30
     (folder / "copier.yml").write_text(f"_preserve_symlinks: true\n{old}")
     gitignore = (folder / GITIGNORE).read_text()
-    (folder / GITIGNORE).write_text(gitignore.replace(".env\n.env.*\n!.env.example\n", "", 1))
+    (folder / GITIGNORE).write_text(gitignore.replace("/.env\n", "", 1))
     assert (folder / GITIGNORE).read_text() != gitignore
     (folder / "template/client/.env").symlink_to(".pypi.env")
     commit(folder, "Old")
