@@ -659,6 +659,28 @@ def test_a_repository_without_a_commit_has_no_tags(render: Render, tmp_path: Pat
     assert tags(folder) == "v0.1.0\n"
 
 
+@pytest.mark.parametrize("variable", ["HOME", "XDG_CONFIG_HOME"])
+def test_git_goes_by_its_own_settings_where_uv_must_not(
+    repository: Render, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    folder = repository({"template": "client"})
+    git(folder, "tag", "v0.1.0")
+    monkeypatch.delenv("GIT_CONFIG_GLOBAL", raising=False)
+    settings = tmp_path / ".config" if variable == "HOME" else tmp_path
+    for name, text in {"git/config": "[bro", "uv/uv.toml": ""}.items():
+        (settings / name).parent.mkdir(parents=True)
+        (settings / name).write_text(text)
+    surroundings = {"HOME": str(tmp_path / "none"), "XDG_CONFIG_HOME": ""}
+    surroundings[variable] = str(tmp_path)
+
+    with pytest.raises(subprocess.CalledProcessError) as refused_by:
+        tags(folder, **surroundings)
+    assert f"{settings}/git/config" in refused_by.value.stderr
+
+    (settings / "git/config").write_text("[user]\nname = Ada\n")
+    assert tags(folder, **surroundings) == "v0.1.0\n"
+
+
 def test_a_changed_submodule_is_not_clean_whatever_its_settings_say(
     repository: Render, tmp_path: Path
 ) -> None:

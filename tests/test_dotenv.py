@@ -258,6 +258,26 @@ def test_login_works_outside_of_git(repository: Render) -> None:
     assert "Wrote PIP_EXTRA_INDEX_URL in .env" in login(folder).stdout
 
 
+@pytest.mark.parametrize("ignored", [True, False])
+def test_login_asks_the_repository_that_the_file_is_in_and_no_other(
+    repository: Render, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ignored: bool
+) -> None:
+    folder = repository({"template": "client"})
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / ".gitignore").write_text("" if ignored else ".env\n")
+    commit(other)
+    if not ignored:
+        to_not_ignored(folder)
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(folder if ignored else other))
+
+    done = login(folder)
+
+    assert ("git would commit .env" in done.stderr) is not ignored
+    assert (LINE in (folder / ".env").read_bytes()) is ignored
+
+
 def test_a_write_that_is_killed_leaves_nothing_that_git_or_docker_would_take(
     repository: Render,
 ) -> None:

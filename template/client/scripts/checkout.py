@@ -13,6 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from env_files import git_environment
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # What git passes over, and answers the rest with success.
@@ -37,18 +39,11 @@ def git(*arguments: str) -> str:
     there = repository()
     if not there:
         return ""
-    # Git calls a hook with variables that name another repository. GIT_CONFIG_... are settings.
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("GIT_") or name.startswith("GIT_CONFIG")
-    }
-    environment = {**kept, "GIT_DISCOVERY_ACROSS_FILESYSTEM": "1", "LC_ALL": "C"}
     try:
         done = subprocess.run(
             ["git", *arguments],
             cwd=ROOT,
-            env=environment,
+            env=git_environment(),
             capture_output=True,
             check=False,
         )

@@ -14,6 +14,9 @@ from pathlib import Path
 
 PIP_URL = "PIP_EXTRA_INDEX_URL"
 
+CONFIG_HOME = "USERS_XDG_CONFIG_HOME"
+"""The variable in which run.py keeps for git what uv must not see; empty where it was not set."""
+
 CREDENTIAL = re.compile(
     f"{PIP_URL}|(POETRY_HTTP_BASIC|UV_INDEX)_[A-Z0-9_]+_(USERNAME|PASSWORD)"
     "|TWINE_(REPOSITORY_URL|USERNAME|PASSWORD)"
@@ -147,6 +150,19 @@ def put_line(path: Path, name: str, value: str) -> str:
     return ""
 
 
+def git_environment() -> dict[str, str]:
+    """Return the environment in which git tells of the folder that it is called in."""
+    # Git calls a hook with variables that name another repository. GIT_CONFIG_... are settings.
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("GIT_") or name.startswith("GIT_CONFIG")
+    }
+    if CONFIG_HOME in kept:
+        kept["XDG_CONFIG_HOME"] = kept.pop(CONFIG_HOME)
+    return {**kept, "GIT_DISCOVERY_ACROSS_FILESYSTEM": "1", "LC_ALL": "C"}
+
+
 def commit_error(path: Path) -> str:
     """Return why git might commit a file, and what to do, or an empty string.
 
@@ -158,7 +174,13 @@ def commit_error(path: Path) -> str:
     command = ["git", "check-ignore", "--quiet", "--", path.name]
     try:
         done = subprocess.run(
-            command, cwd=path.parent, capture_output=True, text=True, errors="replace", check=False
+            command,
+            cwd=path.parent,
+            env=git_environment(),
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
         )
     except FileNotFoundError:
         return ""

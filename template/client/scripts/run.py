@@ -72,7 +72,7 @@ def clean(environment: Mapping[str, str], *, extra: bool) -> dict[str, str]:
     folders = (environment.get("XDG_CONFIG_HOME", ""), f"{environment.get('HOME', '')}/.config")
     if any(Path(folder, "uv/uv.toml").exists() for folder in folders):
         # There is no other way past it; without need, other programs keep their settings there.
-        kept["XDG_CONFIG_HOME"] = os.devnull
+        kept |= {"XDG_CONFIG_HOME": os.devnull, env_files.CONFIG_HOME: folders[0]}
     return {**kept, **SETTINGS}
 
 
