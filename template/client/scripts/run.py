@@ -19,10 +19,12 @@ import env_files
 ROOT = Path(__file__).resolve().parent.parent
 
 TOOLS = re.compile(
-    "(PIP|UV|POETRY|TWINE|CONDA|VIRTUAL_ENV)(_.*)?"
-    "|PYTHON(EXECUTABLE|HOME|PATH|PLATLIBDIR|USERBASE)|__PYVENV_LAUNCHER__"
+    "(PIP|UV|POETRY|TWINE|CONDA|VIRTUAL_?ENV)(_.*)?|PYTHON(EXECUTABLE|USERBASE)|__PYVENV_LAUNCHER__"
 )
-"""The variables that the tools read, of which only the harmless ones and credentials pass."""
+"""The variables that the tools read, of which only the harmless ones and credentials pass.
+
+Those that say where Python's own code is the Makefile drops, before this program starts.
+"""
 
 HARMLESS = frozenset(
     f"{tool}_{name}"
