@@ -386,6 +386,18 @@ def test_tools_see_what_is_harmless_and_the_credentials_of_ci(
     assert {name: seen[name] for name in exported if name in seen} == passing
 
 
+def test_no_environment_and_no_code_of_the_shells_reaches_the_tools(render: Render) -> None:
+    exported = dict.fromkeys(
+        (
+            *("CONDA_PREFIX", "VIRTUAL_ENV", "VIRTUALENV_SYSTEM_SITE_PACKAGES", "PYTHONHOME"),
+            *("PYTHONPATH", "PYTHONPLATLIBDIR", "PYTHONUSERBASE", "PYTHONEXECUTABLE"),
+        ),
+        "/elsewhere",
+    )
+    seen = seen_by_tools(render({"template": "client"}), "$(run)", **exported)
+    assert not seen.keys() & exported
+
+
 def test_the_credentials_file_wins_over_the_shell(render: Render) -> None:
     seen = seen_by_tools(
         render({"template": "client", **ACCOUNT}), "$(with_credentials)", **SHELLS_ACCOUNT
@@ -457,11 +469,25 @@ def test_help_lists_every_documented_target_without_colour_in_a_pipe(render: Ren
 
 def test_make_can_plan_every_target(repository: Render, way: Answers) -> None:
     folder = repository({**way, **ACCOUNT})
-    if way["locked"]:
-        (folder / "requirements.txt").touch()
     makefile = (folder / "Makefile").read_text()
     for target in re.findall(r"^([a-z-]+):.*## ", makefile, re.M):
         run("make", "--dry-run", target, "PART=patch", cwd=folder)
+
+
+def test_only_what_make_lock_wrote_counts_as_locked(repository: Render) -> None:
+    folder = repository({"template": "client", "locked": True})
+    header = re.search(r'^HEADER = "(.*)\\n"$', (folder / "scripts/lock.py").read_text(), re.M)
+    guard = re.search(r"if (! grep .*); then", (folder / "Dockerfile").read_text())
+    assert header
+    assert guard
+    for text in ("", "my-private-lib\n", "# By hand\nmy-private-lib==1.0\n"):
+        said = refused("make", "need-lock", cwd=folder)
+        assert "Nothing is locked yet: run 'make lock', and commit what it writes." in said
+        run("sh", "-c", guard[1], cwd=folder)
+        (folder / "requirements.txt").write_text(text)
+    (folder / "requirements.txt").write_text(f"{header[1]}\nmy-private-lib==1.0\n")
+    run("make", "need-lock", cwd=folder)
+    refused("sh", "-c", guard[1], cwd=folder)
 
 
 @pytest.mark.parametrize(
