@@ -87,7 +87,11 @@ def _git(*arguments: str) -> str:
     """Return what git prints, or nothing where it finds no repository or is not installed."""
     try:
         return subprocess.run(
-            ["git", *arguments], capture_output=True, text=True, check=True
+            ["git", *arguments],
+            env=env_files.git_environment(),
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout.strip()
     except (FileNotFoundError, subprocess.CalledProcessError):
         return ""

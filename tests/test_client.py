@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -385,6 +386,18 @@ def test_tools_see_what_is_harmless_and_the_credentials_of_ci(
     assert {name: seen[name] for name in exported if name in seen} == passing
 
 
+def test_no_environment_and_no_code_of_the_shells_reaches_the_tools(render: Render) -> None:
+    exported = dict.fromkeys(
+        (
+            *("CONDA_PREFIX", "VIRTUAL_ENV", "VIRTUALENV_SYSTEM_SITE_PACKAGES", "PYTHONHOME"),
+            *("PYTHONPATH", "PYTHONPLATLIBDIR", "PYTHONUSERBASE", "PYTHONEXECUTABLE"),
+        ),
+        "/elsewhere",
+    )
+    seen = seen_by_tools(render({"template": "client"}), "$(run)", **exported)
+    assert not seen.keys() & exported
+
+
 def test_the_credentials_file_wins_over_the_shell(render: Render) -> None:
     seen = seen_by_tools(
         render({"template": "client", **ACCOUNT}), "$(with_credentials)", **SHELLS_ACCOUNT
@@ -456,11 +469,25 @@ def test_help_lists_every_documented_target_without_colour_in_a_pipe(render: Ren
 
 def test_make_can_plan_every_target(repository: Render, way: Answers) -> None:
     folder = repository({**way, **ACCOUNT})
-    if way["locked"]:
-        (folder / "requirements.txt").touch()
     makefile = (folder / "Makefile").read_text()
     for target in re.findall(r"^([a-z-]+):.*## ", makefile, re.M):
         run("make", "--dry-run", target, "PART=patch", cwd=folder)
+
+
+def test_only_what_make_lock_wrote_counts_as_locked(repository: Render) -> None:
+    folder = repository({"template": "client", "locked": True})
+    header = re.search(r'^HEADER = "(.*)\\n"$', (folder / "scripts/lock.py").read_text(), re.M)
+    guard = re.search(r"if (! grep .*); then", (folder / "Dockerfile").read_text())
+    assert header
+    assert guard
+    for text in ("", "my-private-lib\n", "# By hand\nmy-private-lib==1.0\n"):
+        said = refused("make", "need-lock", cwd=folder)
+        assert "Nothing is locked yet: run 'make lock', and commit what it writes." in said
+        run("sh", "-c", guard[1], cwd=folder)
+        (folder / "requirements.txt").write_text(text)
+    (folder / "requirements.txt").write_text(f"{header[1]}\nmy-private-lib==1.0\n")
+    run("make", "need-lock", cwd=folder)
+    refused("sh", "-c", guard[1], cwd=folder)
 
 
 @pytest.mark.parametrize(
@@ -606,6 +633,78 @@ def test_neither_a_setting_nor_another_repository_makes_changes_look_committed(
     for settings in ({}, elsewhere, nowhere):
         assert NOT_COMMITTED in is_clean(folder, **settings)
     assert is_clean(folder, FORCE="1") == ""
+
+
+def test_a_file_that_git_was_told_not_to_look_at_is_not_clean(repository: Render) -> None:
+    folder = repository({"template": "client"})
+    names = ["an app's caf\xe9.py", "README.md"]
+    (folder / names[0]).touch()
+    commit(folder)
+    git(folder, "update-index", "--assume-unchanged", names[0])
+    git(folder, "update-index", "--skip-worktree", names[1])
+    for name in names:
+        (folder / name).write_text("changed = True\n")
+
+    said = is_clean(folder)
+
+    shown = shlex.join(reversed(names))
+    assert said.startswith(f"git was told not to look at {shown}: `git update-index ")
+    run("sh", "-euc", said.split("`")[1], cwd=folder)
+    assert NOT_COMMITTED in is_clean(folder)
+    # What a sparse checkout leaves out is not published either.
+    git(folder, "checkout", ".")
+    git(folder, "update-index", "--skip-worktree", "README.md")
+    (folder / "README.md").unlink()
+    assert is_clean(folder) == ""
+
+
+def tags(folder: Path, **settings: str) -> str:
+    """Return what the client's own tools take for the tags of the commit."""
+    done = subprocess.run(
+        [sys.executable, "scripts/run.py", sys.executable, "-Bc", PRINT_TAGS],
+        cwd=folder,
+        env={**os.environ, **settings},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+PRINT_TAGS = "import sys; sys.path.insert(0, 'scripts'); import checkout; print(*checkout.tags())"
+
+
+def test_a_repository_without_a_commit_has_no_tags(render: Render, tmp_path: Path) -> None:
+    folder = tmp_path / "client"
+    shutil.copytree(render({"template": "client"}), folder, symlinks=True)
+    git(folder, "init", "--quiet")
+    assert tags(folder) == "\n"
+
+    commit(folder)
+    git(folder, "tag", "v0.1.0")
+    assert tags(folder) == "v0.1.0\n"
+
+
+@pytest.mark.parametrize("variable", ["HOME", "XDG_CONFIG_HOME"])
+def test_git_goes_by_its_own_settings_where_uv_must_not(
+    repository: Render, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    folder = repository({"template": "client"})
+    git(folder, "tag", "v0.1.0")
+    monkeypatch.delenv("GIT_CONFIG_GLOBAL", raising=False)
+    settings = tmp_path / ".config" if variable == "HOME" else tmp_path
+    for name, text in {"git/config": "[bro", "uv/uv.toml": ""}.items():
+        (settings / name).parent.mkdir(parents=True)
+        (settings / name).write_text(text)
+    surroundings = {"HOME": str(tmp_path / "none"), "XDG_CONFIG_HOME": ""}
+    surroundings[variable] = str(tmp_path)
+
+    with pytest.raises(subprocess.CalledProcessError) as refused_by:
+        tags(folder, **surroundings)
+    assert f"{settings}/git/config" in refused_by.value.stderr
+
+    (settings / "git/config").write_text("[user]\nname = Ada\n")
+    assert tags(folder, **surroundings) == "v0.1.0\n"
 
 
 def test_a_changed_submodule_is_not_clean_whatever_its_settings_say(

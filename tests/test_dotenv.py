@@ -141,6 +141,38 @@ def test_login_keeps_what_else_stands_in_the_credentials_file(repository: Render
     assert b"ada" not in text
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("TWINE_PASSWORD", ""),
+        ("TWINE_PASSWORD+=x", ""),
+        ("PIP_EXTRA_INDEX_URL https://x/", ""),
+        ('UV_INDEX_OTHER_PASSWORD="x"', ""),
+        ("export UV_INDEX_OTHER_USERNAME='x'", ""),
+        ('POETRY_HTTP_BASIC_OLD_PASSWORD="a b"', ""),
+        ("UV_INDEX_OTHER_PASSWORD='a\nb'\nA=1", "b'\nA=1\n"),
+        ("A='\nUV_INDEX_OTHER_PASSWORD=\"x\"\n'", "A='\n'\n"),
+        ("A='\nTWINE_PASSWORD=x\n'", "A='\n'\n"),
+        (
+            "UV_INDEX_OTHER_PASSWORD=x\r\nB=caf\xe9\x85",
+            "UV_INDEX_OTHER_PASSWORD=x\r\nB=caf\xe9\x85\n",
+        ),
+    ],
+)
+def test_login_heals_what_make_stops_at(
+    repository: Render, env_files: ModuleType, before: str, after: str
+) -> None:
+    folder = repository(ANSWERS)
+    path = folder / ".pypi.env"
+    rendered = path.read_bytes()
+    path.write_bytes(rendered + before.encode("latin-1"))
+
+    assert login(folder).returncode == 0
+
+    assert path.read_bytes() == rendered + after.encode("latin-1")
+    assert env_files.read(path)["TWINE_PASSWORD"] == PASSWORD
+
+
 def to_link(folder: Path) -> None:
     (folder / "settings").write_bytes(OURS)
     (folder / ".env").symlink_to("settings")
@@ -167,7 +199,7 @@ def to_tracked(folder: Path) -> None:
 def to_not_ignored(folder: Path) -> None:
     (folder / ".env").write_bytes(OURS)
     ignore = folder / ".gitignore"
-    ignore.write_text(ignore.read_text().replace(".env\n", "", 1))
+    ignore.write_text(ignore.read_text().replace("/.env\n", "", 1))
 
 
 def to_utf_16(folder: Path) -> None:
@@ -226,14 +258,41 @@ def test_login_works_outside_of_git(repository: Render) -> None:
     assert "Wrote PIP_EXTRA_INDEX_URL in .env" in login(folder).stdout
 
 
+@pytest.mark.parametrize("ignored", [True, False])
+def test_login_asks_the_repository_that_the_file_is_in_and_no_other(
+    repository: Render, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ignored: bool
+) -> None:
+    folder = repository({"template": "client"})
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / ".gitignore").write_text("" if ignored else ".env\n")
+    commit(other)
+    if not ignored:
+        to_not_ignored(folder)
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(folder if ignored else other))
+
+    done = login(folder)
+
+    assert ("git would commit .env" in done.stderr) is not ignored
+    assert (LINE in (folder / ".env").read_bytes()) is ignored
+
+
 def test_a_write_that_is_killed_leaves_nothing_that_git_or_docker_would_take(
     repository: Render,
 ) -> None:
     folder = repository({"template": "client"})
     leftover = ".pypi.env.x7_killed"
-    assert not_ignored(folder, [".env", ".env.local", leftover]) == []
-    assert not_ignored(folder, [".env.example", ".pypi.env.example"]) != []
-    assert {"**/.env", "**/.pypi.env*"} <= set((folder / ".dockerignore").read_text().split())
+    assert not_ignored(folder, [".env", ".pypi.env", leftover]) == []
+    assert {".env", "**/.pypi.env*"} <= set((folder / ".dockerignore").read_text().split())
+
+
+def test_other_files_of_that_name_are_their_owners(repository: Render) -> None:
+    folder = repository({"template": "client"})
+    others = [".env.example", ".env.test", "src/.env", "src/my_app/.env.local", ".pypi.env.example"]
+    assert not_ignored(folder, others) == others
+    patterns = (folder / ".dockerignore").read_text().split()
+    assert [pattern for pattern in patterns if ".env" in pattern] == [".env", "**/.pypi.env*"]
 
 
 # What the template does ---------------------------------------------------------------------------
@@ -263,11 +322,12 @@ def versions(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     questionnaire = (folder / "copier.yml").read_text()
     new = {path: (folder / path).read_bytes() for path in ("copier.yml", GITIGNORE)}
     old = questionnaire.replace(", /.env]", "]").replace("  - /.env\n", "")
-    old = old.replace("when: \"{{ template == 'client' }}\"\n\n# Q", 'when: "{{ false }}"\n\n# Q')
+    task = 'build_credentials }}"\n    when: "{{ '
+    old = old.replace(f"{task}template == 'client' }}}}", f"{task}false }}}}")
     assert len(old) < len(questionnaire) - 30
     (folder / "copier.yml").write_text(f"_preserve_symlinks: true\n{old}")
     gitignore = (folder / GITIGNORE).read_text()
-    (folder / GITIGNORE).write_text(gitignore.replace(".env\n.env.*\n!.env.example\n", "", 1))
+    (folder / GITIGNORE).write_text(gitignore.replace("/.env\n", "", 1))
     assert (folder / GITIGNORE).read_text() != gitignore
     (folder / "template/client/.env").symlink_to(".pypi.env")
     commit(folder, "Old")

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
+
+from env_files import git_environment
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -36,31 +39,23 @@ def git(*arguments: str) -> str:
     there = repository()
     if not there:
         return ""
-    # Git calls a hook with variables that name another repository. GIT_CONFIG_... are settings.
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("GIT_") or name.startswith("GIT_CONFIG")
-    }
-    environment = {**kept, "GIT_DISCOVERY_ACROSS_FILESYSTEM": "1", "LC_ALL": "C"}
     try:
         done = subprocess.run(
             ["git", *arguments],
             cwd=ROOT,
-            env=environment,
+            env=git_environment(),
             capture_output=True,
-            text=True,
-            errors="replace",
             check=False,
         )
     except OSError:
         raise GitError(f"{there} is a git repository, but git is missing: install it.") from None
-    if done.returncode or PASSED_OVER.search(done.stderr):
+    said = done.stderr.decode(errors="replace").strip()
+    if done.returncode or PASSED_OVER.search(said):
         raise GitError(
-            f"{done.stderr.strip()}\ngit does not tell what is committed in {there}: do what it"
+            f"{said}\ngit does not tell what is committed in {there}: do what it"
             " says above. A broken repository is best cloned anew."
         )
-    return done.stdout
+    return os.fsdecode(done.stdout)
 
 
 def tags() -> list[str]:
@@ -69,7 +64,8 @@ def tags() -> list[str]:
     Raises:
         GitError: git does not answer.
     """
-    return git("tag", "--points-at", "HEAD").split()
+    # Before the first commit there is no HEAD to ask about, and no tag either.
+    return git("tag", "--points-at", "HEAD").split() if git("tag") else []
 
 
 def main() -> None:
@@ -78,10 +74,23 @@ def main() -> None:
     options = ("--untracked-files=normal", "--ignore-submodules=none")
     try:
         changed = git("status", "--porcelain", *options, "--", ".")
+        files = git("ls-files", "-v", "-z", "--", ".").split("\0")
     except GitError as error:
         sys.exit(str(error))
     if changed:
         sys.exit("Not everything is committed: commit it, or say 'make publish FORCE=1'.")
+    # Lower-case: assumed unchanged. S: skipped, as what a sparse checkout leaves out is.
+    unseen = [
+        shlex.quote(name)
+        for tag, _, name in (file.partition(" ") for file in files)
+        if (tag == "S" or tag.islower()) and os.path.lexists(ROOT / name)
+    ]
+    if unseen:
+        names = " ".join(unseen)
+        sys.exit(
+            f"git was told not to look at {names}: `git update-index --no-skip-worktree"
+            f" --no-assume-unchanged {names}` has it look again."
+        )
 
 
 if __name__ == "__main__":

@@ -533,8 +533,14 @@ def check_tool(tool: Tool) -> Outcome:
 
 
 def _git(*arguments: str) -> subprocess.CompletedProcess[bytes]:
-    command = ["git", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, timeout=SECONDS, check=False)
+    return subprocess.run(
+        ["git", *arguments],
+        cwd=ROOT,
+        env=env_files.git_environment(),
+        capture_output=True,
+        timeout=SECONDS,
+        check=False,
+    )
 
 
 def _with_credentials() -> list[Path]:

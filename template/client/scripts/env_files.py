@@ -14,6 +14,9 @@ from pathlib import Path
 
 PIP_URL = "PIP_EXTRA_INDEX_URL"
 
+CONFIG_HOME = "USERS_XDG_CONFIG_HOME"
+"""The variable in which run.py keeps for git what uv must not see; empty where it was not set."""
+
 CREDENTIAL = re.compile(
     f"{PIP_URL}|(POETRY_HTTP_BASIC|UV_INDEX)_[A-Z0-9_]+_(USERNAME|PASSWORD)"
     "|TWINE_(REPOSITORY_URL|USERNAME|PASSWORD)"
@@ -52,17 +55,31 @@ def read(path: Path) -> dict[str, str]:
         ) from None
     found = {}
     for number, line in enumerate(lines, 1):
-        named = re.match(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)", line)
-        if not (named and CREDENTIAL.fullmatch(named[1])):
+        name, value = credential(line)
+        if not name:
             continue
-        name, equals, value = line.partition("=")
-        if name != named[1] or not equals or not _LITERAL.fullmatch(value):
+        if value is None:
             raise ValueError(
                 f"Line {number} of {path.name} is not of the form NAME='value': correct it, or run"
                 " `make login`."
             )
-        found[name] = value.strip().strip("'")
+        found[name] = value
     return found
+
+
+def credential(line: str) -> tuple[str, str | None]:
+    """Return which credential a line of .pypi.env names, and its value.
+
+    The name is empty if the line names none; the value is None if the line is not of the form
+    NAME='value'.
+    """
+    named = re.match(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)", line)
+    if not (named and CREDENTIAL.fullmatch(named[1])):
+        return "", None
+    name, equals, value = line.partition("=")
+    if name != named[1] or not equals or not _LITERAL.fullmatch(value):
+        return named[1], None
+    return name, value.strip().strip("'")
 
 
 def with_line(content: bytes, name: str, value: str) -> bytes:
@@ -133,6 +150,19 @@ def put_line(path: Path, name: str, value: str) -> str:
     return ""
 
 
+def git_environment() -> dict[str, str]:
+    """Return the environment in which git tells of the folder that it is called in."""
+    # Git calls a hook with variables that name another repository. GIT_CONFIG_... are settings.
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("GIT_") or name.startswith("GIT_CONFIG")
+    }
+    if CONFIG_HOME in kept:
+        kept["XDG_CONFIG_HOME"] = kept.pop(CONFIG_HOME)
+    return {**kept, "GIT_DISCOVERY_ACROSS_FILESYSTEM": "1", "LC_ALL": "C"}
+
+
 def commit_error(path: Path) -> str:
     """Return why git might commit a file, and what to do, or an empty string.
 
@@ -144,7 +174,13 @@ def commit_error(path: Path) -> str:
     command = ["git", "check-ignore", "--quiet", "--", path.name]
     try:
         done = subprocess.run(
-            command, cwd=path.parent, capture_output=True, text=True, errors="replace", check=False
+            command,
+            cwd=path.parent,
+            env=git_environment(),
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
         )
     except FileNotFoundError:
         return ""

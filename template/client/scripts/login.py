@@ -77,12 +77,20 @@ def pypi_env(name: str, url: str, publish_url: str, user: str, password: str) ->
 def write(lines: str) -> None:
     """Write .pypi.env, with these lines in place of those that set the same variables.
 
+    Lines that name a credential and that nobody can read go, too: make would stop at them.
+
     Raises:
         OSError: it cannot be written, and is as it was.
     """
-    mine = re.compile("|".join(re.findall("^[A-Z_]+(?==)", lines, re.MULTILINE)))
-    kept = env_files.others(PYPI_ENV.read_bytes(), mine) if PYPI_ENV.is_file() else b""
-    env_files.write_private(PYPI_ENV, lines.encode("ascii") + kept)
+    mine = re.compile("|".join(re.findall("^[A-Z0-9_]+(?==)", lines, re.MULTILINE)))
+    others = env_files.others(PYPI_ENV.read_bytes(), mine) if PYPI_ENV.is_file() else b""
+    kept = []
+    # make reads line by line, also what Compose takes for one value of several lines.
+    for line in re.findall(r"[^\n]*\n", others.decode("latin-1")):
+        name, value = env_files.credential(line)
+        if not name or (value is not None and not mine.fullmatch(name)):
+            kept.append(line)
+    env_files.write_private(PYPI_ENV, lines.encode("ascii") + "".join(kept).encode("latin-1"))
 
 
 def ask(url: str) -> tuple[str, str]:

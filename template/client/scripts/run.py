@@ -19,10 +19,12 @@ import env_files
 ROOT = Path(__file__).resolve().parent.parent
 
 TOOLS = re.compile(
-    "(PIP|UV|POETRY|TWINE|CONDA|VIRTUAL_ENV)(_.*)?"
-    "|PYTHON(EXECUTABLE|HOME|PATH|PLATLIBDIR|USERBASE)|__PYVENV_LAUNCHER__"
+    "(PIP|UV|POETRY|TWINE|CONDA|VIRTUAL_?ENV)(_.*)?|PYTHON(EXECUTABLE|USERBASE)|__PYVENV_LAUNCHER__"
 )
-"""The variables that the tools read, of which only the harmless ones and credentials pass."""
+"""The variables that the tools read, of which only the harmless ones and credentials pass.
+
+Those that say where Python's own code is the Makefile drops, before this program starts.
+"""
 
 HARMLESS = frozenset(
     f"{tool}_{name}"
@@ -72,7 +74,7 @@ def clean(environment: Mapping[str, str], *, extra: bool) -> dict[str, str]:
     folders = (environment.get("XDG_CONFIG_HOME", ""), f"{environment.get('HOME', '')}/.config")
     if any(Path(folder, "uv/uv.toml").exists() for folder in folders):
         # There is no other way past it; without need, other programs keep their settings there.
-        kept["XDG_CONFIG_HOME"] = os.devnull
+        kept |= {"XDG_CONFIG_HOME": os.devnull, env_files.CONFIG_HOME: folders[0]}
     return {**kept, **SETTINGS}
 
 
