@@ -54,7 +54,8 @@ def main() -> None:
         dotenv.unlink()
     if lines:
         env_files.write_private(dotenv, lines)
-        _say("What Compose needs of .pypi.env is in .env now, which is yours, and git ignores it.")
+        if was_link:
+            _say("What Compose needs of .pypi.env is in .env now, which is yours; git ignores it.")
 
 
 def _is_link(path: Path) -> bool:

@@ -184,7 +184,6 @@ def test_a_client_reads_why_it_is_refused_though_it_had_much_to_send(
         ("/simple/My_Private.Lib/", "/simple/my-private-lib/"),
         ("/my-private-lib/", "/simple/my-private-lib/"),
         ("/My_Private.Lib/", "/simple/my-private-lib/"),
-        ("/My_Private.Lib/json", "/my-private-lib/json"),
     ],
 )
 def test_redirects_stay_where_the_index_is(index: Index, path: str, place: str) -> None:

@@ -22,7 +22,7 @@ import pytest
 import quiet_pypiserver  # noqa: F401
 from e2e import wheel
 from packaging.utils import parse_sdist_filename, parse_wheel_filename
-from private_pypi import accounts
+from private_pypi import accounts, app
 from private_pypi.app import READ_ON, create_app
 from private_pypi.settings import MEBIBYTE, Settings
 from private_pypi.uploads import FOLDER, FORM
@@ -467,8 +467,9 @@ def left(index: Index, method: str, path: str, user: str, body: io.BytesIO, **mo
 @pytest.mark.parametrize("path", ["/", "/simple/", "/health", f"/packages/{WHEEL}", "/%ff"])
 @pytest.mark.parametrize("method", METHODS)
 def test_a_body_is_read_to_its_end_or_the_connection_closes(
-    index: Index, method: str, path: str, user: str
+    index: Index, method: str, path: str, user: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(app, "READ_ON_LEAST", 0)
     size = 300_000
     whole, chunked = {"CONTENT_LENGTH": f"{size}"}, {"HTTP_TRANSFER_ENCODING": "chunked"}
     limit = READ_ON * (index.settings.max_upload + FORM)

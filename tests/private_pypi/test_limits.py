@@ -68,6 +68,7 @@ def test_the_default_of_the_question_is_that_of_the_server() -> None:
 
 def test_the_page_says_how_much_of_a_refused_upload_is_read() -> None:
     assert f"up to {app.READ_ON} times" in PAGE
+    assert f"at least {app.READ_ON_LEAST // 2**30} GB" in PAGE
     assert (
         f"for {app.REFUSED['each']} uploads of an account and {app.REFUSED['altogether']}" in PAGE
     )

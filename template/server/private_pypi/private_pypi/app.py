@@ -33,6 +33,8 @@ gunicorn's 40 threads, some are always left for what is neither."""
 
 READ_ON = 4
 """How many times the largest upload is read of a refused one, so that its client sees why."""
+READ_ON_LEAST = 2**30
+"""Bytes of a refused upload that are read in any case."""
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -134,7 +136,8 @@ class Gatekeeper:
 
     def _read_to_end(self, body: uploads.Body) -> None:
         """Let the client of a refused upload send on until it reads why, unless that has no end."""
-        body.read_to_end(READ_ON * (self._settings.max_upload + uploads.FORM))
+        most = READ_ON * (self._settings.max_upload + uploads.FORM)
+        body.read_to_end(max(most, READ_ON_LEAST))
 
     def _health(self, start_response: StartResponse) -> list[bytes]:
         if not os.access(self._settings.data / uploads.FOLDER, os.W_OK):
