@@ -104,6 +104,8 @@ def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
         patch.setenv("PIP_DISABLE_PIP_VERSION_CHECK", "1")
         patch.setenv("NETRC", os.devnull)
         patch.setenv("POETRY_CONFIG_DIR", str(home / "poetry"))
+        # It remembers the hashes of a release by its name alone, also those of earlier runs.
+        patch.setenv("POETRY_CACHE_DIR", str(home / "poetry-cache"))
         patch.setenv("POETRY_KEYRING_ENABLED", "false")
         # pip and uv try again by themselves when PyPI does not answer.
         patch.setenv("POETRY_REQUESTS_MAX_RETRIES", "3")
