@@ -70,7 +70,19 @@ def render(source: str, answers_file: str, folder: str) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): content(path) for path in files}
 
 
-def check(rendered: dict[str, bytes]) -> None:
+def first_rendered(rendered: dict[str, bytes], answers_file: str) -> set[str]:
+    """Return the names of files that this version has and the last rendering has not.
+
+    Those whose names depend on answers are left out.
+    """
+    settings = yaml.safe_load((TEMPLATE / "copier.yml").read_text(encoding="utf-8"))
+    folder = TEMPLATE / "template" / yaml.safe_load(rendered[answers_file])["template"]
+    paths = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if is_file(path))
+    found = {path.removesuffix(".jinja") for path in paths if "{" not in path}
+    return found - {*rendered, *settings["_skip_if_exists"]}
+
+
+def check(rendered: dict[str, bytes], answers_file: str) -> None:
     """Refuse the update if it would lose edits that git does not have."""
     # H: tracked, and watched for changes. Copier has seen that these are all committed.
     kept = {name[2:] for name in names("ls-files", "-v", "-z") if name.startswith("H ")}
@@ -79,6 +91,8 @@ def check(rendered: dict[str, bytes]) -> None:
         for name, text in rendered.items()
         if name not in kept and is_file(Path(name)) and content(Path(name)) != text
     ]
+    new = first_rendered(rendered, answers_file)
+    lost += [name for name in new if name not in kept and is_file(Path(name))]
     if lost:
         sys.exit(
             f"Nothing was updated: git does not keep your changes in {', '.join(sorted(lost))}, and"
@@ -109,7 +123,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         rendered = render(source, answers_file, folder)
     if stage == "before":
-        check(rendered)
+        check(rendered, answers_file)
     else:
         restore(rendered, deleted)
 

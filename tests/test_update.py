@@ -454,6 +454,32 @@ def test_an_update_that_would_lose_edits_that_git_does_not_keep_changes_nothing(
     assert {file: file.read_bytes() for file in edited.rglob("*") if file.is_file()} == before
 
 
+def test_an_update_does_not_write_over_an_ignored_file_where_it_brings_one_for_the_first_time(
+    versions: Path, at_first: Callable[[str], Path], tmp_path: Path
+) -> None:
+    template = tmp_path / "template"
+    shutil.copytree(versions, template, symlinks=True)
+    (template / "template/client/NEWS.md").write_text("The template's\n")
+    commit(template, "Third")
+    git(template, "tag", "v0.3.0")
+    folder = tmp_path / "client"
+    shutil.copytree(at_first("client"), folder, symlinks=True)
+    answers = folder / ".copier-answers.yml"
+    answers.write_text(answers.read_text().replace(str(versions), str(template)))
+    commit(folder, "Another place")
+    (folder / ".git/info/exclude").write_text("NEWS.md\n")
+    (folder / "NEWS.md").write_text("Mine alone\n")
+
+    done = run("update", "--trust", "--defaults", cwd=folder)
+
+    assert done.returncode == 1
+    assert "Nothing was updated: git does not keep your changes in NEWS.md, and" in done.stderr
+    assert (folder / "NEWS.md").read_text() == "Mine alone\n"
+    (folder / "NEWS.md").unlink()
+    succeed("update", "--trust", "--defaults", cwd=folder)
+    assert (folder / "NEWS.md").read_text() == "The template's\n"
+
+
 @pytest.mark.parametrize(("template_name", "path"), [("client", "src/my_app/app.py")])
 def test_a_module_that_was_moved_first_keeps_its_edits_and_its_history(edited: Path) -> None:
     git(edited, "mv", "src/my_app", "src/our_app")
