@@ -21,6 +21,7 @@ import copier
 import yaml
 
 TEMPLATE = Path(__file__).resolve().parent.parent
+SETTINGS = yaml.safe_load((TEMPLATE / "copier.yml").read_text(encoding="utf-8"))
 
 
 def git(*arguments: str) -> bytes:
@@ -53,14 +54,13 @@ def render(source: str, answers_file: str, folder: str) -> dict[str, bytes]:
         recorded = yaml.safe_load(git("show", f"HEAD:./{answers_file}"))
     except subprocess.CalledProcessError:
         sys.exit(f"{answers_file} is not committed: commit it, with `git add --force`.")
-    settings = yaml.safe_load((TEMPLATE / "copier.yml").read_text(encoding="utf-8"))
     copier.run_copy(
         source,
         folder,
         data={name: value for name, value in recorded.items() if not name.startswith("_")},
         answers_file=answers_file,
         vcs_ref=recorded["_commit"],
-        exclude=[*settings["_exclude"], *settings["_skip_if_exists"]],
+        exclude=[*SETTINGS["_exclude"], *SETTINGS["_skip_if_exists"]],
         defaults=True,
         quiet=True,
         skip_tasks=True,
@@ -75,11 +75,10 @@ def first_rendered(rendered: dict[str, bytes], answers_file: str) -> set[str]:
 
     Those whose names depend on answers are left out.
     """
-    settings = yaml.safe_load((TEMPLATE / "copier.yml").read_text(encoding="utf-8"))
     folder = TEMPLATE / "template" / yaml.safe_load(rendered[answers_file])["template"]
     paths = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if is_file(path))
     found = {path.removesuffix(".jinja") for path in paths if "{" not in path}
-    return found - {*rendered, *settings["_skip_if_exists"]}
+    return found - {*rendered, *SETTINGS["_skip_if_exists"]}
 
 
 def check(rendered: dict[str, bytes], answers_file: str) -> None:
