@@ -2328,6 +2328,9 @@ def test_ten_times_as_many_files_take_about_ten_times_as_long_to_look_through(
         """Return the processor time of a look where all is known, and of one after a restart."""
         index = Index(place, tmp_path / name)
         index.refresh()
+        assert index.counts() == (len(list(place.glob("*.whl"))), 50)
+        for number in range(100):
+            assert index.standing(f"unknown{number}") == "unknown"
         known = index, Index(place, tmp_path / name)
         return [min(processor_time(each.refresh) for _ in range(5)) for each in known]
 
