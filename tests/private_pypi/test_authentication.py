@@ -379,9 +379,11 @@ def test_no_thread_gets_in_after_the_account_was_removed(
     threads = [threading.Thread(target=ask) for _ in range(4)]
     for thread in threads:
         thread.start()
-    accounts.remove(auth, "alice")
-    removed.set()
-    stop.wait(0.2)
-    stop.set()
-    for thread in threads:
-        thread.join()
+    try:
+        accounts.remove(auth, "alice")
+        removed.set()
+        stop.wait(0.2)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()

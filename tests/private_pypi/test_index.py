@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +26,7 @@ from typing import Any
 import pytest
 from e2e import wheel
 from private_pypi import distribution, journal, pages, scan
+from private_pypi.catalogue import Catalogue
 from private_pypi.change import NoSuchReleaseError
 from private_pypi.index import Index, NameTakenError, NotReadyError
 
@@ -1717,6 +1719,29 @@ def test_a_damaged_catalogue_is_made_again(
     check(again, folder, data)
 
 
+def test_a_catalogue_is_made_while_somebody_else_makes_it(
+    folder: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = Index(data, folder)
+    copy(data)
+    folder.mkdir()
+    with closing(sqlite3.connect(folder / "index.sqlite3", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        waits = itertools.count()
+
+        def sleep(seconds: float) -> None:
+            assert seconds < 1
+            if next(waits) == 2:
+                other.execute("COMMIT")
+
+        clock = SimpleNamespace(**{**vars(time), "sleep": sleep})
+        monkeypatch.setattr("private_pypi.catalogue.time", clock)
+        index.refresh()
+
+    assert next(waits) == 3
+    check(index, folder, data)
+
+
 def test_each_page_of_the_catalogue_may_be_damaged_while_nobody_has_it_open(
     folder: Path, data: Path
 ) -> None:
@@ -2103,13 +2128,15 @@ def test_an_index_made_again_goes_on_serving_and_taking_uploads(
     threads = [threading.Thread(target=guarded, args=(work,)) for work in (read, upload)]
     for thread in threads:
         thread.start()
-    for _ in range(3):
-        index.refresh(reread=True)
-        other = Index(data, folder)
-        other.refresh()
-    stop.set()
-    for thread in threads:
-        thread.join(60)
+    try:
+        for _ in range(3):
+            index.refresh(reread=True)
+            other = Index(data, folder)
+            other.refresh()
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(60)
 
     assert trouble == []
     assert next(reads) > 1
@@ -2139,12 +2166,33 @@ def test_names_are_not_passed_on_while_an_index_is_made_again_from_nothing(
 
     thread = threading.Thread(target=ask)
     thread.start()
-    again.refresh()
-    stop.set()
-    thread.join()
+    try:
+        again.refresh()
+    finally:
+        stop.set()
+        thread.join()
 
     assert seen <= {"not ready", "here"}
     assert again.standing("requests") == "unknown"
+
+
+def test_a_name_is_here_whose_page_is_written_between_the_two_looks_for_it(
+    index: Index, folder: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy(data)
+    again = Index(data, folder)
+    again.refresh()
+    page = folder / "simple" / "my-lib"
+    hidden = page.rename(folder / "hidden")
+    ever_had = Catalogue.ever_had
+
+    def written(known: Catalogue, project: str) -> bool:
+        hidden.rename(page)
+        return ever_had(known, project)
+
+    monkeypatch.setattr(Catalogue, "ever_had", written)
+
+    assert again.standing("my-lib") == "here"
 
 
 def test_a_file_that_is_removed_while_it_is_read_again_does_not_come_back(
@@ -2200,10 +2248,12 @@ def following(index: Index, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
     monkeypatch.setattr("private_pypi.index.time", clock)
     thread = threading.Thread(target=follow)
     thread.start()
-    assert ready.wait(10)
-    yield index
-    stop.set()
-    thread.join(10)
+    try:
+        assert ready.wait(10)
+        yield index
+    finally:
+        stop.set()
+        thread.join(10)
     assert trouble == []
     # Longer only where a look takes long: docs/data.md promises that changes show in three seconds.
     assert min(pauses) <= 1

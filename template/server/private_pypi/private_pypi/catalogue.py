@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from hashlib import sha256
@@ -23,6 +24,8 @@ from .scan import Seen
 FILE = "index.sqlite3"
 
 _VERSION = 2
+_PATIENCE = 60
+"""Seconds to wait for others who write."""
 
 # In write-ahead mode a crash never damages the file; a power failure may take back the last
 # changes, which the journal and the data folder then bring again.
@@ -105,7 +108,7 @@ class Catalogue:
         Raises:
             sqlite3.DatabaseError: if it is damaged.
         """
-        self._db = sqlite3.connect(folder / FILE, timeout=60, isolation_level=None)
+        self._db = sqlite3.connect(folder / FILE, timeout=_PATIENCE, isolation_level=None)
         try:
             self._db.execute("PRAGMA synchronous = NORMAL")
             # The container has no other writable folder.
@@ -425,7 +428,7 @@ class Catalogue:
         return version
 
     def _make(self) -> None:
-        self._db.execute("PRAGMA journal_mode = WAL")
+        self._write_ahead()
         self.begin()
         if self._version() != _VERSION:
             for kind, name in self._db.execute(
@@ -435,6 +438,19 @@ class Catalogue:
             for statement in _SCHEMA.split(";\n"):
                 self._db.execute(statement)
         self.commit()
+
+    def _write_ahead(self) -> None:
+        """Let readers go on while somebody writes, from now on."""
+        until = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                self._db.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                # Somebody else makes the catalogue. SQLite waits for locks, but not for this one.
+                if str(error) != "database is locked" or time.monotonic() > until:
+                    raise
+            time.sleep(0.01)
 
 
 def is_damage(error: sqlite3.DatabaseError) -> bool:

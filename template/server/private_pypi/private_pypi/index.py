@@ -227,7 +227,8 @@ class Index:
         )
 
     def _standing(self, project: str) -> Standing:
-        if (self._folder / "simple" / project / pages.HTML).exists():
+        page = self._folder / "simple" / project / pages.HTML
+        if page.exists():
             return "here"
         if project in self._unread:
             return "not ready"
@@ -236,7 +237,8 @@ class Index:
                 if not (self._checked and known.complete):
                     return "not ready"
                 if project in self._unserved or known.ever_had(project):
-                    return "gone"
+                    # Whoever wrote the page since the first look was done before this one.
+                    return "here" if page.exists() else "gone"
         except sqlite3.DatabaseError:
             return "not ready"
         return "closed" if self._closed else "unknown"
