@@ -78,6 +78,7 @@ def both(rendered: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     server = Server(rendered, folder, PYPI_MAX_UPLOAD_MB="1", PYPI_GATEWAY=str(accounts))
     server.user("add", "alice", "--role", "publisher", password=PASSWORD)
     server.user("add", "dave", "--role", "publisher", password=PASSWORD)
+    server.user("add", "erin", "--role", "publisher", password=PASSWORD)
     server.user("add", "bob", "--role", "reader", password=PASSWORD)
     file = wheel.build(server.data, "held-name", "1.0", origin="us")
     upload = Request(
@@ -206,42 +207,65 @@ def test_a_body_whose_chunks_are_none_spoils_only_its_own_connection(
             assert other.publish(both) == 200
 
 
+@dataclass(frozen=True)
+class Staller:
+    """A publisher who begins uploads and finishes none, until the connections are closed."""
+
+    account: str
+    kind: str
+    connections: ExitStack
+
+    def stall(self, url: str) -> None:
+        """Begin an upload: enough of it that the gateway passes it on."""
+        host = urlsplit(url).netloc
+        connection = self.connections.enter_context(
+            closing(http.client.HTTPConnection(host, timeout=60))
+        )
+        connection.putrequest("POST", "/")
+        headers = {**basic(self.account), "Content-Type": self.kind, "Content-Length": "900000"}
+        for name, value in headers.items():
+            connection.putheader(name, value)
+        file = 'Content-Disposition: form-data; name="content"; filename="x-1.0.zip"'
+        boundary = self.kind.partition("boundary=")[2]
+        connection.endheaders(f"--{boundary}\r\n{file}\r\n\r\n".encode() + bytes(100_000))
+
+    def stall_until(self, url: str, wanted: Callable[[int, Message], bool]) -> None:
+        """Begin one after the other until one more that is sent whole is answered as wanted."""
+        headers = {**basic(self.account), "Content-Type": self.kind}
+        for _ in range(100):
+            self.stall(url)
+            with Client(url) as client:
+                if wanted(*client.send("POST", "/", headers, bytes(LENGTH))):
+                    return
+        raise AssertionError("no upload was one too many")
+
+
 def test_uploads_that_are_too_many_at_once_spoil_nobody_elses(both: Stack, program: str) -> None:
     """Also once so many refused ones are read that no more are: their connections close."""
     url = both.urls()[program]
-    alice = {**basic("alice"), "Content-Type": both.kind}
-    boundary = both.kind.partition("boundary=")[2]
-    file = 'Content-Disposition: form-data; name="content"; filename="x-1.0.zip"'
-    half = f"--{boundary}\r\n{file}\r\n\r\n".encode() + bytes(100_000)
-    with ExitStack() as stack:
-
-        def stall() -> None:
-            """Begin an upload that is never finished."""
-            connection = stack.enter_context(closing(http.client.HTTPConnection(host, timeout=60)))
-            connection.putrequest("POST", "/")
-            for name, value in {**alice, "Content-Length": "900000"}.items():
-                connection.putheader(name, value)
-            connection.endheaders(half)
-
-        def stall_until(wanted: Callable[[int, Message], bool]) -> None:
-            """Do so until another upload of alice is answered as wanted."""
-            for _ in range(100):
-                stall()
-                with Client(url) as client:
-                    if wanted(*client.send("POST", "/", alice, bytes(LENGTH))):
-                        return
-            raise AssertionError("no upload was one too many")
-
-        host = urlsplit(both.server.url()).netloc
-        stall_until(lambda status, _: status == 503)
+    with ExitStack() as connections:
+        alice = Staller("alice", both.kind, connections)
+        alice.stall_until(url, lambda status, _: status == 503)
         with Client(url) as client:
             assert client.publish(both) == 200
-        # Of two refused ones at once the rest is read.
-        url = both.server.url()
-        stall_until(lambda _, headers: headers["Connection"] == "close")
-        url = both.urls()[program]
+        # Of some refused ones at once the rest is read.
+        alice.stall_until(both.server.url(), lambda _, headers: headers["Connection"] == "close")
         for _ in range(3):
             with Client(url) as client:
-                assert client.send("POST", "/", alice, bytes(LENGTH))[0] == 503
+                headers = {**basic("alice"), "Content-Type": both.kind}
+                assert client.send("POST", "/", headers, bytes(LENGTH))[0] == 503
+            with Client(url) as client:
+                assert client.publish(both) == 200
+
+
+def test_two_publishers_who_stall_as_many_uploads_as_they_can_do_not_stop_a_third(
+    both: Stack, program: str
+) -> None:
+    url = both.urls()[program]
+    with ExitStack() as connections:
+        for account in ("alice", "erin"):
+            staller = Staller(account, both.kind, connections)
+            staller.stall_until(url, lambda status, _: status == 503)
+        for _ in range(3):
             with Client(url) as client:
                 assert client.publish(both) == 200

@@ -28,15 +28,15 @@ def configured(name: str) -> str:
 
 
 ROWS = {
-    "the distribution, and its signature": "`max_upload_mb`,"
+    "the distribution": "`max_upload_mb`,"
     f" {QUESTIONS['max_upload_mb']['default']} MB unless answered otherwise",
+    "its signature": f"{uploads.SIGNATURE // 1024} kB",
     "text in the form": megabytes(uploads.FORM),
     "fields of the form": f"{uploads.FIELDS:,}",
     "the name of a field": f"{uploads.FIELD_NAME} letters",
     "the file name": "240 letters",
     "time for the next 128 kB, or for what is left": f"{uploads.PATIENCE} seconds",
-    "uploads at once, of one account": f"{app.UPLOADS['each']}",
-    "uploads at once, of all": f"{app.UPLOADS['altogether']}",
+    "uploads at once": f"{app.UPLOADS}",
     "what it unpacks to": f"{megabytes(distribution._UNPACKED_LIMIT)} plus"
     f" {distribution._UNPACKED_RATIO} times its size",
     "the list of members of a ZIP or wheel": megabytes(distribution._DIRECTORY_LIMIT),
@@ -69,9 +69,12 @@ def test_the_default_of_the_question_is_that_of_the_server() -> None:
 def test_the_page_says_how_much_of_a_refused_upload_is_read() -> None:
     assert f"up to {app.READ_ON} times" in PAGE
     assert f"at least {app.READ_ON_LEAST // 2**30} GB" in PAGE
-    assert (
-        f"for {app.REFUSED['each']} uploads of an account and {app.REFUSED['altogether']}" in PAGE
-    )
+    assert f"for {app.REFUSED} at once, shared out in the same way" in PAGE
+
+
+def test_the_page_says_how_the_places_are_shared() -> None:
+    assert f"another of these {app.UPLOADS} places" in PAGE
+    assert f"one account alone gets\n{app.UPLOADS // 2}, and" in PAGE
 
 
 @pytest.mark.parametrize(("length", "fits"), [(240, True), (241, False)])

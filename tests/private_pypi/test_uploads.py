@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tracemalloc
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,7 +22,15 @@ from private_pypi import uploads
 from private_pypi.distribution import DistributionError
 from private_pypi.index import Index
 from private_pypi.storage import Storage
-from private_pypi.uploads import FORM, FormError, TooLargeError, delete_abandoned, read_form
+from private_pypi.uploads import (
+    FORM,
+    SIGNATURE,
+    FormError,
+    Places,
+    TooLargeError,
+    delete_abandoned,
+    read_form,
+)
 from pypiserver.bottle_wrapper import FormsDict, request
 from pypiserver.config import Config
 
@@ -259,13 +268,28 @@ def test_a_form_that_ends_early_is_told_to_be_sent_again(folder: Path, kept: int
     assert left(folder) == []
 
 
-@pytest.mark.parametrize("name", ["content", "gpg_signature"])
-def test_a_file_may_be_as_large_as_the_limit_and_no_byte_larger(folder: Path, name: str) -> None:
-    uploads.close(read_form(environ(file(b"x" * 1000, name) + END), folder, 1000))
+def test_a_file_may_be_as_large_as_the_limit_and_no_byte_larger(folder: Path) -> None:
+    uploads.close(read_form(environ(file(b"x" * 1000) + END), folder, 1000))
 
     with pytest.raises(TooLargeError):
-        read_form(environ(file(b"x" * 1001, name) + END), folder, 1000)
+        read_form(environ(file(b"x" * 1001) + END), folder, 1000)
 
+    assert left(folder) == []
+
+
+def test_a_signature_may_have_64_kb_and_no_byte_more_however_much_a_file_may_have(
+    folder: Path,
+) -> None:
+    most, name = b"x" * SIGNATURE, "gpg_signature"
+    uploads.close(read_form(environ(file(most, name) + END), folder, MEGABYTE))
+
+    with pytest.raises(FormError) as refusal:
+        read_form(environ(file(most + b"x", name) + END), folder, MEGABYTE)
+
+    assert SIGNATURE == 64 * 1024
+    assert str(refusal.value) == (
+        "The signature has more than 64 kB: send a detached one, as gpg --detach-sign makes it."
+    )
     assert left(folder) == []
 
 
@@ -366,6 +390,45 @@ def test_a_disk_that_is_full_leaves_nothing_of_the_form(
         read_form(environ(file(b"x") + END), folder, MEGABYTE)
 
     assert left(folder) == []
+
+
+# Places -------------------------------------------------------------------------------------------
+
+
+def fill(stack: ExitStack, places: Places, account: str) -> int:
+    """Take as many places as an account gets; return how many."""
+    count = 0
+    while stack.enter_context(places.taken(account)):
+        count += 1
+    return count
+
+
+@pytest.mark.parametrize("places", [2, 8, 24, 25])
+def test_an_account_alone_gets_half_of_the_places_and_leaves_the_others_free(places: int) -> None:
+    with ExitStack() as stack:
+        assert fill(stack, Places(places), "alice") == (places + 1) // 2
+
+
+def test_each_who_fills_what_it_can_leaves_some_to_the_next() -> None:
+    places = Places(24)
+    with ExitStack() as stack:
+        assert [fill(stack, places, name) for name in "abcde"] == [12, 6, 3, 2, 1]
+        assert fill(stack, places, "f") == 0
+
+
+def test_a_place_that_was_given_back_is_free_for_whoever_has_fewest() -> None:
+    places = Places(4)
+    with ExitStack() as stack:
+        assert fill(stack, places, "alice") == 2
+        assert fill(stack, places, "bob") == 1
+        with ExitStack() as more:
+            assert fill(more, places, "carla") == 1
+            assert fill(stack, places, "dave") == 0
+        assert fill(stack, places, "alice") == 0
+        assert fill(stack, places, "dave") == 1
+
+    with ExitStack() as stack:
+        assert fill(stack, places, "alice") == 2
 
 
 # Digests ------------------------------------------------------------------------------------------

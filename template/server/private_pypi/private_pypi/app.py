@@ -27,9 +27,9 @@ ROUTES = {("GET", "/"), ("POST", "/"), ("GET", "/simple/:project/")}
 """What pypiserver answers: the welcome, uploads, and names that are not here. All other reads that
 are open stand in `reads`, so that no version of pypiserver opens one more."""
 
-UPLOADS, REFUSED = {"each": 12, "altogether": 24}, {"each": 2, "altogether": 8}
-"""Uploads at once, and refused ones whose rest is read at once, of one account and of all. Of
-gunicorn's 40 threads, some are always left for what is neither."""
+UPLOADS, REFUSED = 24, 8
+"""Uploads at once, and refused ones whose rest is read at once. Of gunicorn's 40 threads, some are
+always left for what is neither."""
 
 READ_ON = 4
 """How many times the largest upload is read of a refused one, so that its client sees why."""
@@ -74,7 +74,7 @@ class Gatekeeper:
         self._pypiserver = _pypiserver(settings, index)
         self._authenticator = authenticator
         self._settings = settings
-        self._uploads, self._refused = uploads.Places(**UPLOADS), uploads.Places(**REFUSED)
+        self._uploads, self._refused = uploads.Places(UPLOADS), uploads.Places(REFUSED)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         environ["private_pypi.path"] = _SECRET.sub("", environ.get("RAW_URI", ""))
@@ -126,7 +126,7 @@ class Gatekeeper:
                 answer = self._ask_pypiserver(environ, start_response)
                 self._read_to_end(environ["wsgi.input"])
                 return answer
-        text = f"Too many uploads of {account.name} at once: send it again later."
+        text = "Too many uploads at once: send it again later."
         again = ("Retry-After", "5")
         return _refuse(start_response, 503, text, again)
 

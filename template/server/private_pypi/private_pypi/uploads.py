@@ -25,6 +25,9 @@ FOLDER = UPLOADS
 FORM = 4 * 2**20
 """Bytes that a form may have beside the distribution: a long description, mostly."""
 
+SIGNATURE = 2**16
+"""Bytes that a detached signature may have: those of real keys have about one thousand."""
+
 PATIENCE = 30
 """Seconds that the next 128 kB of an upload may take, or what is left of it. A slow client that
 goes on may take hours; one that dribbles would hold a thread for as long."""
@@ -50,13 +53,14 @@ class StalledError(Exception):
 
 
 class Places:
-    """Lets so many uploads in at once, and of one account only some, so that others get in too.
+    """Lets so many uploads in at once; each holds a thread of the server while its client sends.
 
-    Each holds one of the server's threads for as long as its client takes.
+    An account gets another place only if more are free than it holds. So one alone gets half of
+    them, and what it leaves is there for others: two never fill all, however slowly they send.
     """
 
-    def __init__(self, *, each: int, altogether: int) -> None:
-        self._each, self._altogether = each, altogether
+    def __init__(self, places: int) -> None:
+        self._places = places
         self._lock = threading.Lock()
         self._taken: Counter[str] = Counter()
 
@@ -64,7 +68,7 @@ class Places:
     def taken(self, account: str) -> Iterator[bool]:
         """Take a place until the end of the block, if one is free: yield whether one was."""
         with self._lock:
-            free = self._taken[account] < self._each and self._taken.total() < self._altogether
+            free = self._taken[account] < self._places - self._taken.total()
             self._taken[account] += free
         try:
             yield free
@@ -269,6 +273,11 @@ def _fill(
             form[name] = FileUpload(unfinished, name, segment.filename)
             for chunk in chunks:
                 unfinished.write(chunk)
+                if name == "gpg_signature" and unfinished.tell() > SIGNATURE:
+                    raise FormError(
+                        f"The signature has more than {SIGNATURE // 2**10} kB: send a detached one,"
+                        " as gpg --detach-sign makes it."
+                    )
                 if unfinished.tell() > max_upload:
                     raise TooLargeError
             unfinished.flush()
