@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -101,7 +101,8 @@ def versions(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     assert len(changed) >= 7
     for path in changed:
-        path.write_text(f"{path.read_text()}{CHANGE}\n")
+        text, end, _ = path.read_text().partition("{% endfilter %}\n")
+        path.write_text(f"{text}{CHANGE}\n{end}")
     commit(folder, "Second")
     git(folder, "tag", "v0.2.0")
     return folder
@@ -311,21 +312,96 @@ def test_no_update_writes_to_a_rendered_file_that_git_ignores(
     )
 
 
-@both_templates
-def test_rendered_private_files_are_for_their_owner_alone(
-    versions: Path, tmp_path: Path, template_name: str
-) -> None:
-    folder = tmp_path / template_name
-    umask = os.umask(0o022)
+NEIGHBOUR = """
+import os, sys
+
+looking, written = False, set()
+
+def may_read(path):
     try:
-        copy(versions, folder, ANSWERS[template_name])
+        if not os.path.getsize(path) or not os.stat(path).st_mode & 0o044:
+            return False
+    except OSError:
+        return False
+    folder = os.path.dirname(path)
+    while folder != os.environ["SHARED"]:
+        if not os.stat(folder).st_mode & 0o011:
+            return False
+        folder = os.path.dirname(folder)
+    return True
+
+def look(event, arguments):
+    global looking
+    if looking:
+        return
+    looking = True
+    try:
+        if event == "open" and str(arguments[0]).endswith((".pypi.env", ".htpasswd")):
+            written.add(os.path.abspath(arguments[0]))
+        for path in sorted(filter(may_read, written)):
+            os.write(seen, f"{path}\\n".encode())
     finally:
-        os.umask(umask)
+        looking = False
 
-    modes = {name: oct(file.mode & 0o777) for name, file in ignored(folder).items()}
+seen = os.open(os.environ["SEEN"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+sys.addaudithook(look)
+"""
+"""Somebody else on the machine, who looks at every private file before each step that any Python
+program takes: as `sitecustomize`, it is part of Copier and of its tasks.
+"""
 
-    assert modes
-    assert set(modes.values()) == {"0o600"}, modes
+
+@pytest.fixture
+def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file that lists what a neighbour could read of the private files, at any moment.
+
+    Copier's temporary folders stand in the folder that all share, as in /tmp.
+    """
+    hook, shared = tmp_path / "hook", tmp_path / "shared"
+    (shared / "tmp").mkdir(parents=True)
+    hook.mkdir()
+    (hook / "sitecustomize.py").write_text(NEIGHBOUR)
+    monkeypatch.setenv("PYTHONPATH", str(hook))
+    monkeypatch.setenv("SHARED", str(shared))
+    monkeypatch.setenv("SEEN", str(tmp_path / "seen"))
+    monkeypatch.setenv("TMPDIR", str(shared / "tmp"))
+    return tmp_path / "seen"
+
+
+@pytest.fixture
+def _umask() -> Iterator[None]:
+    """Give a test that changes the umask the usual one to begin with."""
+    umask = os.umask(0o022)
+    yield
+    os.umask(umask)
+
+
+@both_templates
+@pytest.mark.usefixtures("_umask")
+def test_nobody_else_can_read_a_secret_while_copier_renders_and_updates(
+    versions: Path, tmp_path: Path, seen: Path, template_name: str
+) -> None:
+    folder = tmp_path / "shared" / template_name
+    copy(versions, folder, ANSWERS[template_name], version="v0.1.0")
+
+    rendered = ignored(folder)
+    assert holding(rendered, [PASSWORD, "$2y$"])
+    assert {oct(file.mode & 0o777) for file in rendered.values()} == {"0o600"}
+    assert folder.stat().st_mode & 0o777 == 0o755
+    assert seen.read_text() == ""
+
+    # As in a fresh clone, where an update makes them again.
+    commit(folder, "Render")
+    for name in rendered:
+        (folder / name).unlink()
+    os.umask(0)
+    new_secret = f"{SECRET[template_name]}={NEW_PASSWORD}"
+    succeed("update", "--trust", "--defaults", "--data", new_secret, cwd=folder)
+
+    again = ignored(folder)
+    assert holding(again, [NEW_PASSWORD, "$2y$"])
+    assert {oct(file.mode & 0o777) for file in again.values()} == {"0o600"}
+    assert seen.read_text() == ""
 
 
 LOCKED = {
