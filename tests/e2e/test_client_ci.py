@@ -47,8 +47,11 @@ def github_jobs(folder: Path) -> list[Job]:
             for step in job["steps"]
             if "run" in step
         ]
-        actions = " ".join(step.get("uses", "") for step in job["steps"])
-        takes, leaves = "download-artifact" in actions, "upload-artifact" in actions
+        with_dist = [
+            step["uses"] for step in job["steps"] if step.get("with", {}).get("name") == "dist"
+        ]
+        takes = any("download-artifact" in action for action in with_dist)
+        leaves = any("upload-artifact" in action for action in with_dist)
         jobs.append(Job(name, steps, takes, leaves))
     return jobs
 
@@ -131,7 +134,9 @@ def test_a_tag_is_tested_built_and_published_by_jobs_of_which_the_builder_knows_
         done[job.name] = run(job, app, programs, tmp_path)
 
     image = "image" if ci == "github" else "build"
-    assert list(done) == ["test", image, "package", "publish"]
+    release = ["package", "publish"]
+    later = ["scan", *release] if ci == "github" else [*release, "scan"]
+    assert list(done) == ["test", image, *later]
     assert "passed" in done["test"]
     calls = (tmp_path / f"{image}-calls").read_text()
     assert "docker compose build\nwith credentials\n" in calls
@@ -148,7 +153,13 @@ def test_a_tag_is_tested_built_and_published_by_jobs_of_which_the_builder_knows_
         }
         for job in jobs
     }
-    assert users == {"test": {"bob"}, image: {"bob"}, "package": set(), "publish": {"alice"}}
+    assert users == {
+        "test": {"bob"},
+        image: {"bob"},
+        "scan": set(),
+        "package": set(),
+        "publish": {"alice"},
+    }
     in_a_url = quote(PASSWORD, safe="")
     for job in jobs:
         assert masks(done[job.name]) == ([in_a_url] if users[job.name] and ci == "github" else [])
