@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +23,9 @@ from rendered_files import holding, ignored, not_ignored, tracked
 NEW_PASSWORD = "another-password-of-mine"
 CHANGE = "# New in v0.2.0."
 EDIT = "# Ours: ask Ada before you change this.\n"
+
+CADDY = "image: caddy:2.11.7-alpine\n"
+NEWER_CADDY = "image: caddy:2.99.0-alpine\n"
 
 ANSWERS: dict[str, Answers] = {
     "server": {
@@ -89,7 +93,10 @@ both_templates = pytest.mark.parametrize("template_name", ["server", "client"])
 
 @pytest.fixture(scope="session")
 def versions(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A git repository of the template: v0.1.0 as it stands, v0.2.0 with a line more in files."""
+    """A git repository of the template: v0.1.0 as it stands, v0.2.0 with a line more in files.
+
+    On the branch newer-caddy, an image has another tag.
+    """
     folder = tmp_path_factory.mktemp("versions") / "template"
     shutil.copytree(template, folder, symlinks=True)
     commit(folder, "First")
@@ -105,6 +112,11 @@ def versions(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         path.write_text(f"{text}{CHANGE}\n{end}")
     commit(folder, "Second")
     git(folder, "tag", "v0.2.0")
+    git(folder, "switch", "--quiet", "--create", "newer-caddy")
+    compose = folder / "template/server/docker-compose.pypi.yml.jinja"
+    compose.write_text(compose.read_text().replace(CADDY, NEWER_CADDY))
+    commit(folder, "Third")
+    git(folder, "switch", "--quiet", "main")
     return folder
 
 
@@ -402,6 +414,26 @@ def test_nobody_else_can_read_a_secret_while_copier_renders_and_updates(
     assert holding(again, [NEW_PASSWORD, "$2y$"])
     assert {oct(file.mode & 0o777) for file in again.values()} == {"0o600"}
     assert seen.read_text() == ""
+
+
+@pytest.mark.parametrize("template_name", ["server"])
+def test_an_update_keeps_digests_and_marks_the_tag_that_the_template_raised(ours: Path) -> None:
+    compose, dockerfile = ours / "docker-compose.pypi.yml", ours / "private_pypi/Dockerfile"
+    digest = f"@sha256:{'0' * 64}"
+    pinned = CADDY.replace("\n", f"{digest}\n")
+    compose.write_text(compose.read_text().replace(CADDY, pinned))
+    dockerfile.write_text(
+        re.sub("^(FROM .*-trixie)", rf"\1{digest}", dockerfile.read_text(), flags=re.M)
+    )
+    commit(ours, "Pin")
+
+    succeed("update", "--trust", "--defaults", "--vcs-ref=newer-caddy", cwd=ours)
+
+    assert dockerfile.read_text() == git(ours, "show", "HEAD:private_pypi/Dockerfile")
+    assert dockerfile.read_text().count(digest) == 2
+    text = compose.read_text()
+    assert text.count("<<<<<<<") == 1
+    assert f"    {pinned}=======\n    {NEWER_CADDY}>>>>>>>" in text
 
 
 LOCKED = {
