@@ -110,7 +110,7 @@ def test_renovate_finds_the_versions_of_the_tools(render: Render, tool: str) -> 
         for manager, match in found_by_custom_managers(folder, "pypi")
     ]
     assert sorted(found) == sorted(pinned)
-    assert {name for name, _ in found} == {tool.upper(), "TWINE"}
+    assert {name for name, _ in found} == {tool.upper(), "TWINE", "UV"}
 
 
 @pytest.mark.parametrize("digest", ["", f"@sha256:{'0' * 64}"], ids=["tag", "digest"])
