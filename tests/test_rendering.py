@@ -237,7 +237,7 @@ def check_no_jinja_is_left(files: dict[str, File], source: Path) -> None:
         if name.startswith(".github/workflows/"):
             text = re.sub(r"\$\{\{ [^{}]* \}\}", "", text)
         if name == "renovate.json":
-            text = re.sub(r"\{\{(\{\w+\}|#if \w+)\}\}", "", text)
+            text = re.sub(r"\{\{(\{\w+\}|#if \w+|/if)\}\}", "", text)
         assert not re.search(r"\{[{%#]", text), name
 
 
