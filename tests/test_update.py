@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,9 @@ from rendered_files import holding, ignored, not_ignored, tracked
 NEW_PASSWORD = "another-password-of-mine"
 CHANGE = "# New in v0.2.0."
 EDIT = "# Ours: ask Ada before you change this.\n"
+
+CADDY = "image: caddy:2.11.7-alpine\n"
+NEWER_CADDY = "image: caddy:2.99.0-alpine\n"
 
 ANSWERS: dict[str, Answers] = {
     "server": {
@@ -89,7 +93,10 @@ both_templates = pytest.mark.parametrize("template_name", ["server", "client"])
 
 @pytest.fixture(scope="session")
 def versions(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A git repository of the template: v0.1.0 as it stands, v0.2.0 with a line more in files."""
+    """A git repository of the template: v0.1.0 as it stands, v0.2.0 with a line more in files.
+
+    On the branch newer-caddy, an image has another tag.
+    """
     folder = tmp_path_factory.mktemp("versions") / "template"
     shutil.copytree(template, folder, symlinks=True)
     commit(folder, "First")
@@ -101,9 +108,15 @@ def versions(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     assert len(changed) >= 7
     for path in changed:
-        path.write_text(f"{path.read_text()}{CHANGE}\n")
+        text, end, _ = path.read_text().partition("{% endfilter %}\n")
+        path.write_text(f"{text}{CHANGE}\n{end}")
     commit(folder, "Second")
     git(folder, "tag", "v0.2.0")
+    git(folder, "switch", "--quiet", "--create", "newer-caddy")
+    compose = folder / "template/server/docker-compose.pypi.yml.jinja"
+    compose.write_text(compose.read_text().replace(CADDY, NEWER_CADDY))
+    commit(folder, "Third")
+    git(folder, "switch", "--quiet", "main")
     return folder
 
 
@@ -311,21 +324,116 @@ def test_no_update_writes_to_a_rendered_file_that_git_ignores(
     )
 
 
-@both_templates
-def test_rendered_private_files_are_for_their_owner_alone(
-    versions: Path, tmp_path: Path, template_name: str
-) -> None:
-    folder = tmp_path / template_name
-    umask = os.umask(0o022)
+NEIGHBOUR = """
+import os, sys
+
+looking, written = False, set()
+
+def may_read(path):
     try:
-        copy(versions, folder, ANSWERS[template_name])
+        if not os.path.getsize(path) or not os.stat(path).st_mode & 0o044:
+            return False
+    except OSError:
+        return False
+    folder = os.path.dirname(path)
+    while folder != os.environ["SHARED"]:
+        if not os.stat(folder).st_mode & 0o011:
+            return False
+        folder = os.path.dirname(folder)
+    return True
+
+def look(event, arguments):
+    global looking
+    if looking:
+        return
+    looking = True
+    try:
+        if event == "open" and str(arguments[0]).endswith((".pypi.env", ".htpasswd")):
+            written.add(os.path.abspath(arguments[0]))
+        for path in sorted(filter(may_read, written)):
+            os.write(seen, f"{path}\\n".encode())
     finally:
-        os.umask(umask)
+        looking = False
 
-    modes = {name: oct(file.mode & 0o777) for name, file in ignored(folder).items()}
+seen = os.open(os.environ["SEEN"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+sys.addaudithook(look)
+"""
+"""Somebody else on the machine, who looks at every private file before each step that any Python
+program takes: as `sitecustomize`, it is part of Copier and of its tasks.
+"""
 
-    assert modes
-    assert set(modes.values()) == {"0o600"}, modes
+
+@pytest.fixture
+def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file that lists what a neighbour could read of the private files, at any moment.
+
+    Copier's temporary folders stand in the folder that all share, as in /tmp.
+    """
+    hook, shared = tmp_path / "hook", tmp_path / "shared"
+    (shared / "tmp").mkdir(parents=True)
+    hook.mkdir()
+    (hook / "sitecustomize.py").write_text(NEIGHBOUR)
+    monkeypatch.setenv("PYTHONPATH", str(hook))
+    monkeypatch.setenv("SHARED", str(shared))
+    monkeypatch.setenv("SEEN", str(tmp_path / "seen"))
+    monkeypatch.setenv("TMPDIR", str(shared / "tmp"))
+    return tmp_path / "seen"
+
+
+@pytest.fixture
+def _umask() -> Iterator[None]:
+    """Give a test that changes the umask the usual one to begin with."""
+    umask = os.umask(0o022)
+    yield
+    os.umask(umask)
+
+
+@both_templates
+@pytest.mark.usefixtures("_umask")
+def test_nobody_else_can_read_a_secret_while_copier_renders_and_updates(
+    versions: Path, tmp_path: Path, seen: Path, template_name: str
+) -> None:
+    folder = tmp_path / "shared" / template_name
+    copy(versions, folder, ANSWERS[template_name], version="v0.1.0")
+
+    rendered = ignored(folder)
+    assert holding(rendered, [PASSWORD, "$2y$"])
+    assert {oct(file.mode & 0o777) for file in rendered.values()} == {"0o600"}
+    assert folder.stat().st_mode & 0o777 == 0o755
+    assert seen.read_text() == ""
+
+    # As in a fresh clone, where an update makes them again.
+    commit(folder, "Render")
+    for name in rendered:
+        (folder / name).unlink()
+    os.umask(0)
+    new_secret = f"{SECRET[template_name]}={NEW_PASSWORD}"
+    succeed("update", "--trust", "--defaults", "--data", new_secret, cwd=folder)
+
+    again = ignored(folder)
+    assert holding(again, [NEW_PASSWORD, "$2y$"])
+    assert {oct(file.mode & 0o777) for file in again.values()} == {"0o600"}
+    assert seen.read_text() == ""
+
+
+@pytest.mark.parametrize("template_name", ["server"])
+def test_an_update_keeps_digests_and_marks_the_tag_that_the_template_raised(ours: Path) -> None:
+    compose, dockerfile = ours / "docker-compose.pypi.yml", ours / "private_pypi/Dockerfile"
+    digest = f"@sha256:{'0' * 64}"
+    pinned = CADDY.replace("\n", f"{digest}\n")
+    compose.write_text(compose.read_text().replace(CADDY, pinned))
+    dockerfile.write_text(
+        re.sub("^(FROM .*-trixie)", rf"\1{digest}", dockerfile.read_text(), flags=re.M)
+    )
+    commit(ours, "Pin")
+
+    succeed("update", "--trust", "--defaults", "--vcs-ref=newer-caddy", cwd=ours)
+
+    assert dockerfile.read_text() == git(ours, "show", "HEAD:private_pypi/Dockerfile")
+    assert dockerfile.read_text().count(digest) == 2
+    text = compose.read_text()
+    assert text.count("<<<<<<<") == 1
+    assert f"    {pinned}=======\n    {NEWER_CADDY}>>>>>>>" in text
 
 
 LOCKED = {

@@ -21,6 +21,23 @@ TAG = "v0.1.0"
 READER = {"INDEX_USER": "bob", "INDEX_PASSWORD": PASSWORD}
 PUBLISHER = {"PUBLISH_USER": "alice", "PUBLISH_PASSWORD": PASSWORD}
 
+NAMES = ("Makefile", "GNUmakefile", "uv.toml", "git", "scripts/login.py", "scripts/publish.py")
+THIEF = """\
+import os
+with open(os.environ["STOLEN"], "a") as file:
+    file.write("A planted program ran.\\n")
+"""
+MAKEFILE = """\
+login upload:
+	@cat >> "$(STOLEN)"; env >> "$(STOLEN)"
+"""
+GIT_CONFIG = """\
+[core]
+	fsmonitor = "env >> \\"$STOLEN\\"; false"
+	sshCommand = "env >> \\"$STOLEN\\"; false"
+	hooksPath = hooks
+"""
+
 
 class Job(NamedTuple):
     """What one job runs: the shell's lines, with the variables that each of them sees."""
@@ -29,6 +46,9 @@ class Job(NamedTuple):
     steps: list[tuple[str, dict[str, str]]]
     takes_dist: bool
     leaves_dist: bool
+    planted: tuple[str, ...]
+    """Files that build code can plant where this job takes what another one left."""
+    checked_out: bool = True
 
 
 def github_jobs(folder: Path) -> list[Job]:
@@ -47,9 +67,14 @@ def github_jobs(folder: Path) -> list[Job]:
             for step in job["steps"]
             if "run" in step
         ]
-        actions = " ".join(step.get("uses", "") for step in job["steps"])
-        takes, leaves = "download-artifact" in actions, "upload-artifact" in actions
-        jobs.append(Job(name, steps, takes, leaves))
+        with_dist = [
+            step["uses"] for step in job["steps"] if step.get("with", {}).get("name") == "dist"
+        ]
+        takes = any("download-artifact" in action for action in with_dist)
+        leaves = any("upload-artifact" in action for action in with_dist)
+        # The action unpacks into that folder and nowhere else.
+        planted = tuple(f"dist/{name}" for name in NAMES) if takes else ()
+        jobs.append(Job(name, steps, takes, leaves, planted))
     return jobs
 
 
@@ -80,7 +105,11 @@ def gitlab_jobs(folder: Path) -> list[Job]:
             seen |= {"private-index": READER, "publish": PUBLISHER, None: {}}[scope]
             steps = [(line, seen) for line in job["script"]]
             leaves = job.get("artifacts", {}).get("paths") == ["dist/"]
-            jobs.append(Job(name, steps, job["stage"] == "publish", leaves))
+            takes = job["stage"] == "publish"
+            # GitLab's runner unpacks any file, over those of the checkout and of git.
+            planted = (*NAMES, ".git/config") if takes else ()
+            checked_out = job.get("variables", {}).get("GIT_STRATEGY") != "none"
+            jobs.append(Job(name, steps, takes, leaves, planted, checked_out))
     stages = pipeline["stages"]
     return sorted(jobs, key=lambda job: stages.index(pipeline[job.name]["stage"]))
 
@@ -131,12 +160,17 @@ def test_a_tag_is_tested_built_and_published_by_jobs_of_which_the_builder_knows_
         done[job.name] = run(job, app, programs, tmp_path)
 
     image = "image" if ci == "github" else "build"
-    assert list(done) == ["test", image, "package", "publish"]
+    release = ["package", "publish"]
+    later = ["scan", *release] if ci == "github" else [*release, "scan"]
+    assert list(done) == ["test", image, *later]
     assert "passed" in done["test"]
     calls = (tmp_path / f"{image}-calls").read_text()
     assert "docker compose build\nwith credentials\n" in calls
     assert "docker compose run --rm app" in calls
     assert "twine==" in (tmp_path / "package-calls").read_text()
+    # Nothing but uv, which is one program, is with the publisher's password.
+    assert re.fullmatch(r"pipx? install uv==[\d.]+\n", (tmp_path / "publish-calls").read_text())
+    assert not (tmp_path / "stolen").exists()
     (builder,) = (job for job in jobs if job.name == "package")
     assert builder.leaves_dist
     users = {
@@ -148,7 +182,13 @@ def test_a_tag_is_tested_built_and_published_by_jobs_of_which_the_builder_knows_
         }
         for job in jobs
     }
-    assert users == {"test": {"bob"}, image: {"bob"}, "package": set(), "publish": {"alice"}}
+    assert users == {
+        "test": {"bob"},
+        image: {"bob"},
+        "scan": set(),
+        "package": set(),
+        "publish": {"alice"},
+    }
     in_a_url = quote(PASSWORD, safe="")
     for job in jobs:
         assert masks(done[job.name]) == ([in_a_url] if users[job.name] and ci == "github" else [])
@@ -188,14 +228,25 @@ def test_a_missing_publisher_is_told_before_anything_is_sent(
 
 def run(job: Job, app: Client, programs: Path, folder: Path) -> str:
     """Run a job's lines as a runner would, in a clone of its own; return all they printed."""
-    clone, dist = folder / job.name, folder / "dist"
-    git(
-        folder, "clone", "--quiet", "--branch", TAG, "--depth=1", f"file://{app.folder}", str(clone)
-    )
+    clone, dist, source = folder / job.name, folder / "dist", f"file://{app.folder}"
+    if job.checked_out:
+        git(folder, "clone", "--quiet", "--branch", TAG, "--depth=1", source, str(clone))
+    else:
+        clone.mkdir()
     assert not (clone / ".pypi.env").exists()
     if job.takes_dist:
         shutil.copytree(dist, clone / "dist")
+    for name in job.planted:
+        path = clone / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(
+            {"config": GIT_CONFIG, "uv.toml": 'publish-url = "http://127.0.0.1:1"\n'}.get(
+                path.name, MAKEFILE if path.name.lower().endswith("makefile") else THIEF
+            )
+        )
     environment = {
+        "CI_REPOSITORY_URL": source,
+        "STOLEN": str(folder / "stolen"),
         **app.environment,
         "PATH": f"{programs}:{app.environment['PATH']}",
         "CALLS": str(folder / f"{job.name}-calls"),

@@ -164,10 +164,11 @@ def uv_arguments(folder: Path, url: str) -> list[str]:
 
 
 def run(command: list[str], environment: Mapping[str, str]) -> tuple[int, str]:
-    """Run a command, pass its output on as it comes, return its exit code and its output."""
+    """Run a command in an environment, pass its output on as it comes, return code and output."""
     output = []
     with subprocess.Popen(
         command,
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

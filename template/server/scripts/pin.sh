@@ -1,0 +1,40 @@
+#!/bin/sh
+# Writes behind the tag of each image that the given files name the digest that its registry has for
+# it now: `image:tag@sha256:...`. Docker then takes that image and no other, until this runs again
+# or Dependabot or Renovate brings another.
+set -eu
+
+before='^([[:space:]]*(image:[[:space:]]+["'\'']?|FROM[[:space:]]+(--[^[:space:]]+[[:space:]]+)*|COPY[[:space:]]+--from=))'
+image='([a-z0-9][a-z0-9._:/-]*:[A-Za-z0-9_][A-Za-z0-9_.-]*)'
+digest='(@sha256:[0-9a-f]{64})?'
+after='(["'\'']?([[:space:]].*)?)$'
+
+fail() {
+	echo "error: $* Nothing was changed." >&2
+	exit 1
+}
+
+docker buildx version >/dev/null 2>&1 || fail 'Docker with its plugin Buildx is needed to ask registries.'
+
+names=$(sed -nE "s,$before$image$digest$after,\4,p" "$@" | sort -u)
+[ -n "$names" ] || fail "No image with a tag stands in $*."
+changes=
+for name in $names; do
+	found=$(docker buildx imagetools inspect "$name" | sed -n 's/^Digest: *//p')
+	echo "$found" | grep -qxE 'sha256:[0-9a-f]{64}' ||
+		fail "The registry of $name gave no digest: is the tag right, and the registry to be reached?"
+	echo "$name@$found"
+	quoted=$(echo "$name" | sed 's/[.]/[.]/g')
+	changes="$changes
+s,$before($quoted)$digest$after,\1\4@$found\6,"
+done
+
+trap 'for file in "$@"; do rm -f "$file.new"; done' EXIT
+for file in "$@"; do
+	# With the mode of the old one.
+	cp -p "$file" "$file.new"
+	sed -E "$changes" "$file" >"$file.new"
+done
+for file in "$@"; do
+	mv "$file.new" "$file"
+done
