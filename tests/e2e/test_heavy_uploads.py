@@ -5,12 +5,15 @@ What they cost, they cost the account that sends them. tests/private_pypi has ea
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from statistics import median
 
 import pytest
+import quiet_pypiserver  # noqa: F401
 import requests
 from conftest import Render
 from private_pypi.storage import ARCHIVES
@@ -73,9 +76,12 @@ REFUSED: dict[str, tuple[str, Callable[[], bytes], str]] = {
 @pytest.fixture(scope="module")
 def kept(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
     """A running server with two publishers."""
-    folder = tmp_path_factory.mktemp("heavy")
-    (folder / "wheels").mkdir()
-    with launched(render(ANSWERS), folder / "server", folder / "wheels") as kept:
+    wheels = tmp_path_factory.mktemp("wheels")
+    # What lies in a file system in memory, as a folder of pytest's may, counts as the container's.
+    with (
+        tempfile.TemporaryDirectory(prefix="heavy-", dir="/var/tmp") as folder,
+        launched(render(ANSWERS), Path(folder) / "server", wheels) as kept,
+    ):
         yield kept
 
 

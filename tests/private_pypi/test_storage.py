@@ -231,10 +231,15 @@ def test_an_account_has_one_archive_read_at_a_time_and_only_so_many_have(
 
     monkeypatch.setattr(distribution, "read", counted)
 
+    # To read one takes long enough for all the others to come.
+    more = {f"lib/{number}.py": "" for number in range(1000)}
+    start = threading.Barrier(len(accounts))
+
     def store(number: int) -> None:
-        built = content(tmp_path, "us", f"lib-{number}")
-        with sent(data, built, accounts[number]) as unfinished:
-            whole.add_package(f"lib_{number}-0.1.0-py3-none-any.whl", unfinished)
+        built = wheel.build(tmp_path, f"lib-{number}", "0.1.0", origin="us", more=more)
+        with sent(data, built.read_bytes(), accounts[number]) as unfinished:
+            start.wait()
+            whole.add_package(built.name, unfinished)
 
     with ThreadPoolExecutor(len(accounts)) as pool:
         for _ in pool.map(store, range(len(accounts))):
