@@ -7,6 +7,7 @@ import io
 import struct
 import tarfile
 import zipfile
+import zlib
 
 from e2e import wheel
 
@@ -18,13 +19,23 @@ _INFO = "heavy-1.0.dist-info"
 
 def of_metadata(metadata: bytes) -> bytes:
     """Return a wheel with such metadata."""
-    return _packed({f"{_INFO}/METADATA": metadata})
+    file = io.BytesIO()
+    wheel.write(file, {f"{_INFO}/METADATA": metadata}, zipfile.ZIP_DEFLATED)
+    return file.getvalue()
 
 
 def of_members(count: int, name: str = "x") -> bytes:
     """Return a wheel with so many members, most of them empty, whose names end in this one."""
     modules = {f"heavy/{number}{name}": b"" for number in range(count - 3)}
-    return _packed({**modules, f"{_INFO}/METADATA": METADATA})
+    content, listed = bytearray(), bytearray()
+    # As zipfile writes them, in a tenth of the time.
+    for path, text in wheel.complete({**modules, f"{_INFO}/METADATA": METADATA}).items():
+        size = len(text)
+        head = struct.pack("<5H3L2H", 20, 0, 0, 0, 33, zlib.crc32(text), size, size, len(path), 0)
+        listed += b"PK\1\2\24\0" + head + struct.pack("<3H2L", 0, 0, 0, 0, len(content))
+        listed += path.encode()
+        content += b"PK\3\4" + head + path.encode() + text
+    return bytes(content + listed) + _end(count, len(listed), len(content), zip64=True)
 
 
 def of_a_list(count: int, length: int, *, zip64: bool = False) -> bytes:
@@ -36,13 +47,7 @@ def of_a_list(count: int, length: int, *, zip64: bool = False) -> bytes:
     """
     entry = struct.pack("<4s6H3L5H2L", b"PK\1\2", *[0] * 9, length, *[0] * 6)
     listed = b"".join(entry + b"%0*d" % (length, number) for number in range(count))
-    end, told = b"", (min(count, 0xFFFF), len(listed), 0)
-    if zip64:
-        end += struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, count, count, len(listed), 0)
-        end += struct.pack("<4sLQL", b"PK\6\7", 0, len(listed), 1)
-        told = 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF
-    number, size, start = told
-    return listed + end + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, number, number, size, start, 0)
+    return listed + _end(count, len(listed), 0, zip64=zip64)
 
 
 def of_tar_members(count: int, before: bytes = b"") -> bytes:
@@ -60,7 +65,12 @@ def of_tar_members(count: int, before: bytes = b"") -> bytes:
     return file.getvalue()
 
 
-def _packed(members: dict[str, bytes]) -> bytes:
-    file = io.BytesIO()
-    wheel.write(file, members, zipfile.ZIP_DEFLATED)
-    return file.getvalue()
+def _end(count: int, size: int, start: int, *, zip64: bool) -> bytes:
+    """Return what stands behind the list of members of a ZIP file."""
+    if not zip64:
+        return struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, count, count, size, start, 0)
+    return (
+        struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, count, count, size, start)
+        + struct.pack("<4sLQL", b"PK\6\7", 0, start + size, 1)
+        + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, *[0xFFFF] * 2, *[0xFFFFFFFF] * 2, 0)
+    )

@@ -5,9 +5,12 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import os
 import re
 import signal
 import struct
+import subprocess
+import sys
 import tarfile
 import tracemalloc
 import zipfile
@@ -18,12 +21,14 @@ from pathlib import Path
 from types import FrameType
 
 import pytest
+import quiet_pypiserver  # noqa: F401
 from e2e import heavy, wheel
 from hypothesis import example, given
 from hypothesis import strategies as st
 from packaging.version import InvalidVersion, Version
 from private_pypi import distribution
 from private_pypi.distribution import Distribution, DistributionError
+from private_pypi.storage import ARCHIVES
 
 METADATA = "Metadata-Version: 2.1\nName: my.Lib\nVersion: 1.0.0\n\nA description.\n"
 WHEEL = "my_lib-1.0.0-py3-none-any.whl"
@@ -1024,6 +1029,29 @@ def test_a_list_of_more_members_than_it_says_is_refused_before_they_are_held(
     # What the list itself takes.
     with bounded(10 * MB):
         assert "different ways" in refused(tmp_path / WHEEL)
+
+
+def test_the_largest_that_are_read_at_once_fit_into_the_memory_of_the_container(
+    tmp_path: Path,
+) -> None:
+    # As many members as may be, and so long a list of them that it just fits.
+    (tmp_path / heavy.WHEEL).write_bytes(heavy.of_members(100_000, "x" * 25))
+    program = (
+        "import resource, sys; from pathlib import Path; from private_pypi import distribution\n"
+        "def most(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "before = most(); distribution.read(Path(sys.argv[1])); print(most() - before)"
+    )
+    code = Path(distribution.__file__).parent.parent
+    done = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / heavy.WHEEL],
+        env={**os.environ, "PYTHONPATH": str(code)},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+
+    one = int(done.stdout) * 1024
+    # Beside them, the server itself takes 75 MB.
+    assert ARCHIVES * one + 75 * MB < 400 * MB
 
 
 def test_an_sdist_may_have_as_many_members(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

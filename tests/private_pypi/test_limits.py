@@ -40,17 +40,17 @@ ROWS = {
     "uploads at once, of all": f"{app.UPLOADS['altogether']}",
     "what it unpacks to": f"{megabytes(distribution._UNPACKED_LIMIT)} plus"
     f" {distribution._UNPACKED_RATIO} times its size",
-    "members": f"{archive.MEMBERS:,}",
+    "members, and lines of a wheel's RECORD": f"{archive.MEMBERS:,}",
     "the name of a member, with its folders": f"{archive.MEMBER_NAME:,} bytes",
     "the list of members of a ZIP or wheel": megabytes(archive.DIRECTORY),
     "the headers of one member of a `.tar.gz`": f"{distribution._HEADER_LIMIT // 1024} kB",
     "combinations of tags that the name of a wheel stands for": f"{distribution.TAGS}",
     "its metadata": megabytes(distribution.METADATA_LIMIT),
-    "Name, Version, Requires-Dist and the others that are read of it": (
+    "Name, Version, Requires-Dist and the like in it, which are all that is read": (
         f"{distribution._FIELDS_LIMIT // 1024} kB"
     ),
     "one Requires-Dist": f"{distribution._FIELDS['requires-dist']:,} bytes",
-    "any other of them": f"{max(sorted(distribution._FIELDS.values())[:-1]):,} bytes",
+    "one of the others": f"{max(sorted(distribution._FIELDS.values())[:-1]):,} bytes",
     "the file RECORD of a wheel": megabytes(wheel.RECORD),
     "a line of it": f"{wheel.RECORD_LINE:,} letters",
     "the file WHEEL of a wheel": f"{wheel.FORMAT // 1024} kB",
