@@ -21,7 +21,7 @@ from .index import Index
 from .refusals import refusal
 
 ARCHIVES = 3
-"""Distributions that are read at once, each of another account. One takes up to 80 MB and a minute:
+"""Distributions that are read at once, each of another account. One takes up to 90 MB and a minute:
 the memory is enough for these, and nobody waits behind what one account sends."""
 
 _DIGESTS = ("md5", "sha256", "blake2_256")
