@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from e2e import wheel
 from private_pypi import distribution
+from private_pypi.archive import MEMBERS as MEMBERS_LIMIT
 from private_pypi.distribution import Distribution, DistributionError
 
 WHEEL = "my_lib-1.0-py3-none-any.whl"
@@ -478,7 +479,7 @@ def test_a_wheel_without_what_installers_want_is_refused(tmp_path: Path, name: s
         "my_library-1.0.dist-info",
         "my_lib-1.0.post1.dist-info",
         "my_lib-latest.dist-info",
-        f"my_lib-{'9' * 5000}.dist-info",
+        f"my_lib-{'9' * 900}.dist-info",
         "my_lib.dist-info",
     ],
 )
@@ -555,15 +556,16 @@ def test_what_installers_read_is_read_in_wheel(tmp_path: Path, text: str) -> Non
         (f"{MODULE},crc32=12345678,6", "unknown kind of hash"),
         (f"{MODULE},sha256,6", f"another {MODULE!r} than its RECORD says"),
         (f"{MODULE},,six", "RECORD that cannot be read"),
-        (f"{MODULE},{'9' * 5000},", "unknown kind of hash"),
-        (f"{MODULE},,{'9' * 5000}", "RECORD that cannot be read"),
+        (f"{MODULE},{'9' * 1900},", "unknown kind of hash"),
+        (f"{MODULE},,{'9' * 1900}", f"another {MODULE!r} than its RECORD says"),
         (f"{MODULE},", "RECORD that cannot be read"),
         (f"{MODULE},,,", "RECORD that cannot be read"),
         (f"{MODULE},,\n", "RECORD that cannot be read"),
         (f"{MODULE},,\ngone.py,,", "lacks 'gone.py', which its RECORD names"),
         (f"{MODULE},,\n../../bin/x,,", "leaves its folder"),
         (f"{MODULE},{hashed('sha256')},\n{MODULE},{hashed('sha512')},", "than its RECORD says"),
-        (f"{MODULE},,\n{'x' * 200_000},,", "RECORD that cannot be read"),
+        (f"{MODULE},{'ü' * 20},6", "RECORD that cannot be read"),
+        (f'"{MODULE}",,\n"{("x" * 1000 + chr(10)) * 200}",,', "RECORD that cannot be read"),
     ],
 )
 def test_a_wheel_of_which_record_says_otherwise_is_refused(
@@ -582,7 +584,66 @@ def test_a_giant_record_is_refused_unread(tmp_path: Path) -> None:
     record = recorded(f"{MODULE},,\n" * 1_000_000)
     assert len(record) > 17 * 2**20
 
-    assert "RECORD of more than 16 MB" in refused(tmp_path, with_record(record))
+    assert "RECORD of more than 16,384 kB" in refused(tmp_path, with_record(record))
+
+
+def test_a_record_may_have_a_line_for_each_member_there_can_be(tmp_path: Path) -> None:
+    rest = recorded("")
+    most = f"{MODULE},,\n" * (MEMBERS_LIMIT - rest.count("\n"))
+
+    assert read(tmp_path, with_record(most + rest)).project == "my-lib"
+    sentence = refused(tmp_path, with_record(f"{MODULE},,\n" + most + rest))
+    assert "RECORD of more than 100,000 lines" in sentence
+
+
+def test_a_line_of_record_may_have_2000_letters(tmp_path: Path) -> None:
+    line = f"{MODULE},{'x' * (1999 - len(MODULE) - 2)},"
+
+    assert "unknown kind of hash" in refused(tmp_path, with_record(recorded(line)))
+    sentence = refused(tmp_path, with_record(recorded(line.replace("x,", "xx,"))))
+    assert "RECORD with a line of more than 2,000 letters" in sentence
+
+
+@pytest.mark.parametrize(
+    ("name", "limit", "said"),
+    [("WHEEL", 2**16, "a WHEEL of more than 64"), ("entry_points.txt", 2**18, "more than 256")],
+)
+def test_other_files_beside_the_metadata_of_a_wheel_may_be_so_large(
+    tmp_path: Path, name: str, limit: int, said: str
+) -> None:
+    def of(size: int) -> bytes:
+        content = b"Wheel-Version: 1.0\n" if name == "WHEEL" else b"[console_scripts]\n"
+        files = {**FILES, f"{INFO}/{name}": content + b"\n" * (size - len(content))}
+        return packed(wheel.complete(files).items())
+
+    assert read(tmp_path, of(limit)).project == "my-lib"
+    assert f"{said} kB" in refused(tmp_path, of(limit + 1))
+
+
+def test_a_line_of_entry_points_may_have_1000_letters(tmp_path: Path) -> None:
+    def of(length: int) -> bytes:
+        line = "a=b:c".ljust(length)
+        text = f"[console_scripts]\r\n{line}\r\n".replace("\r\n", "\n").encode()
+        files = {**FILES, f"{INFO}/entry_points.txt": text}
+        return packed(wheel.complete(files).items())
+
+    assert read(tmp_path, of(1000)).project == "my-lib"
+    sentence = refused(tmp_path, of(1001))
+    assert "entry_points.txt with a line of more than 1,000 letters" in sentence
+
+
+@pytest.mark.parametrize("number", [1000, 1001])
+def test_the_name_of_a_member_may_have_1000_bytes(tmp_path: Path, number: int) -> None:
+    name = "my_lib-1.0/".ljust(number, "x")
+    files = packed([*SOURCES.items(), (name, b"")])
+    link = member("my_lib-1.0/y", tarfile.LNKTYPE, name.replace("xx", "ü"))
+    archives = [(ZIP, files), (SDIST, tar(member(name))), (SDIST, tar(link))]
+
+    for file, content in archives:
+        if number == 1000:
+            assert read(tmp_path, content, file).project == "my-lib"
+        else:
+            assert "name has more than 1,000 bytes" in refused(tmp_path, content, file)
 
 
 @pytest.mark.parametrize(
@@ -652,7 +713,7 @@ def test_scripts_and_files_elsewhere_may_be_in_a_wheel(tmp_path: Path) -> None:
 
 
 def test_a_wheel_that_requires_what_nobody_can_read_is_refused(tmp_path: Path) -> None:
-    for requirement in ("foo >= bar!!", "foo" * 5000, f"foo ; {'(' * 2000}"):
+    for requirement in ("foo >= bar!!", f"foo ; {'(' * 2000}"):
         wheel_file = wheel.build(tmp_path, "my-lib", "1.0", requirement, origin="us")
         with pytest.raises(DistributionError, match="Requires-Dist that installers cannot read"):
             distribution.read(wheel_file)

@@ -5,24 +5,30 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import os
 import re
 import signal
 import struct
+import subprocess
+import sys
 import tarfile
 import tracemalloc
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from email.parser import BytesParser
 from pathlib import Path
 from types import FrameType
 
 import pytest
-from e2e import wheel
+import quiet_pypiserver  # noqa: F401
+from e2e import heavy, wheel
 from hypothesis import example, given
 from hypothesis import strategies as st
 from packaging.version import InvalidVersion, Version
 from private_pypi import distribution
 from private_pypi.distribution import Distribution, DistributionError
+from private_pypi.storage import ARCHIVES
 
 METADATA = "Metadata-Version: 2.1\nName: my.Lib\nVersion: 1.0.0\n\nA description.\n"
 WHEEL = "my_lib-1.0.0-py3-none-any.whl"
@@ -374,7 +380,7 @@ def test_an_old_sdist_with_dots_at_the_start_of_its_members_is_read(tmp_path: Pa
 def test_an_sdist_with_long_names_of_every_kind_is_read(tmp_path: Path) -> None:
     for kind in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
         with tarfile.open(tmp_path / SDIST, "w:gz", format=kind) as archive:
-            for name in ("my_lib-1.0.0/PKG-INFO", f"my_lib-1.0.0/{'ü/' * 500}x.py"):
+            for name in ("my_lib-1.0.0/PKG-INFO", f"my_lib-1.0.0/{'ü/' * 320}x.py"):
                 info = tarfile.TarInfo(name)
                 info.size = len(METADATA)
                 archive.addfile(info, io.BytesIO(METADATA.encode()))
@@ -436,7 +442,7 @@ def test_metadata_of_another_name_or_version_is_refused_with_both(
 
 
 @pytest.mark.parametrize(
-    "value", ["x" * 10**6, "\x1b[2Jy", "y\xa0\u202e", "=?utf8?q?y=00?=", "9" * 5000, "1." * 9000]
+    "value", ["x" * 900, "\x1b[2Jy", "y\xa0\u202e", "=?utf8?q?y=00?=", "9" * 900, "1." * 450]
 )
 @pytest.mark.parametrize("field", ["Name", "Version"])
 def test_a_value_made_to_do_harm_is_shown_short_and_without_control_characters(
@@ -550,7 +556,7 @@ def test_a_specifier_is_taken_from_the_metadata(
         ["Requires-Python: >=3.10.x"],
         ['Requires-Python: >=3"><script>'],
         ["Requires-Python: >=3.10", "Requires-Python: >=3.11"],
-        [f"Requires-Python: >={'9' * 5000}"],
+        [f"Requires-Python: >={'9' * 900}x"],
     ],
 )
 def test_a_specifier_that_cannot_be_read_is_left_out(tmp_path: Path, lines: list[str]) -> None:
@@ -753,7 +759,7 @@ def test_a_gzip_that_unpacks_to_far_more_than_its_size_is_refused(tmp_path: Path
             assert refused(tmp_path / SDIST).endswith(
                 (
                     "unpacks to more than 256 MB plus 20 times its size",
-                    "has a member with more than 16 kB of headers",
+                    "has a member with more than 8 kB of headers",
                 )
             )
 
@@ -779,7 +785,7 @@ def test_a_tar_with_a_huge_header_is_refused(tmp_path: Path, kind: bytes) -> Non
     path = write_tar(tmp_path / SDIST, header + member("my_lib-1.0.0/PKG-INFO", METADATA))
 
     with bounded():
-        assert "more than 16 kB of headers" in refused(path)
+        assert "more than 8 kB of headers" in refused(path)
 
 
 @pytest.mark.parametrize(
@@ -853,26 +859,9 @@ def test_many_members_take_little_memory(tmp_path: Path) -> None:
         assert distribution.read(path).project == "my-lib"
 
 
-def zip_of_empty_members(count: int, length: int, *, zip64: bool = False) -> bytes:
-    """Return a ZIP file whose list of members is all it has.
-
-    Args:
-        length: of the name of each.
-        zip64: say in the old record that the list is short, and the truth in that of ZIP64.
-    """
-    entry = struct.pack("<4s6H3L5H2L", b"PK\1\2", *[0] * 9, length, *[0] * 6)
-    listed = b"".join(entry + f"{number:0{length}}".encode() for number in range(count))
-    end = b""
-    if zip64:
-        end += struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, count, count, len(listed), 0)
-        end += struct.pack("<4sLQL", b"PK\6\7", 0, len(listed), 1)
-    size = 0 if zip64 else len(listed)
-    return listed + end + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 0, 0, size, 0, 0)
-
-
 @pytest.mark.parametrize("zip64", [False, True])
 def test_a_zip_with_a_huge_list_of_members_is_refused_unread(tmp_path: Path, zip64: bool) -> None:
-    (tmp_path / WHEEL).write_bytes(zip_of_empty_members(40_000, 250, zip64=zip64))
+    (tmp_path / WHEEL).write_bytes(heavy.of_a_list(40_000, 250, zip64=zip64))
 
     with bounded(8 * MB):
         assert "list of its members of more than 8 MB" in refused(tmp_path / WHEEL)
@@ -883,6 +872,217 @@ def test_a_wheel_of_many_members_is_read(tmp_path: Path) -> None:
     wheel.write(tmp_path / WHEEL, {**members, "my_lib-1.0.0.dist-info/METADATA": METADATA})
 
     assert distribution.read(tmp_path / WHEEL).project == "my-lib"
+
+
+# Limits -------------------------------------------------------------------------------------------
+
+LIMITS = {
+    "Metadata-Version": 1000,
+    "Name": 1000,
+    "Version": 1000,
+    "Requires-Python": 1000,
+    "Requires-Dist": 10_000,
+    "Dynamic": 1000,
+}
+
+
+@pytest.mark.parametrize("write", [write_wheel, write_zip, write_sdist])
+@pytest.mark.parametrize("field", LIMITS)
+@pytest.mark.parametrize("spell", [str, str.lower, str.upper])
+def test_a_field_of_metadata_may_be_so_long(
+    tmp_path: Path, write: Write, field: str, spell: Callable[[str], str]
+) -> None:
+    values = {"Metadata-Version": "2.2", "Name": "my.Lib", "Version": "1.0.0"}
+    limit = LIMITS[field]
+
+    def text(length: int) -> str:
+        lines = [f"{name}: {value}" for name, value in values.items() if name != field]
+        lines.append(f"{spell(field)}: {values.get(field, 'x>=1')}".ljust(length - 1))
+        return "".join(f"{line}\n" for line in lines)
+
+    assert distribution.read(write(tmp_path, text(limit))).project == "my-lib"
+    for longer in (text(limit + 1), text(limit) + " \n", text(limit).replace("\n", "\r") + "\t"):
+        sentence = refused(write(tmp_path, longer))
+        assert f"has a {field} of more than {limit:,} bytes in its metadata" in sentence
+
+
+@pytest.mark.parametrize("write", [write_wheel, write_sdist])
+def test_the_fields_that_are_read_may_have_512_kb_altogether(tmp_path: Path, write: Write) -> None:
+    lines = headers("Requires-Dist: x".ljust(9999), version="2.2").split("\n")[:-2]
+    text = "\n".join([*lines, *[lines[-1]] * 51, ""])
+    rest = 2**19 - len(text)
+    fits = text + "Requires-Dist: y".ljust(rest - 1) + "\n"
+    assert len(fits) == 2**19
+
+    assert distribution.read(write(tmp_path, fits)).project == "my-lib"
+    assert "and the like have more than 512 kB" in refused(write(tmp_path, fits + "Dynamic:\n"))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Classifier: x\n",
+        "Description: x\n",
+        "a:\n",
+        " x\n",
+        "Description: " + "x" * 1000 + "\n" + "        x\n" * 1000,
+        "Summary: =?utf-8?b?eA==?=\n",
+    ],
+)
+def test_what_is_not_read_of_metadata_costs_nothing(tmp_path: Path, line: str) -> None:
+    text = headers().strip() + "\nSummary: x\n" + line * (4_190_000 // len(line))
+    path = write_wheel(tmp_path, f"{text}Requires-Python: >=3.9\n")
+
+    with within(1), bounded(24 * MB):
+        assert distribution.read(path).requires_python == ">=3.9"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("junk", ["no field", "No Field: x", "", "ü: x"])
+def test_fields_end_where_pip_takes_them_to_end(tmp_path: Path, end: str, junk: str) -> None:
+    lines = [*headers().split("\n")[:3], "Requires-Python: >=3.9", junk, "Requires-Dist: !"]
+    path = write_wheel(tmp_path, end.join(lines).encode())
+
+    assert distribution.read(path).requires_python == ">=3.9"
+    parsed = BytesParser().parsebytes(end.join(lines).encode())
+    assert (parsed["Requires-Python"], parsed["Requires-Dist"]) == (">=3.9", None)
+
+
+@pytest.mark.parametrize(
+    ("part", "count"),
+    [
+        ("Requires-Dist:a\n", 16_000),
+        ("Requires-Dist: a " + ",".join(["==1"] * 2400) + "\n", 20),
+        ("Requires-Dist: a; " + " or ".join(["os_name<'3'"] * 600) + "\n", 20),
+        ("Requires-Dist: a; " + "(" * 150 + "os_name<'3'" + ")" * 150 + "\n", 250),
+        ("Requires-Dist: a==" + "1." * 4900 + "1\n", 50),
+        ("Requires-Dist: a[" + ",".join("b" * 4900) + "]\n", 10),
+    ],
+)
+def test_requirements_made_to_keep_a_parser_busy_are_read_in_seconds(
+    tmp_path: Path, part: str, count: int
+) -> None:
+    path = write_wheel(tmp_path, headers().strip() + "\n" + part * count)
+
+    with within(5):
+        read_or_refused(path)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("WHEEL", "Wheel-Version: x" + " " * 65_000 + "x"),
+        ("entry_points.txt", "[console_scripts]\n" + "a" + " " * 200_000 + "b\n"),
+        ("entry_points.txt", "[console_scripts]\na=b:c\n" + " x\n" * 80_000),
+    ],
+)
+def test_files_made_to_keep_a_parser_busy_are_read_in_seconds(
+    tmp_path: Path, file: str, content: str
+) -> None:
+    info = "my_lib-1.0.0.dist-info"
+    wheel.write(tmp_path / WHEEL, {f"{info}/METADATA": METADATA, f"{info}/{file}": content})
+
+    with within(5):
+        refused(tmp_path / WHEEL)
+
+
+def test_a_name_may_stand_for_500_combinations_of_tags(tmp_path: Path) -> None:
+    def name(*counts: int) -> str:
+        sets = (".".join("abcdefghijklmnopqrstuvwxyz0123456789"[:count]) for count in counts)
+        return f"lib-1.0-{'-'.join(sets)}.whl"
+
+    assert distribution.parse_name(name(10, 10, 5)) == ("lib", "1.0")
+    for counts in ((9, 8, 7), (36, 36, 36)):
+        for ask in (distribution.parse_name, distribution.identity):
+            with (
+                bounded(MB // 2),
+                pytest.raises(DistributionError, match="more than 500 combinations of tags"),
+            ):
+                ask(name(*counts))
+
+
+def test_a_list_of_members_may_have_8_mb(tmp_path: Path) -> None:
+    # What is read of it is refused for other reasons.
+    (tmp_path / WHEEL).write_bytes(heavy.of_a_list(2**16, 2**7 - 46, zip64=True))
+    assert "different ways" in refused(tmp_path / WHEEL)
+
+    (tmp_path / WHEEL).write_bytes(heavy.of_a_list(2**16 + 1, 2**7 - 46, zip64=True))
+    with bounded(3 * MB):
+        assert "list of its members of more than 8 MB" in refused(tmp_path / WHEEL)
+
+
+@pytest.mark.parametrize("count", [100_001, 520_000])
+def test_a_list_of_more_than_100_000_members_is_refused_unread(tmp_path: Path, count: int) -> None:
+    (tmp_path / WHEEL).write_bytes(heavy.of_a_list(count, 7, zip64=True))
+
+    with bounded(3 * MB):
+        assert "more than 100,000 members" in refused(tmp_path / WHEEL)
+
+
+def test_a_list_of_more_members_than_it_says_is_refused_before_they_are_held(
+    tmp_path: Path,
+) -> None:
+    content = heavy.of_a_list(150_000, 7, zip64=True)
+    count, fewer = (struct.pack("<2Q", number, number) for number in (150_000, 100_000))
+    (tmp_path / WHEEL).write_bytes(content.replace(count, fewer))
+
+    # What the list itself takes.
+    with bounded(10 * MB):
+        assert "different ways" in refused(tmp_path / WHEEL)
+
+
+def test_the_largest_that_are_read_at_once_fit_into_the_memory_of_the_container(
+    tmp_path: Path,
+) -> None:
+    # As many members as may be, and so long a list of them that it just fits.
+    (tmp_path / heavy.WHEEL).write_bytes(heavy.of_members(100_000, "x" * 25))
+    program = (
+        "import resource, sys; from pathlib import Path; from private_pypi import distribution\n"
+        "def most(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "before = most(); distribution.read(Path(sys.argv[1])); print(most() - before)"
+    )
+    code = Path(distribution.__file__).parent.parent
+    done = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / heavy.WHEEL],
+        env={**os.environ, "PYTHONPATH": str(code)},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+
+    one = int(done.stdout) * 1024
+    # Beside them, the server itself takes 75 MB.
+    assert ARCHIVES * one + 75 * MB < 400 * MB
+
+
+def test_an_sdist_may_have_as_many_members(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distribution, "MEMBERS", 1000)
+    (tmp_path / heavy.SDIST).write_bytes(heavy.of_tar_members(1000))
+    assert distribution.read(tmp_path / heavy.SDIST).project == "heavy"
+
+    (tmp_path / heavy.SDIST).write_bytes(heavy.of_tar_members(1001))
+    assert "more than 100,000 members" in refused(tmp_path / heavy.SDIST)
+
+
+def test_a_member_of_an_sdist_may_have_8_kb_of_headers(tmp_path: Path) -> None:
+    info = member("my_lib-1.0.0/PKG-INFO", METADATA)
+
+    for size, fits in ((6656, True), (7168, False)):
+        record = f"{size} comment=".encode().ljust(size - 1, b"x") + b"\n"
+        path = write_tar(tmp_path / SDIST, info + member("x", record, tarfile.XHDTYPE) + info[:512])
+        if not fits:
+            assert "more than 8 kB of headers" in refused(path)
+        else:
+            assert "more than one file" in refused(path)
+
+
+def test_no_other_file_of_an_sdist_is_held_in_memory(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / ZIP, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("my_lib-1.0.0/PKG-INFO", METADATA)
+        for name in ("WHEEL", "entry_points.txt", "RECORD"):
+            archive.writestr(f"my_lib-1.0.0/{name}", bytes(30 * MB))
+
+    with bounded(8 * MB):
+        assert distribution.read(tmp_path / ZIP).project == "my-lib"
 
 
 def test_digests_of_what_is_left_of_a_file_are_those_of_hashlib() -> None:

@@ -8,8 +8,9 @@ import pytest
 import quiet_pypiserver  # noqa: F401
 from conftest import QUESTIONS, ROOT
 from gunicorn.config import Config
-from private_pypi import accounts, app, distribution, uploads, wheel
+from private_pypi import accounts, app, archive, distribution, uploads, wheel
 from private_pypi.settings import Settings
+from private_pypi.storage import ARCHIVES
 
 PAGE = (ROOT / "docs/limits.md").read_text()
 CADDYFILE = (ROOT / "template/server/gateway/Caddyfile.jinja").read_text()
@@ -39,12 +40,23 @@ ROWS = {
     "uploads at once": f"{app.UPLOADS}",
     "what it unpacks to": f"{megabytes(distribution._UNPACKED_LIMIT)} plus"
     f" {distribution._UNPACKED_RATIO} times its size",
-    "the list of members of a ZIP or wheel": megabytes(distribution._DIRECTORY_LIMIT),
-    "the RECORD of a wheel": megabytes(wheel.RECORD_LIMIT),
+    "members, and lines of a wheel's RECORD": f"{archive.MEMBERS:,}",
+    "the name of a member, with its folders": f"{archive.MEMBER_NAME:,} bytes",
+    "the list of members of a ZIP or wheel": megabytes(archive.DIRECTORY),
     "the headers of one member of a `.tar.gz`": f"{distribution._HEADER_LIMIT // 1024} kB",
+    "combinations of tags that the name of a wheel stands for": f"{distribution.TAGS}",
     "its metadata": megabytes(distribution.METADATA_LIMIT),
-    "different fields in its metadata": f"{distribution._FIELDS_LIMIT}",
-    "lines of its metadata before the description": f"{distribution._LINES_LIMIT:,}",
+    "Name, Version, Requires-Dist and the like in it, which are all that is read": (
+        f"{distribution._FIELDS_LIMIT // 1024} kB"
+    ),
+    "one Requires-Dist": f"{distribution._FIELDS['requires-dist']:,} bytes",
+    "one of the others": f"{max(sorted(distribution._FIELDS.values())[:-1]):,} bytes",
+    "the file RECORD of a wheel": megabytes(wheel.RECORD),
+    "a line of it": f"{wheel.RECORD_LINE:,} letters",
+    "the file WHEEL of a wheel": f"{wheel.FORMAT // 1024} kB",
+    "the file entry_points.txt of a wheel": f"{wheel.SCRIPTS // 1024} kB",
+    "a line of that one": f"{wheel.SCRIPTS_LINE:,} letters",
+    "those that are read at once, each of another account": f"{ARCHIVES}",
     "the headers, at the gateway": configured("max_header_size").replace("KiB", " kB"),
     "time for the headers, at the gateway": configured("read_header").replace("s", " seconds"),
     "one header, at private_pypi": f"{round(Config().limit_request_field_size / 1024)} kB",

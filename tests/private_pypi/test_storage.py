@@ -8,16 +8,17 @@ import json
 import os
 import tempfile
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any
 
 import pytest
 import quiet_pypiserver  # noqa: F401
 from e2e import wheel
-from private_pypi import uploads
+from private_pypi import distribution, uploads
 from private_pypi.index import Index, NameTakenError, NotReadyError
 from private_pypi.journal import Journal
-from private_pypi.storage import Storage
+from private_pypi.storage import ARCHIVES, Storage
 from pypiserver.bottle_wrapper import FormsDict, HTTPError, request
 from pypiserver.config import Config
 from pypiserver.core import PkgFile
@@ -58,9 +59,9 @@ def second(tmp_path: Path) -> bytes:
     return content(tmp_path, "the second")
 
 
-def sent(data: Path, content: bytes) -> IO[bytes]:
-    """Return an unfinished upload that alice has sent."""
-    pair = base64.b64encode(b"alice:secret").decode()
+def sent(data: Path, content: bytes, account: str = "alice") -> IO[bytes]:
+    """Return an unfinished upload that an account has sent."""
+    pair = base64.b64encode(f"{account}:secret".encode()).decode()
     request.bind({"HTTP_AUTHORIZATION": f"Basic {pair}", "bottle.request.post": FormsDict()})
     unfinished = uploads.create(data / uploads.FOLDER)
     unfinished.write(content)
@@ -201,6 +202,52 @@ def test_the_disk_has_the_bytes_then_the_name_then_the_journal_and_then_comes_th
     publish(ready, data, first)
 
     assert done == ["content on disk", "named", "folder on disk", "journal on disk"]
+
+
+@pytest.mark.parametrize(
+    ("accounts", "most"), [(["alice"] * 8, 1), ([f"user-{n}" for n in range(9)], ARCHIVES)]
+)
+def test_an_account_has_one_archive_read_at_a_time_and_only_so_many_have(
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    accounts: list[str],
+    most: int,
+) -> None:
+    read, whole = distribution.read, storage(data)
+    inside: list[str] = []
+    highest: list[int] = []
+    # As many as may be read at once come in together, or this would end with an error.
+    together = threading.Barrier(most, timeout=60)
+
+    def counted(path: Path, file: str) -> distribution.Distribution:
+        inside.append(request.auth[0])
+        highest.append(len(inside))
+        together.wait()
+        try:
+            return read(path, file)
+        finally:
+            inside.remove(request.auth[0])
+
+    monkeypatch.setattr(distribution, "read", counted)
+
+    # To read one takes long enough for all the others to come.
+    more = {f"lib/{number}.py": "" for number in range(1000)}
+    start = threading.Barrier(len(accounts))
+
+    def store(number: int) -> None:
+        built = wheel.build(tmp_path, f"lib-{number}", "0.1.0", origin="us", more=more)
+        with sent(data, built.read_bytes(), accounts[number]) as unfinished:
+            start.wait()
+            whole.add_package(built.name, unfinished)
+
+    with ThreadPoolExecutor(len(accounts)) as pool:
+        for _ in pool.map(store, range(len(accounts))):
+            pass
+
+    assert max(highest) == most
+    assert len(highest) == len(accounts)
+    assert whole.package_count() == len(accounts)
 
 
 def full(*_: Any) -> None:

@@ -15,11 +15,20 @@ import zipfile
 from itertools import pairwise
 from typing import IO
 
+MEMBERS = 100_000
+"""Members that an archive may have; the most that is known on PyPI is 58,474 (ansible)."""
+
+DIRECTORY = 8 * 2**20
+"""Bytes that the list of members at the end of a ZIP file may have."""
+
+MEMBER_NAME = 1000
+"""Bytes that the name of a member may have, with its folders."""
+
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 # As APPNOTE.TXT of PKWARE names them: 4.3.7, 4.3.12, 4.3.14, 4.3.15, 4.3.16.
 _LOCAL_HEADER = struct.Struct("<4s5H3L2H")
-_DIRECTORY_ENTRY = struct.Struct("<28x3H12x")
+_DIRECTORY_ENTRY = struct.Struct("<4s24x3H12x")
 _END_64 = struct.Struct("<4sQ2H2L4Q")
 _LOCATOR_64 = struct.Struct("<4sLQL")
 _END = struct.Struct("<4s4H2LH")
@@ -34,11 +43,43 @@ _UNUSUAL = re.compile(r"^$|[\\:]|(^|/)\.{0,2}(/|$)")
 
 _UNPRINTABLE = ("Cc", "Cf", "Co")
 
+TOO_MANY_MEMBERS = f"has more than {MEMBERS:,} members"
+_TOO_LONG_A_NAME = f"has a member whose name has more than {MEMBER_NAME:,} bytes"
 _UNLIKE = "is a ZIP file that installers read in different ways: build it again"
 
 
 class DistributionError(Exception):
     """A file is no distribution an index can serve; the message is one sentence that says why."""
+
+
+def check_list(content: IO[bytes]) -> None:
+    """Check the list of members of a ZIP file, of which zipfile would make an object for each.
+
+    Raises:
+        DistributionError: if it is too long, or does not name as many members as it says.
+        zipfile.BadZipFile: if there is none.
+    """
+    _, length, number, end, _ = _directory(content)
+    if number > MEMBERS:
+        raise DistributionError(TOO_MANY_MEMBERS)
+    if length > DIRECTORY:
+        raise DistributionError(f"has a list of its members of more than {DIRECTORY // 2**20} MB")
+    if length > end:
+        raise zipfile.BadZipFile
+    # As zipfile does: where the list says that it begins is looked at later.
+    content.seek(end - length)
+    listed = content.read(length)
+    place = found = 0
+    while place + _DIRECTORY_ENTRY.size <= length:
+        signature, name, more, comment = _DIRECTORY_ENTRY.unpack_from(listed, place)
+        if signature != b"PK\1\2":
+            break
+        if name > MEMBER_NAME:
+            raise DistributionError(_TOO_LONG_A_NAME)
+        place += _DIRECTORY_ENTRY.size + name + more + comment
+        found += 1
+    if (place, found) != (length, number):
+        raise DistributionError(_UNLIKE)
 
 
 def check_zip(archive: zipfile.ZipFile, content: IO[bytes]) -> None:
@@ -85,6 +126,9 @@ def check_tar_member(member: tarfile.TarInfo) -> None:
     Raises:
         DistributionError: if not, or if it is a device or the like, which installers refuse.
     """
+    for name in (member.name, member.linkname):
+        if len(name.encode(errors="surrogateescape")) > MEMBER_NAME:
+            raise DistributionError(_TOO_LONG_A_NAME)
     path = inside(member.name)
     if not path and not member.isdir():
         raise DistributionError("has a member without a name")
@@ -145,15 +189,9 @@ def _check_layout(archive: zipfile.ZipFile, content: IO[bytes]) -> None:
         if member.header_offset != place:
             raise DistributionError(_UNLIKE)
         place = _end_of(member, content)
-    start, length, number, end = _directory(archive, content)
-    if (start, start + length, number) != (place, end, len(members)):
-        raise DistributionError(_UNLIKE)
-    content.seek(start)
-    listed = content.read(length)
-    place = 0
-    for _ in members:
-        place += _DIRECTORY_ENTRY.size + sum(_DIRECTORY_ENTRY.unpack_from(listed, place))
-    if place != length:
+    start, length, number, end, comment = _directory(content)
+    told = start, start + length, number, comment
+    if told != (place, end, len(members), archive.comment):
         raise DistributionError(_UNLIKE)
 
 
@@ -209,15 +247,29 @@ def _sizes_64(packed: int, size: int, extra: bytes) -> tuple[int, int]:
     return packed, size
 
 
-def _directory(archive: zipfile.ZipFile, content: IO[bytes]) -> tuple[int, int, int, int]:
-    """Return start, length and number of the list of members, and where what follows it starts."""
-    end = content.seek(0, io.SEEK_END) - _END.size - len(archive.comment)
-    content.seek(end)
-    signature, *told, comment = _END.unpack(content.read(_END.size))
-    if signature != b"PK\5\6" or comment != len(archive.comment):
+def _directory(content: IO[bytes]) -> tuple[int, int, int, int, bytes]:
+    """Return what the end of a ZIP file says.
+
+    Returns:
+        Start, length and number of the list of members, where what follows it starts, and the
+        comment of the archive.
+    """
+    tail_at = max(content.seek(0, io.SEEK_END) - _END.size - _SHORT, 0)
+    content.seek(tail_at)
+    tail = content.read()
+    # zipfile looks for it in the same way.
+    place = max(len(tail) - _END.size, 0)
+    if tail[place : place + 4] != b"PK\5\6" or tail[-2:] != b"\0\0":
+        place = tail.rfind(b"PK\5\6")
+    if place < 0 or place + _END.size > len(tail):
+        raise zipfile.BadZipFile
+    _, *told, length = _END.unpack_from(tail, place)
+    comment = tail[place + _END.size :]
+    end = tail_at + place
+    if len(comment) != length:
         raise DistributionError("has bytes behind the archive: build it again")
     # uv refuses such a comment: another archive may be in it.
-    if re.search(b"[\1-\x08]", archive.comment):
+    if re.search(b"[\1-\x08]", comment):
         raise DistributionError("has a comment with control characters: build it again")
     numbers = told
     at_64 = end - _LOCATOR_64.size
@@ -237,7 +289,7 @@ def _directory(archive: zipfile.ZipFile, content: IO[bytes]) -> tuple[int, int, 
     disk, first_disk, here, number, length, start = numbers
     if disk or first_disk or here != number:
         raise DistributionError(_UNLIKE)
-    return int(start), int(length), int(number), end
+    return int(start), int(length), int(number), end, comment
 
 
 def shown(text: str) -> str:

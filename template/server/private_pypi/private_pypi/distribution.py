@@ -13,11 +13,11 @@ import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from math import prod
 from pathlib import Path
 from typing import IO
 
-from packaging.metadata import RawMetadata, parse_email
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import (
     InvalidSdistFilename,
@@ -30,8 +30,8 @@ from packaging.utils import (
 from packaging.version import InvalidVersion, Version
 
 from . import wheel
+from .archive import MEMBERS, TOO_MANY_MEMBERS, check_list, check_tar_member, check_zip, shown
 from .archive import DistributionError as DistributionError
-from .archive import check_tar_member, check_zip, shown
 
 # pypiserver accepts these characters; ".metadata" must fit behind the name on disk.
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.!+-]{0,239}", re.ASCII)
@@ -39,12 +39,27 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.!+-]{0,239}", re.ASCII)
 METADATA_LIMIT = 4 * 2**20
 """Bytes that metadata may have."""
 
-# A ZIP file lists its members at its end, and Python holds that list in memory.
-_DIRECTORY_LIMIT = 8 * 2**20
+TAGS = 500
+"""Combinations of tags that a wheel's name may stand for (PEP 425), which installers all make."""
+
 # The headers of one member of a tar file, such as a long name; Python takes time by the square.
-_HEADER_LIMIT = 2**14
-_FIELDS_LIMIT, _LINES_LIMIT = 100, 10_000
-_REQUIREMENT_LIMIT = 10_000
+_HEADER_LIMIT = 2**13
+# The fields of metadata that are read here, and the bytes that one may have. Nothing parses the
+# others, however many there are.
+_FIELDS = {
+    "metadata-version": 1000,
+    "name": 1000,
+    "version": 1000,
+    "requires-python": 1000,
+    "requires-dist": 10_000,
+    "dynamic": 1000,
+}
+_FIELDS_LIMIT = 2**19
+_FIELD = re.compile(rf"^({'|'.join(_FIELDS)}):".encode(), re.IGNORECASE | re.MULTILINE)
+# A line that does not go on with the field of the line before, and one that ends the fields: what
+# the parser of e-mails that pip has takes for it (RFC 822).
+_NEXT = re.compile(rb"^(?![ \t])", re.MULTILINE)
+_END = re.compile(rb"^(?![!-9;-~]*:|[ \t]|From )", re.MULTILINE)
 _UNPACKED_LIMIT, _UNPACKED_RATIO = 256 * 2**20, 20
 _TOO_LARGE = (
     f"unpacks to more than {_UNPACKED_LIMIT // 2**20} MB plus {_UNPACKED_RATIO} times its size"
@@ -110,12 +125,16 @@ def _split(file: str) -> tuple[str, Version, str]:
         )
     try:
         if file.endswith(".whl"):
+            # Each stands for all combinations, so these sets are equal if theirs are.
+            sets = [tag.split(".") for tag in file.removesuffix(".whl").lower().split("-")[-3:]]
+            if prod(map(len, sets)) > TAGS:
+                raise DistributionError(
+                    f"{file} stands for more than {TAGS} combinations of tags: name fewer"
+                )
             project, version, build, _ = parse_wheel_filename(file)
-            tags = file.removesuffix(".whl").lower().split("-")[-3:]
             kind = "-".join(
                 ["", "".join(map(str, build)).lower()]
-                # Each stands for all combinations, so these sets are equal if theirs are.
-                + [".".join(sorted(set(tag.split(".")))) for tag in tags]
+                + [".".join(sorted(set(tags))) for tags in sets]
             )
         else:
             project, version = parse_sdist_filename(file)
@@ -156,7 +175,7 @@ def read(path: Path, file: str | None = None) -> Distribution:
                 metadata, folder = _from_tar(content, limit), ""
             else:
                 metadata, folder = _from_zip(content, limit, is_wheel=file.endswith(".whl"))
-        fields, unread = _parse(metadata)
+        fields = _fields(metadata)
     except DistributionError as error:
         raise DistributionError(f"{file} {error}") from None
     except Exception as error:
@@ -166,13 +185,13 @@ def read(path: Path, file: str | None = None) -> Distribution:
         raise DistributionError(
             f"{file} is damaged: it cannot be read to its end ({type(error).__name__})"
         ) from None
-    _check(file, "Name", fields.get("name"), project)
-    _check(file, "Version", fields.get("version"), version)
+    _check(file, "Name", _only(fields, "name"), project)
+    _check(file, "Version", _only(fields, "version"), version)
     if file.endswith(".whl"):
         wheel.check_folder(file, folder, project, version)
-        _check_requirements(file, fields.get("requires_dist", []))
+        _check_requirements(file, fields.get("requires-dist", []))
     is_static = file.endswith(".whl") or (
-        _at_least_2_2(fields.get("metadata_version", "")) and "dynamic" not in {*fields, *unread}
+        _at_least_2_2(_only(fields, "metadata-version") or "") and "dynamic" not in fields
     )
     return Distribution(
         file=file,
@@ -180,7 +199,7 @@ def read(path: Path, file: str | None = None) -> Distribution:
         version=version,
         size=size,
         sha256=sha256,
-        requires_python=_specifier(fields.get("requires_python")),
+        requires_python=_specifier(_only(fields, "requires-python")),
         metadata=metadata if is_static else None,
     )
 
@@ -199,7 +218,8 @@ def digests(content: IO[bytes], algorithms: Iterable[str]) -> dict[str, str]:
 
 def _from_zip(content: IO[bytes], limit: int, *, is_wheel: bool) -> tuple[bytes, str]:
     """Return the metadata of an archive that was read to its end, and the folder it is in."""
-    with zipfile.ZipFile(_Packed(content)) as archive:
+    check_list(content)
+    with zipfile.ZipFile(content) as archive:
         members = archive.infolist()
         if sum(member.file_size for member in members) > limit:
             raise DistributionError(_TOO_LARGE)
@@ -212,8 +232,10 @@ def _from_zip(content: IO[bytes], limit: int, *, is_wheel: bool) -> tuple[bytes,
         (found,) = candidates
         folder = found.filename.partition("/")[0]
         hashes = wheel.recorded(archive, folder) if is_wheel else {}
-        kept = dict.fromkeys((found.filename, f"{folder}/WHEEL", f"{folder}/entry_points.txt"), b"")
-        if any(member.filename in kept and member.file_size > METADATA_LIMIT for member in members):
+        kept = {found.filename: b""}
+        if is_wheel:
+            kept |= {f"{folder}/WHEEL": b"", f"{folder}/entry_points.txt": b""}
+        if found.file_size > METADATA_LIMIT:
             raise DistributionError(_TOO_MUCH_METADATA)
         for member in members:
             digest = wheel.Digest(member.filename, hashes.get(member.filename, ""))
@@ -227,21 +249,6 @@ def _from_zip(content: IO[bytes], limit: int, *, is_wheel: bool) -> tuple[bytes,
             wheel.check_format(kept[f"{folder}/WHEEL"])
             wheel.check_scripts(kept[f"{folder}/entry_points.txt"])
     return kept[found.filename], folder
-
-
-class _Packed:
-    """A ZIP file of which only so much is read at once."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
-
-    def read(self, size: int = -1) -> bytes:
-        if size > _DIRECTORY_LIMIT:
-            raise DistributionError(
-                f"has a list of its members of more than {_DIRECTORY_LIMIT // 2**20} MB"
-            )
-        return self._file.read(size)
 
 
 class _Unpacked(io.RawIOBase):
@@ -285,7 +292,11 @@ def _from_tar(content: IO[bytes], limit: int) -> bytes:
     with gzip.GzipFile(fileobj=content) as packed:
         unpacked = _Unpacked(packed, limit)
         with tarfile.open(fileobj=unpacked, mode="r:") as archive:
+            number = 0
             while member := archive.next():
+                number += 1
+                if number > MEMBERS:
+                    raise DistributionError(TOO_MANY_MEMBERS)
                 # tarfile would keep them all in memory.
                 archive.members = []  # type: ignore[attr-defined]
                 archive.pax_headers = {}
@@ -315,17 +326,39 @@ def _content(archive: tarfile.TarFile, member: tarfile.TarInfo, unpacked: _Unpac
     return file.read() if file else b""
 
 
-def _parse(metadata: bytes) -> tuple[RawMetadata, dict[str, list[str]]]:
-    # The description may follow behind an empty line. It is of no use here, and the parser would
-    # look for letters within letters in it.
-    head = re.split(rb"\r?\n\r?\n", metadata, maxsplit=1)[0]
-    # The parser takes time by the square of the number of different fields.
-    names = set(re.findall(rb"(?m)^([^\s:]+):", head))
-    if len(names) > _FIELDS_LIMIT or head.count(b"\n") > _LINES_LIMIT:
-        raise DistributionError(
-            f"has metadata of more than {_FIELDS_LIMIT} different fields or {_LINES_LIMIT:,} lines"
-        )
-    return parse_email(head)
+def _fields(metadata: bytes) -> dict[str, list[str]]:
+    """Return the values of those fields that are read here, by name in lower case.
+
+    The description may follow behind an empty line; nothing looks into it.
+    """
+    lines = metadata.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    end = _END.search(lines)
+    head = lines[: end.start()] if end else lines
+    fields: dict[str, list[str]] = {}
+    total = 0
+    for start in _FIELD.finditer(head):
+        name = start[1].decode().lower()
+        following = _NEXT.search(head, start.end())
+        length = (following.start() if following else len(head)) - start.start()
+        if length > _FIELDS[name]:
+            raise DistributionError(
+                f"has a {name.title()} of more than {_FIELDS[name]:,} bytes in its metadata"
+            )
+        total += length
+        if total > _FIELDS_LIMIT:
+            raise DistributionError(
+                f"has metadata whose Name, Version, Requires-Dist and the like have more than"
+                f" {_FIELDS_LIMIT // 2**10} kB"
+            )
+        value = head[start.end() : start.start() + length].decode(errors="replace").strip()
+        fields.setdefault(name, []).append(value)
+    return fields
+
+
+def _only(fields: dict[str, list[str]], name: str) -> str | None:
+    """Return the value of a field that may stand there once."""
+    values = fields.get(name, [])
+    return values[0] if len(values) == 1 else None
 
 
 def _check(file: str, field: str, value: str | None, expected: str) -> None:
@@ -347,8 +380,6 @@ def _check(file: str, field: str, value: str | None, expected: str) -> None:
 def _check_requirements(file: str, requirements: list[str]) -> None:
     for text in requirements:
         try:
-            if len(text) > _REQUIREMENT_LIMIT:
-                raise InvalidRequirement(text)
             Requirement(text)
         except (ValueError, RecursionError):
             raise DistributionError(
@@ -357,7 +388,7 @@ def _check_requirements(file: str, requirements: list[str]) -> None:
 
 
 def _specifier(value: str | None) -> str | None:
-    if not value or len(value) > 1000:
+    if not value:
         return None
     try:
         specifiers = SpecifierSet(value)

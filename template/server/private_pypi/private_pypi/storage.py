@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -18,7 +20,35 @@ from .distribution import DistributionError
 from .index import Index
 from .refusals import refusal
 
+ARCHIVES = 3
+"""Distributions that are read at once, each of another account. One takes up to 90 MB and a minute:
+the memory is enough for these, and nobody waits behind what one account sends."""
+
 _DIGESTS = ("md5", "sha256", "blake2_256")
+
+
+class Turns:
+    """Lets each account do one thing at a time, and so many accounts at once; the others wait."""
+
+    def __init__(self, altogether: int) -> None:
+        self._altogether = altogether
+        self._taken: set[str] = set()
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def turn(self, account: str) -> Iterator[None]:
+        """Wait until it is this account's turn, which ends with the block."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: account not in self._taken and len(self._taken) < self._altogether
+            )
+            self._taken.add(account)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken.remove(account)
+                self._changed.notify_all()
 
 
 class Storage(Backend):
@@ -27,6 +57,7 @@ class Storage(Backend):
     def __init__(self, config: RunConfig, index: Index) -> None:
         super().__init__(config)
         self._index = index
+        self._turns = Turns(ARCHIVES)
 
     def add_package(self, filename: str, stream: IO[bytes]) -> None:
         """Publish an upload: checked, whole and on the disk, or not at all.
@@ -44,10 +75,12 @@ class Storage(Backend):
             os.fsync(stream.fileno())
             self._index.sign(unfinished, filename)
             return
-        _check_digests(filename, stream)
-        new = distribution.read(unfinished, filename)
+        account = request.auth[0]
+        with self._turns.turn(account):
+            _check_digests(filename, stream)
+            new = distribution.read(unfinished, filename)
         os.fsync(stream.fileno())
-        self._index.add(unfinished, new, by=request.auth[0])
+        self._index.add(unfinished, new, by=account)
 
     def exists(self, filename: str) -> bool:
         """Return False: add_package alone can tell a repeated upload from a conflict."""

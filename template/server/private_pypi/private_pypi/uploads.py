@@ -37,6 +37,9 @@ FIELDS, FIELD_NAME = 10_000, 100
 
 _TOO_MANY = "Maximum segment count exceeded"  # as multipart says it
 _FILES = ("content", "gpg_signature")
+# All the text that is read here, of which none is as long. The rest, such as a description, would
+# be in memory once for each upload at once.
+_TEXTS, _TEXT = (":action", "md5_digest", "sha256_digest", "blake2_256_digest"), 200
 _CHUNK = 2**17
 
 
@@ -105,8 +108,8 @@ def read_form(environ: dict[str, Any], folder: Path, max_upload: int) -> FormsDi
         max_upload: bytes a file may have.
 
     Returns:
-        Text fields as str and files as bottle's FileUpload, by field name, as bottle itself
-        would; but the memory it takes does not depend on what is sent.
+        The text that is read here as str and files as bottle's FileUpload, by field name, as
+        bottle itself would; but the memory it takes does not depend on what is sent.
 
     Raises:
         FormError: if it is no such form, or one with too much in it.
@@ -285,14 +288,15 @@ def _fill(
         else:
             value = bytearray()
             for chunk in chunks:
-                value += chunk
+                value += chunk[: _TEXT - len(value)]
                 text += len(chunk)
                 if text > FORM:
                     raise FormError(
                         f"The form has more than {FORM // 2**20} MB of text: shorten the"
                         " description."
                     )
-            form[name] = value.decode(errors="replace")
+            if name in _TEXTS:
+                form.replace(name, value.decode(errors="replace"))
 
 
 def _segments(

@@ -9,14 +9,20 @@ import hashlib
 import io
 import re
 import zipfile
+from collections.abc import Iterator
+from itertools import count
+from typing import IO
 
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from .archive import DistributionError, inside, shown
+from .archive import MEMBERS, DistributionError, inside, shown
 
-RECORD_LIMIT = 16 * 2**20
-"""Bytes that RECORD may have: more than a line for each member that can be read at all."""
+RECORD, FORMAT, SCRIPTS = 16 * 2**20, 2**16, 2**18
+"""Bytes that the files RECORD, WHEEL and entry_points.txt may have."""
+
+RECORD_LINE, SCRIPTS_LINE = 2000, 1000
+"""Letters that a line of RECORD or of entry_points.txt may have."""
 
 # They sign RECORD, so RECORD does not name them.
 _SIGNATURES = ("RECORD.jws", "RECORD.p7s")
@@ -51,8 +57,8 @@ def recorded(archive: zipfile.ZipFile, folder: str) -> dict[str, str]:
         folder: where its metadata is.
 
     Raises:
-        DistributionError: if installers would refuse what is beside its metadata, or if RECORD
-            does not name exactly the files that there are.
+        DistributionError: if installers would refuse what is beside its metadata, if there is too
+            much of it, or if RECORD does not name exactly the files that there are.
     """
     names = archive.namelist()
     tops = {name.partition("/")[0] for name in names}
@@ -68,6 +74,14 @@ def recorded(archive: zipfile.ZipFile, folder: str) -> dict[str, str]:
             raise DistributionError(f"has {shown(name)}, which installers put nowhere")
         if top.endswith(".data") and not path and not name.endswith("/"):
             raise DistributionError(f"has a file {shown(name)} where installers want a folder")
+    for said, name, limit in (
+        ("a RECORD", "RECORD", RECORD),
+        ("a WHEEL", "WHEEL", FORMAT),
+        ("an entry_points.txt", "entry_points.txt", SCRIPTS),
+    ):
+        member = archive.NameToInfo.get(f"{folder}/{name}")
+        if member and member.file_size > limit:
+            raise DistributionError(f"has {said} of more than {limit // 2**10:,} kB")
     return _hashes(archive, folder)
 
 
@@ -78,9 +92,9 @@ def check_format(content: bytes) -> None:
         DistributionError: if not.
     """
     head = re.split(rb"\r?\n\r?\n", content, maxsplit=1)[0]
-    said = re.search(rb"(?im)^Wheel-Version:[ \t]*([^\r\n]*?)[ \t]*\r?$", head)
-    if not said or not re.fullmatch(rb"1(\.[0-9]{1,9})+", said[1]):
-        version = shown(said[1].decode(errors="replace")) if said else "missing"
+    said = re.search(rb"(?im)^Wheel-Version:([^\r\n]*)", head)
+    if not said or not re.fullmatch(rb"1(\.[0-9]{1,9})+", said[1].strip()):
+        version = shown(said[1].strip().decode(errors="replace")) if said else "missing"
         raise DistributionError(f"is of another format: its Wheel-Version is {version}, not '1.0'")
 
 
@@ -91,6 +105,11 @@ def check_scripts(content: bytes) -> None:
         DistributionError: if not.
     """
     entries = configparser.RawConfigParser(delimiters=("=",), strict=False)
+    # The parser takes time by the square of the length of a line.
+    if any(len(line) > SCRIPTS_LINE for line in content.split(b"\n")):
+        raise DistributionError(
+            f"has an entry_points.txt with a line of more than {SCRIPTS_LINE:,} letters"
+        )
     try:
         entries.read_string(content.decode())
         scripts = [
@@ -110,14 +129,11 @@ def check_scripts(content: bytes) -> None:
 
 def _hashes(archive: zipfile.ZipFile, folder: str) -> dict[str, str]:
     record = archive.getinfo(f"{folder}/RECORD")
-    if record.file_size > RECORD_LIMIT:
-        raise DistributionError(f"has a RECORD of more than {RECORD_LIMIT // 2**20} MB")
     members = {inside(one.filename): one for one in archive.infolist() if not one.is_dir()}
     hashes: dict[str, str] = {}
     with archive.open(record) as unpacked:
         try:
-            for row in csv.reader(io.TextIOWrapper(unpacked, "utf-8", newline="")):
-                path, digest, size = row
+            for path, digest, size in csv.reader(_lines(unpacked)):
                 if path.endswith("/"):
                     continue  # Some list folders, too.
                 member = members.get(path) or members.get(inside(path))
@@ -125,6 +141,8 @@ def _hashes(archive: zipfile.ZipFile, folder: str) -> dict[str, str]:
                     raise DistributionError(f"lacks {shown(path)}, which its RECORD names")
                 if member is record:
                     digest = size = ""
+                if not digest.isascii():
+                    raise ValueError
                 if (size and int(size) != member.file_size) or (
                     hashes.setdefault(member.filename, digest) != digest
                 ):
@@ -138,6 +156,22 @@ def _hashes(archive: zipfile.ZipFile, folder: str) -> dict[str, str]:
         if member.filename not in hashes and path not in unrecorded:
             raise DistributionError(f"has {shown(path)}, which its RECORD does not name")
     return hashes
+
+
+def _lines(record: IO[bytes]) -> Iterator[str]:
+    """Yield the lines of RECORD, of which csv would hold one of any length in memory."""
+    text = io.TextIOWrapper(record, "utf-8", newline="")
+    for number in count():
+        line = text.readline(RECORD_LINE + 1)
+        if not line:
+            return
+        if len(line) > RECORD_LINE:
+            raise DistributionError(
+                f"has a RECORD with a line of more than {RECORD_LINE:,} letters"
+            )
+        if number >= MEMBERS:
+            raise DistributionError(f"has a RECORD of more than {MEMBERS:,} lines")
+        yield line
 
 
 class Digest:
