@@ -36,6 +36,15 @@ READ_ON = 4
 READ_ON_LEAST = 2**30
 """Bytes of a refused upload that are read in any case."""
 
+FOR_BROWSERS = [
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Referrer-Policy", "no-referrer"),
+    ("X-Content-Type-Options", "nosniff"),
+]
+"""Headers of every answer, as gateway/Caddyfile has them: in a browser that is logged in, no page of
+another site loads, shows or measures what is here, and no file that was published runs."""
+
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 
@@ -79,7 +88,7 @@ class Gatekeeper:
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         environ["private_pypi.path"] = _SECRET.sub("", environ.get("RAW_URI", ""))
         body = environ["wsgi.input"] = uploads.Body(environ)
-        answer = self._respond(environ, start_response)
+        answer = self._respond(environ, partial(_start, start_response))
         # What is left of the body would be taken for the next request on this connection, which may
         # be somebody else's: the gateway keeps its connections for all.
         if not body.whole:
@@ -113,6 +122,12 @@ class Gatekeeper:
             return _refuse(start_response, 404, "This index has no XML-RPC.")
         if method in ("GET", "HEAD"):
             return self._ask_pypiserver(environ, start_response)
+        # A browser that is logged in sends the login with whatever another site has it send. These
+        # headers tell that it is one (RFC 6454, W3C Fetch Metadata); no client that publishes has
+        # them. The two are not compared with this index: proxies in front change its name.
+        if "HTTP_ORIGIN" in environ or "HTTP_SEC_FETCH_SITE" in environ:
+            text = "This index takes nothing from browsers: publish with twine, uv or Poetry."
+            return _refuse(start_response, 403, text)
         if account.role != "publisher":
             text = f"{account.name} may install, not publish."
             return _refuse(start_response, 403, text)
@@ -231,6 +246,12 @@ def _refuse(
 ) -> list[bytes]:
     """Answer with one sentence in the body and, for twine, in the status line."""
     return _answer(start_response, f"{status} {sentence}", sentence, *headers)
+
+
+def _start(
+    start_response: StartResponse, status: str, headers: list[tuple[str, str]], *error: Any
+) -> Any:
+    return start_response(status, [*headers, *FOR_BROWSERS], *error)
 
 
 def _close(start_response: StartResponse) -> None:
