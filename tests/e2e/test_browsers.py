@@ -35,7 +35,9 @@ class Index:
 
 
 @pytest.fixture(scope="module")
-def programs(rendered: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Index]]:
+def programs(
+    rendered: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Index]]:
     """The gateway and private_pypi, running over a wheel and the account of a publisher."""
     folder = tmp_path_factory.mktemp("browsers") / "s"
     accounts = folder / "accounts"
@@ -87,11 +89,9 @@ def logged_in(browser: Browser, index: Index) -> Iterator[BrowserContext]:
 
 
 # To a browser another port is another origin of the same site, and another name another site. The
-# login goes with all that a page of the first asks for, and with what a page of the second leads to.
+# login goes with all that a page of the first asks for, and to where a page of the second leads.
 @pytest.fixture(params=["localhost", "127.0.0.1"])
-def foreign(
-    logged_in: BrowserContext, site: int, request: pytest.FixtureRequest
-) -> Iterator[Page]:
+def foreign(logged_in: BrowserContext, site: int, request: pytest.FixtureRequest) -> Iterator[Page]:
     """A page of somebody else's, beside one of the index."""
     page = logged_in.new_page()
     page.goto(f"http://{request.param}:{site}/")

@@ -460,12 +460,13 @@ def test_an_upload_by_another_method_is_told_the_right_one(index: Index) -> None
 def test_a_browser_publishes_nothing_whatever_site_it_says_it_is_at(
     index: Index, header: str, value: str
 ) -> None:
-    answer = index.upload(**{header: value})
+    told: dict[str, Any] = {header: value}
+    answer = index.upload(**told)
 
     said = "This index takes nothing from browsers: publish with twine, uv or Poetry."
     assert (answer.status, answer.reason, answer.body) == (403, said, f"{said}\n")
     assert index.files() == []
-    assert index.request("GET", "/simple/", **{header: value}).status == 200
+    assert index.request("GET", "/simple/", **told).status == 200
 
 
 # What is left of a body ---------------------------------------------------------------------------

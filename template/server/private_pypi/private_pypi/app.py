@@ -22,6 +22,7 @@ from .reads import reads
 from .refusals import refusal, refusals, too_large
 from .settings import Settings
 from .storage import Storage
+from .terminal import printable
 
 ROUTES = {("GET", "/"), ("POST", "/"), ("GET", "/simple/:project/")}
 """What pypiserver answers: the welcome, uploads, and names that are not here. All other reads that
@@ -42,8 +43,8 @@ FOR_BROWSERS = [
     ("Referrer-Policy", "no-referrer"),
     ("X-Content-Type-Options", "nosniff"),
 ]
-"""Headers of every answer, as gateway/Caddyfile has them: in a browser that is logged in, no page of
-another site loads, shows or measures what is here, and no file that was published runs."""
+"""Headers of every answer, as gateway/Caddyfile has them: no page of another site loads or shows
+what is here in a browser that is logged in, and nothing that was published runs there."""
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -226,8 +227,7 @@ def _plain(error: HTTPError) -> str:
     response.content_type = "text/plain; charset=utf-8"
     # pypiserver repeats what was sent.
     said = str(error.body or f"{error.status_code} {HTTPStatus(error.status_code).phrase}").strip()
-    text = "".join(letter if letter.isprintable() else "?" for letter in said)
-    return f"{text[:500]}\n"
+    return f"{printable(said)[:500]}\n"
 
 
 def _where(path: str) -> str:
