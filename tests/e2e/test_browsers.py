@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -81,7 +83,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 def logged_in(browser: Browser, index: Index) -> Iterator[BrowserContext]:
     """The windows of somebody who is logged in at the index."""
     context = browser.new_context()
-    answer = context.new_page().goto(f"{index.with_login()}/simple/")
+    # At the root: a browser sends the login unasked to what lies below where it was asked for it.
+    answer = context.new_page().goto(f"{index.with_login()}/")
     assert answer is not None
     assert answer.status == 200
     yield context
@@ -123,6 +126,11 @@ async () => {{
 def published(index: Index) -> bool:
     """Return whether anything is, beside what was."""
     return index.server.files() != [HELD]
+
+
+def posted(index: Index) -> list[str]:
+    """Return how the server answered what was sent to publish."""
+    return re.findall(r'"POST / HTTP/1.1" (\d+)', index.server.log.read_text())
 
 
 def test_a_form_of_another_site_publishes_nothing(index: Index, foreign: Page) -> None:
@@ -170,11 +178,15 @@ def test_a_form_that_does_not_say_where_it_is_from_publishes_nothing(
     }
     """
 
-    with foreign.expect_response(f"{index.url}/") as response:
-        foreign.evaluate(frame, f"{index.url}/")
+    before = len(posted(index))
+    foreign.evaluate(frame, f"{index.url}/")
 
-    assert response.value.request.headers["origin"] == "null"
-    assert response.value.status == 403
+    # The frame has a process of its own, whose requests Playwright does not always see.
+    until = time.monotonic() + 20
+    while len(posted(index)) == before:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    assert posted(index)[before:] == ["403"]
     assert not published(index)
 
 
