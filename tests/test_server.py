@@ -224,14 +224,48 @@ def test_pypi_env_says_who_is_asked_for_a_certificate(
 ) -> None:
     folder = render({"template": "server", "letsencrypt_email": "ops@acme.test"})
     (tmp_path / ".pypi.env").write_text(f"pypi_url=pypi.acme.test\n{setting}")
-    command = ["docker", "compose", "--file", "docker-compose.pypi.yml"]
-    command += ["--env-file", str(tmp_path / ".pypi.env"), "config", "--format", "json"]
-    done = subprocess.run(command, cwd=folder, check=True, capture_output=True)
-    for name, value in json.loads(done.stdout)["services"]["gateway"]["environment"].items():
-        monkeypatch.setenv(name, value)
+    set_up_gateway(folder, tmp_path / ".pypi.env", monkeypatch)
     policies = adapted(folder)["apps"]["tls"]["automation"]["policies"]
     # Caddy's default also asks ZeroSSL, which nobody chose.
     assert [issuer["ca"] for policy in policies for issuer in policy["issuers"]] == [asked]
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize(
+    ("setting", "believed"),
+    [
+        ("", None),
+        ("proxy_address=\n", None),
+        ("proxy_address=172.20.0.2\n", ["172.20.0.2"]),
+        ('proxy_address="172.20.0.2 fd00::/64"\n', ["172.20.0.2", "fd00::/64"]),
+    ],
+)
+def test_pypi_env_says_which_proxy_is_believed(
+    render: Render,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    setting: str,
+    believed: list[str] | None,
+) -> None:
+    folder = render({"template": "server", "https": "traefik"})
+    (tmp_path / ".pypi.env").write_text(f"pypi_url=pypi.acme.test\n{setting}")
+    set_up_gateway(folder, tmp_path / ".pypi.env", monkeypatch)
+    for server in adapted(folder)["apps"]["http"]["servers"].values():
+        proxies = server["trusted_proxies"]
+        assert proxies["source"] == "static"
+        if believed:
+            assert proxies["ranges"] == believed
+        else:
+            assert "10.0.0.0/8" in proxies["ranges"]
+
+
+def set_up_gateway(folder: Path, settings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give Caddy the environment that Compose makes of a .pypi.env."""
+    command = ["docker", "compose", "--file", "docker-compose.pypi.yml"]
+    command += ["--env-file", str(settings), "config", "--format", "json"]
+    done = subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    for name, value in json.loads(done.stdout)["services"]["gateway"]["environment"].items():
+        monkeypatch.setenv(name, value)
 
 
 def test_a_certificate_of_ones_own_is_never_replaced_by_another(render: Render) -> None:

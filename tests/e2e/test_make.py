@@ -16,7 +16,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import pexpect  # type: ignore[import-untyped]
 import pytest
 from conftest import PASSWORD, QUESTIONS, Render
 
@@ -153,6 +155,72 @@ def test_every_target_can_be_asked_what_it_would_do(
 ) -> None:
     for target in ["help", "image", *rendered_here.targets()]:
         assert rendered_here.make("-n", target, "USER=alice", "PKG=lib", "VERSION=1", *local)
+
+
+# Logs on a terminal -------------------------------------------------------------------------------
+
+HEARD = r"gateway-1 | \302\233[31m\033[2J\342\200\256gnp\r"
+"""What printf makes a log line of that a terminal would act on."""
+DOCKER = f"""#!/bin/sh
+case "$*" in
+*" version "*) echo 2.40.0 ;;
+*" up "*) exit 1 ;;
+*" logs "*--follow*) printf '{HEARD}\nand on\n' && exec sleep 100 ;;
+*" logs "*) printf '{HEARD}\nand on\n' ;;
+esac
+"""
+
+
+@pytest.fixture
+def with_heard(rendered_here: Repository, tmp_path: Path) -> Repository:
+    """A repository whose engine has such a line in its logs, and starts nothing."""
+    docker = tmp_path / "bin/docker"
+    docker.parent.mkdir()
+    docker.write_text(DOCKER)
+    docker.chmod(0o755)
+    rendered_here.path.insert(0, str(docker.parent))
+    return rendered_here
+
+
+def on_a_terminal(repository: Repository, target: str) -> Any:
+    """Run make on a terminal."""
+    environment: Any = repository.environment()
+    return pexpect.spawn("make", [target], cwd=repository.folder, env=environment, timeout=20)
+
+
+def test_the_logs_are_followed_at_once_and_do_nothing_to_the_terminal(
+    with_heard: Repository,
+) -> None:
+    terminal = on_a_terminal(with_heard, "pypi-logs")
+    # The program that it follows goes on.
+    terminal.expect_exact(b"and on\r\n")
+    assert terminal.before == b"gateway-1 | ??[31m?[2J???gnp?\r\n"
+    terminal.sendintr()
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+    assert terminal.exitstatus or terminal.signalstatus
+
+
+def test_logs_that_go_elsewhere_are_as_they_are(with_heard: Repository) -> None:
+    running = with_heard.start("pypi-logs")
+    try:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "gateway-1 | \x9b[31m\x1b[2J\u202egnp\n"
+    finally:
+        os.killpg(running.pid, signal.SIGTERM)
+        running.communicate()
+
+
+def test_the_last_log_lines_of_a_failed_launch_do_nothing_to_the_terminal(
+    with_heard: Repository,
+) -> None:
+    terminal = on_a_terminal(with_heard, "pypi-launch")
+    terminal.expect(pexpect.EOF)
+    said = terminal.before.decode()
+    terminal.close()
+    assert "gateway-1 | ??[31m?[2J???gnp?\r\nand on\r\n" in said
+    assert terminal.exitstatus == 2
+    assert [line for line in said.split("\r\n") if not line.isprintable()] == []
 
 
 # Without Docker -----------------------------------------------------------------------------------

@@ -446,6 +446,29 @@ def test_an_upload_by_another_method_is_told_the_right_one(index: Index) -> None
     assert (answer.status, answer.body) == (405, "Publish with POST, as twine, uv and Poetry do.\n")
 
 
+# Also one that says it is from a page of this index: behind a proxy that cannot be told apart.
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [
+        ("HTTP_ORIGIN", "https://site.example"),
+        ("HTTP_ORIGIN", "http://index.example"),
+        ("HTTP_ORIGIN", "null"),
+        ("HTTP_ORIGIN", ""),
+        *(("HTTP_SEC_FETCH_SITE", x) for x in ("cross-site", "same-site", "same-origin", "none")),
+    ],
+)
+def test_a_browser_publishes_nothing_whatever_site_it_says_it_is_at(
+    index: Index, header: str, value: str
+) -> None:
+    told: dict[str, Any] = {header: value}
+    answer = index.upload(**told)
+
+    said = "This index takes nothing from browsers: publish with twine, uv or Poetry."
+    assert (answer.status, answer.reason, answer.body) == (403, said, f"{said}\n")
+    assert index.files() == []
+    assert index.request("GET", "/simple/", **told).status == 200
+
+
 # What is left of a body ---------------------------------------------------------------------------
 
 

@@ -187,7 +187,7 @@ def test_list_shows_a_name_of_strange_bytes_as_an_escape(folders: Path, capsys: 
     assert main(["user", "list"]) == 0
 
     names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
-    assert names == ["NAME", r"'al\udcffice'", r"'\x1b[2J'", "jörg"]
+    assert names == ["NAME", r"al\udcffice", r"\x1b[2J", "jörg"]
 
 
 def test_list_of_nobody_is_its_head(capsys: Captured) -> None:

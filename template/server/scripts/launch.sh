@@ -5,6 +5,7 @@
 #   launch.sh start     prepare, build, check accounts, disk, certificate and Caddyfile, start, wait
 #                       until healthy, print the URL: `start https`, or `start http` behind a proxy
 #   launch.sh reload    check certificate and Caddyfile, let the running gateway read both again
+#   launch.sh logs      follow the logs
 set -eu
 
 COMPOSE_FILE=docker-compose.pypi.yml
@@ -17,6 +18,16 @@ fail() {
 
 compose() {
 	docker compose --file "$COMPOSE_FILE" --env-file .pypi.env "$@"
+}
+
+# What stands in a log was up to others: on a terminal, without what that would act on. Elsewhere as
+# it is, and at once: where it does not write to a terminal, tr waits until it has some kilobytes.
+printable() {
+	if [ -t 1 ]; then
+		LC_ALL=C tr -c '\11\12\40-\176' '?'
+	else
+		cat
+	fi
 }
 
 require_docker() {
@@ -96,7 +107,7 @@ start() {
 		cat "$messages" >&2
 		explain_known
 		compose ps --all >&2
-		compose logs --tail 20 >&2
+		compose logs --tail 20 2>&1 | printable >&2
 		fail "the index did not become healthy: its last log lines are above"
 	fi
 	# One that ran already still serves the certificate that it read then.
@@ -182,9 +193,15 @@ explain_known() {
 	fi
 }
 
+logs() {
+	require_docker
+	compose logs --follow --tail 100 2>&1 | printable
+}
+
 case ${1-} in
 prepare) prepare ;;
 start) start "${2-}" ;;
 reload) reload ;;
-*) fail "usage: launch.sh prepare|start|reload" ;;
+logs) logs ;;
+*) fail "usage: launch.sh prepare|start|reload|logs" ;;
 esac

@@ -12,6 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,17 @@ from .certificate import CertificateError, copy_pair
 from .change import NoSuchReleaseError
 from .index import Index
 from .settings import SettingError, Settings
+from .terminal import guarded, printable
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return the exit code, 1 with a sentence on standard error if it failed."""
     options = _parser().parse_args(arguments)
+    with redirect_stdout(guarded(sys.stdout)), redirect_stderr(guarded(sys.stderr)):
+        return _run(options)
+
+
+def _run(options: argparse.Namespace) -> int:
     try:
         options.run(Settings.from_environment(), options)
         sys.stdout.flush()
@@ -222,9 +229,8 @@ def user_list(settings: Settings, _: argparse.Namespace) -> None:
     """Print name, role and hash scheme of every account."""
     rows = [("NAME", "ROLE", "HASH")]
     for account in accounts.listed(settings.auth):
-        # A line made by hand may hold anything, also what a terminal would act on.
-        name = account.name if account.name.isprintable() else ascii(account.name)
-        rows.append((name, account.role, account.scheme))
+        # Spelled out before it is measured: a line made by hand may hold anything.
+        rows.append((printable(account.name), account.role, account.scheme))
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     for name, role, scheme in rows:
         print(f"{name:{widths[0]}}  {role:{widths[1]}}  {scheme}")
@@ -254,7 +260,8 @@ def _progress(done: int, total: int) -> None:
     if sys.stderr.isatty():
         bar = "#" * (40 * done // total)
         end = "\n" if done == total else ""
-        print(f"\r[{bar:40}] {done} of {total} ", end=end, file=sys.stderr, flush=True)
+        # Past the stream, which would spell out the way back to the start of the line.
+        os.write(sys.stderr.fileno(), f"\r[{bar:40}] {done} of {total} {end}".encode())
 
 
 def _password(options: argparse.Namespace) -> str:

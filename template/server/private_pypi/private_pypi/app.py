@@ -22,6 +22,7 @@ from .reads import reads
 from .refusals import refusal, refusals, too_large
 from .settings import Settings
 from .storage import Storage
+from .terminal import printable
 
 ROUTES = {("GET", "/"), ("POST", "/"), ("GET", "/simple/:project/")}
 """What pypiserver answers: the welcome, uploads, and names that are not here. All other reads that
@@ -35,6 +36,15 @@ READ_ON = 4
 """How many times the largest upload is read of a refused one, so that its client sees why."""
 READ_ON_LEAST = 2**30
 """Bytes of a refused upload that are read in any case."""
+
+FOR_BROWSERS = [
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Referrer-Policy", "no-referrer"),
+    ("X-Content-Type-Options", "nosniff"),
+]
+"""Headers of every answer, as gateway/Caddyfile has them: no page of another site loads or shows
+what is here in a browser that is logged in, and nothing that was published runs there."""
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -79,7 +89,7 @@ class Gatekeeper:
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         environ["private_pypi.path"] = _SECRET.sub("", environ.get("RAW_URI", ""))
         body = environ["wsgi.input"] = uploads.Body(environ)
-        answer = self._respond(environ, start_response)
+        answer = self._respond(environ, partial(_start, start_response))
         # What is left of the body would be taken for the next request on this connection, which may
         # be somebody else's: the gateway keeps its connections for all.
         if not body.whole:
@@ -113,6 +123,12 @@ class Gatekeeper:
             return _refuse(start_response, 404, "This index has no XML-RPC.")
         if method in ("GET", "HEAD"):
             return self._ask_pypiserver(environ, start_response)
+        # A browser that is logged in sends the login with whatever another site has it send. These
+        # headers tell that it is one (RFC 6454, W3C Fetch Metadata); no client that publishes has
+        # them. The two are not compared with this index: proxies in front change its name.
+        if "HTTP_ORIGIN" in environ or "HTTP_SEC_FETCH_SITE" in environ:
+            text = "This index takes nothing from browsers: publish with twine, uv or Poetry."
+            return _refuse(start_response, 403, text)
         if account.role != "publisher":
             text = f"{account.name} may install, not publish."
             return _refuse(start_response, 403, text)
@@ -211,8 +227,7 @@ def _plain(error: HTTPError) -> str:
     response.content_type = "text/plain; charset=utf-8"
     # pypiserver repeats what was sent.
     said = str(error.body or f"{error.status_code} {HTTPStatus(error.status_code).phrase}").strip()
-    text = "".join(letter if letter.isprintable() else "?" for letter in said)
-    return f"{text[:500]}\n"
+    return f"{printable(said)[:500]}\n"
 
 
 def _where(path: str) -> str:
@@ -231,6 +246,12 @@ def _refuse(
 ) -> list[bytes]:
     """Answer with one sentence in the body and, for twine, in the status line."""
     return _answer(start_response, f"{status} {sentence}", sentence, *headers)
+
+
+def _start(
+    start_response: StartResponse, status: str, headers: list[tuple[str, str]], *error: Any
+) -> Any:
+    return start_response(status, [*headers, *FOR_BROWSERS], *error)
 
 
 def _close(start_response: StartResponse) -> None:

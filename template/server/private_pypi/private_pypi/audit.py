@@ -12,6 +12,7 @@ from packaging.utils import canonicalize_name
 
 from .distribution import DistributionError, parse_name
 from .journal import FILE, Record, is_timestamp
+from .terminal import printable
 
 _DONE = {
     "upload": "published",
@@ -90,12 +91,4 @@ def _row(record: Record) -> tuple[str, ...]:
     action = record["action"]
     done = _DONE.get(action, action)
     by = record.get("by") or ("in pypi_data/" if action == "find" else "-")
-    return (time, *map(_printable, (done, record["file"], by, record.get("reason", ""))))
-
-
-def _printable(text: str) -> str:
-    """Spell out what a terminal would act on rather than show."""
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
-        for letter in text
-    )
+    return (time, *map(printable, (done, record["file"], by, record.get("reason", ""))))

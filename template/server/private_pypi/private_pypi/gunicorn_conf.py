@@ -1,6 +1,7 @@
 """How gunicorn runs the index; `python -m private_pypi serve` starts it with this file."""
 
 import signal
+import sys
 import threading
 from functools import partial
 from pathlib import Path
@@ -8,6 +9,10 @@ from typing import Any
 
 from private_pypi.app import Gatekeeper
 from private_pypi.settings import Settings
+from private_pypi.terminal import guarded
+
+# Before gunicorn takes them for its logs: `make pypi-local` has them on a terminal.
+sys.stdout, sys.stderr = guarded(sys.stdout), guarded(sys.stderr)
 
 settings = Settings.from_environment()
 
@@ -30,9 +35,10 @@ control_socket_disable = True
 forwarded_allow_ips = "*"
 accesslog = "-"
 # Account and path as app.py notes them: without what a client only claims, and without a query.
+# Cut to a length, as in the gateway's log: nobody pushes others out with long lines.
 access_log_format = (
-    "%({x-forwarded-for}i)s %({private_pypi.account}e)s"
-    ' "%(m)s %({private_pypi.path}e)s %(H)s" %(s)s %(b)s %(M)sms'
+    "%({x-forwarded-for}i).45s %({private_pypi.account}e).64s"
+    ' "%(m).20s %({private_pypi.path}e).500s %(H)s" %(s)s %(b)s %(M)sms'
 )
 
 

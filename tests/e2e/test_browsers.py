@@ -1,0 +1,282 @@
+"""What a browser in which somebody has logged in lets other sites do with the index."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from conftest import PASSWORD
+from playwright.sync_api import Browser, BrowserContext, Page
+
+from e2e import chromium, wheel
+from e2e.gateway import Gateway, ask
+from e2e.server import Server
+from e2e.test_abuse import basic
+
+HELD, FOREIGN = "held_name-1.0-py3-none-any.whl", "foreign-1.0-py3-none-any.whl"
+
+
+@dataclass(frozen=True)
+class Index:
+    """A running index, and how one of its two programs is reached."""
+
+    server: Server
+    url: str
+
+    def with_login(self) -> str:
+        """Return its URL as somebody types it who logs in on the way."""
+        return self.url.replace("://", f"://alice:{quote(PASSWORD, safe='')}@")
+
+
+@pytest.fixture(scope="module")
+def programs(
+    rendered: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Index]]:
+    """The gateway and private_pypi, running over a wheel and the account of a publisher."""
+    folder = tmp_path_factory.mktemp("browsers") / "s"
+    accounts = folder / "accounts"
+    accounts.mkdir(parents=True)
+    server = Server(rendered, folder, PYPI_GATEWAY=str(accounts))
+    server.user("add", "alice", "--role", "publisher", password=PASSWORD)
+    wheel.build(server.data, "held-name", "1.0", origin="us")
+    gateway = Gateway(rendered, folder, accounts, server)
+    with server, gateway:
+        urls = {"gateway": gateway.url, "private_pypi": server.url().rstrip("/")}
+        yield {name: Index(server, url) for name, url in urls.items()}
+
+
+@pytest.fixture(scope="module", params=["gateway", "private_pypi"])
+def index(programs: dict[str, Index], request: pytest.FixtureRequest) -> Index:
+    """Each of the two programs."""
+    return programs[request.param]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A browser in which nobody has been anywhere."""
+    with chromium.running() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of a site of somebody else's, with a wheel that they would like to be published."""
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "index.html").write_text("<!doctype html><title>Somebody else's</title>")
+    wheel.build(folder, "foreign", "1.0", origin="a stranger")
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def logged_in(browser: Browser, index: Index) -> Iterator[BrowserContext]:
+    """The windows of somebody who is logged in at the index."""
+    context = browser.new_context()
+    # At the root: a browser sends the login unasked to what lies below where it was asked for it.
+    answer = context.new_page().goto(f"{index.with_login()}/")
+    assert answer is not None
+    assert answer.status == 200
+    yield context
+    context.close()
+
+
+# To a browser another port is another origin of the same site, and another name another site. The
+# login goes with all that a page of the first asks for, and to where a page of the second leads.
+@pytest.fixture(params=["localhost", "127.0.0.1"])
+def foreign(logged_in: BrowserContext, site: int, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A page of somebody else's, beside one of the index."""
+    page = logged_in.new_page()
+    page.goto(f"http://{request.param}:{site}/")
+    yield page
+    page.close()
+
+
+MAKE_FORM = f"""
+async () => {{
+    const wheel = await (await fetch("/{FOREIGN}")).blob();
+    window.file = new File([wheel], "{FOREIGN}");
+    window.data = new FormData();
+    data.append(":action", "file_upload");
+    data.append("content", file);
+    window.submit = (page, url) => {{
+        const form = page.createElement("form");
+        Object.assign(form, {{method: "post", enctype: "multipart/form-data", action: url}});
+        form.innerHTML = '<input name=":action" value="file_upload"><input type=file name=content>';
+        const files = new DataTransfer();
+        files.items.add(file);
+        form.lastChild.files = files.files;
+        page.body.append(form);
+        form.submit();
+    }};
+}}
+"""
+
+
+def published(index: Index) -> bool:
+    """Return whether anything is, beside what was."""
+    return index.server.files() != [HELD]
+
+
+def posted(index: Index) -> list[str]:
+    """Return how the server answered what was sent to publish."""
+    return re.findall(r'"POST / HTTP/1.1" (\d+)', index.server.log.read_text())
+
+
+def test_a_form_of_another_site_publishes_nothing(index: Index, foreign: Page) -> None:
+    foreign.evaluate(MAKE_FORM)
+
+    with foreign.expect_navigation() as navigation:
+        foreign.evaluate("url => submit(document, url)", f"{index.url}/")
+
+    assert navigation.value.status == 403
+    assert not published(index)
+
+
+def test_a_script_of_another_site_publishes_nothing(index: Index, foreign: Page) -> None:
+    foreign.evaluate(MAKE_FORM)
+    post = """
+    ([url, mode]) => fetch(url, {method: "POST", mode, credentials: "include", body: data})
+        .then(answer => answer.status, () => "nothing to be read")
+    """
+
+    assert foreign.evaluate(post, [f"{index.url}/", "no-cors"]) in (0, "nothing to be read")
+    assert foreign.evaluate(post, [f"{index.url}/", "cors"]) == "nothing to be read"
+    assert not published(index)
+
+
+@pytest.mark.parametrize("foreign", ["127.0.0.1"], indirect=True)
+def test_a_form_that_does_not_say_where_it_is_from_publishes_nothing(
+    index: Index, foreign: Page
+) -> None:
+    """A sandboxed frame has no origin: its requests carry `Origin: null`."""
+    foreign.evaluate(MAKE_FORM)
+    frame = """
+    url => {
+        const frame = document.createElement("iframe");
+        frame.sandbox = "allow-scripts allow-forms";
+        frame.srcdoc = `<body><script>
+            window.file = null;
+            addEventListener("message", event => {
+                window.file = event.data;
+                (${submit})(document, "${url}");
+            });
+            parent.postMessage("ready", "*");
+        </` + `script>`;
+        addEventListener("message", () => frame.contentWindow.postMessage(file, "*"));
+        document.body.append(frame);
+    }
+    """
+
+    before = len(posted(index))
+    foreign.evaluate(frame, f"{index.url}/")
+
+    # The frame has a process of its own, whose requests Playwright does not always see.
+    until = time.monotonic() + 20
+    while len(posted(index)) == before:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    assert posted(index)[before:] == ["403"]
+    assert not published(index)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "login", "status"),
+    [
+        ("GET", "/", True, 200),
+        ("GET", "/simple/", True, 200),
+        ("HEAD", "/simple/held-name/", True, 200),
+        ("GET", f"/packages/{HELD}", True, 200),
+        ("GET", "/packages/none.whl", True, 404),
+        ("GET", "/RPC2", True, 404),
+        ("GET", "/simple/not-here/", True, 303),
+        ("GET", "/simple/", False, 401),
+        ("POST", "/", True, 400),
+        ("DELETE", "/", True, 405),
+        ("GET", "/health", False, 200),
+    ],
+)
+def test_every_answer_tells_browsers_once_what_other_sites_may_do(
+    index: Index, method: str, path: str, login: bool, status: int
+) -> None:
+    answer = ask(index.url, path, basic("alice", PASSWORD) if login else {}, method=method)
+
+    assert answer.status == status
+    for name, value in (
+        ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+        ("Cross-Origin-Resource-Policy", "same-origin"),
+        ("Referrer-Policy", "no-referrer"),
+        ("X-Content-Type-Options", "nosniff"),
+    ):
+        assert answer.headers.get_all(name) == [value]
+
+
+EMBED = """
+([tag, url]) => new Promise(resolve => {
+    const element = document.createElement(tag);
+    element.onload = () => resolve("loaded");
+    element.onerror = () => resolve("failed");
+    element.rel = "stylesheet";
+    element[{link: "href", object: "data"}[tag] ?? "src"] = url;
+    document.body.append(element);
+})
+"""
+READ = """
+([url, mode]) => fetch(url, {mode, credentials: "include"})
+    .then(answer => `answered: ${answer.type}`, () => "nothing to be read")
+"""
+PATHS = ("/", "/simple/", "/simple/held-name/", f"/packages/{HELD}", "/packages/none.whl", "/none")
+
+
+@pytest.mark.parametrize("tag", ["script", "img", "link"])
+def test_what_another_site_embeds_does_not_tell_it_what_is_there(
+    index: Index, foreign: Page, tag: str
+) -> None:
+    assert {foreign.evaluate(EMBED, [tag, index.url + path]) for path in PATHS} == {"failed"}
+
+
+@pytest.mark.parametrize("mode", ["cors", "no-cors"])
+def test_another_site_reads_nothing(index: Index, foreign: Page, mode: str) -> None:
+    read = {foreign.evaluate(READ, [index.url + path, mode]) for path in PATHS}
+
+    assert read == {"nothing to be read"}
+
+
+@pytest.mark.parametrize("foreign", ["127.0.0.1"], indirect=True)
+@pytest.mark.parametrize("tag", ["iframe", "object", "embed"])
+def test_another_site_shows_no_page_of_the_index_in_its_own(
+    index: Index, foreign: Page, tag: str
+) -> None:
+    with foreign.expect_response(f"{index.url}/simple/") as response:
+        foreign.evaluate(EMBED, [tag, f"{index.url}/simple/"])
+
+    assert response.value.status == 200
+    assert not [frame.url for frame in foreign.frames if frame.url.startswith(index.url)]
+
+
+def test_a_person_walks_through_the_pages_and_downloads_a_file(
+    index: Index, logged_in: BrowserContext, tmp_path: Path
+) -> None:
+    page = logged_in.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.goto(f"{index.url}/simple/")
+    page.get_by_text("held-name").click()
+    page.wait_for_url(f"{index.url}/simple/held-name/")
+    with page.expect_download() as download:
+        page.get_by_text(HELD).click()
+    download.value.save_as(tmp_path / HELD)
+    page.close()
+
+    assert (tmp_path / HELD).read_bytes() == (index.server.data / HELD).read_bytes()
+    assert complaints == []
