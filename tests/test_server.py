@@ -73,10 +73,31 @@ def test_only_the_gateway_is_reached_from_outside(render: Render, mode: str) -> 
     services = model["services"]
     assert services["gateway"].get("ports", []) == published.get(mode, PUBLIC_PORTS)
     assert "ports" not in services["private_pypi"]
-    assert services["private_pypi"]["networks"] == ["inside"]
-    for name in ("accounts", "account_commands"):
+    for name in services.keys() - {"gateway"}:
         assert services[name]["network_mode"] == "none"
-    assert model["networks"]["inside"] == {"internal": True}
+        assert "networks" not in services[name]
+    # Where another had the name of one of ours, DNS would lead there.
+    assert services["gateway"].get("networks", []) == (
+        ["traefik-network"] if mode == "traefik" else []
+    )
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_socket_of_private_pypi_lies_where_only_the_gateway_comes_beside_it(
+    render: Render, mode: str
+) -> None:
+    folder = render({"template": "server", "https": mode})
+    services = compose(folder)["services"]
+    mounted = {
+        name: [mount for mount in mounts(service) if mount[0] == "socket"]
+        for name, service in services.items()
+    }
+    place = PurePath(services["private_pypi"]["environment"]["PYPI_SOCKET"])
+    assert f"reverse_proxy unix/{place} " in (folder / "gateway/Caddyfile").read_text()
+    assert {name: found for name, found in mounted.items() if found} == {
+        "gateway": [("socket", str(place.parent), False)],
+        "private_pypi": [("socket", str(place.parent), True)],
+    }
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -117,7 +138,7 @@ def test_nobody_with_a_network_may_write_what_the_gateway_takes_for_configuratio
     assert writers == {(n, "./gateway/accounts") for n in ("accounts", "account_commands")}
     assert all(services[name]["network_mode"] == "none" for name, _ in writers)
     writable = {target for _, target, writable in mounted["private_pypi"] if writable}
-    assert writable == {"/srv/pypi_data", "/srv/pypi_index"}
+    assert writable == {"/srv/pypi_data", "/srv/pypi_index", "/run/private_pypi"}
 
 
 def mounts(service: dict[str, Any]) -> list[tuple[str, str, bool]]:
@@ -168,7 +189,7 @@ def test_traefik_finds_what_it_expects(render: Render) -> None:
     model = compose(render(answers))
     gateway = model["services"]["gateway"]
     assert model["networks"]["edge"] == {"external": True}
-    assert gateway["networks"] == ["inside", "edge"]
+    assert gateway["networks"] == ["edge"]
     rule = "Host(`${pypi_url:-pypi.acme.test}`)"
     redirect = "acme-pypi-https-redirect"
     assert gateway["labels"] == {

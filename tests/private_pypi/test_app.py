@@ -219,6 +219,7 @@ def settings(tmp_path: Path, auth: Path) -> Settings:
         index=tmp_path / "pypi_index",
         auth=auth,
         gateway=None,
+        socket=None,
         host="127.0.0.1",
         port=8080,
         redirect=True,

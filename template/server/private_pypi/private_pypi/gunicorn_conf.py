@@ -11,7 +11,9 @@ from private_pypi.settings import Settings
 
 settings = Settings.from_environment()
 
-bind = f"{settings.host}:{settings.port}"
+bind = f"unix:{settings.socket}" if settings.socket else f"{settings.host}:{settings.port}"
+# Of the socket: only the same user connects, as whom the gateway runs.
+umask = 0o177
 wsgi_app = "private_pypi.app:create_app()"
 # One process knows which passwords were verified; its threads wait for disks and clients.
 workers = 1
@@ -26,7 +28,7 @@ keepalive = 180
 # The heartbeat file must not live on a disk, and /tmp may be read-only. macOS has no such folder.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
 control_socket_disable = True
-# Only the gateway reaches this port, or a client on the same machine.
+# Only the gateway reaches the socket; the address, a client on the same machine.
 forwarded_allow_ips = "*"
 accesslog = "-"
 # Account and path as app.py notes them: without what a client only claims, and without a query.
