@@ -19,6 +19,15 @@ ADDRESS = "${listen_address:+${listen_address}:}"
 PUBLIC_PORTS = [f"{ADDRESS}80:80", f"{ADDRESS}443:443", f"{ADDRESS}443:443/udp"]
 
 
+CAPABILITIES = {
+    # The caddy binary demands it.
+    "gateway": ["NET_BIND_SERVICE"],
+    "private_pypi": [],
+    "accounts": [],
+    "account_commands": [],
+    # What it is there for, and the way into folders that are closed to others.
+    "ownership": ["CHOWN", "DAC_OVERRIDE"],
+}
 LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
 
 
@@ -47,17 +56,19 @@ def run(*command: str, cwd: Path) -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_every_service_is_confined(render: Render, mode: str) -> None:
     services = compose(render({"template": "server", "https": mode}))["services"]
-    assert set(services) == {"gateway", "private_pypi", "accounts", "account_commands"}
+    assert set(services) == set(CAPABILITIES)
     for name, service in services.items():
         assert service["read_only"] is True
         assert service["cap_drop"] == ["ALL"]
-        assert service.get("cap_add", []) == (["NET_BIND_SERVICE"] if name == "gateway" else [])
+        assert service.get("cap_add", []) == CAPABILITIES[name]
         assert service["security_opt"] == ["no-new-privileges:true"]
         assert service["mem_limit"]
         assert service["pids_limit"]
-        assert service["user"] == "${PYPI_UID:-1000}:${PYPI_GID:-1000}"
+        user = "0:0" if name == "ownership" else "${PYPI_UID:-1000}:${PYPI_GID:-1000}"
+        assert service["user"] == user
         assert "env_file" not in service
-    assert services["account_commands"]["profiles"] == ["account_commands"]
+    for name in ("account_commands", "ownership"):
+        assert services[name]["profiles"] == [name]
     for name in ("gateway", "private_pypi", "accounts"):
         assert "profiles" not in services[name]
         assert services[name]["restart"] == "always"
@@ -112,6 +123,7 @@ def test_nobody_but_the_account_commands_may_write_accounts(render: Render, mode
         "private_pypi": ["./pypi_auth:/pypi/auth:ro"],
         "accounts": ["./pypi_auth:/pypi/auth:ro"],
         "account_commands": ["./pypi_auth:/pypi/auth"],
+        "ownership": ["./pypi_auth:/pypi_auth"],
     }
     # A new password is printed to the terminal: no log driver may keep it.
     assert services["account_commands"]["logging"] == {"driver": "none"}
@@ -135,7 +147,9 @@ def test_nobody_with_a_network_may_write_what_the_gateway_takes_for_configuratio
         for source, _, writable in service_mounts
         if writable and any(PurePath(one).is_relative_to(source) for one in sources)
     }
-    assert writers == {(n, "./gateway/accounts") for n in ("accounts", "account_commands")}
+    assert writers == {
+        (name, "./gateway/accounts") for name in ("accounts", "account_commands", "ownership")
+    }
     assert all(services[name]["network_mode"] == "none" for name, _ in writers)
     writable = {target for _, target, writable in mounted["private_pypi"] if writable}
     assert writable == {"/srv/pypi_data", "/srv/pypi_index", "/run/private_pypi"}

@@ -403,6 +403,33 @@ def test_status_tells_health_and_content(server: Server) -> None:
     assert re.search(r"^\d+ distributions, ", server.make("pypi-status"), re.M)
 
 
+def test_what_root_restored_is_given_to_the_containers_and_no_link_is_followed(
+    server: Server, tmp_path: Path
+) -> None:
+    data, auth = server.folder / "pypi_data", server.folder / "pypi_auth"
+    owner = data.stat()
+    restored = wheel.build(tmp_path, "restored", "0.1.0", origin="us")
+    host = tmp_path / "host"
+    host.mkdir()
+    (host / "secret").touch()
+    for place in (host, host / "secret"):
+        as_root("chown", "0:0", place)
+    as_root("mkdir", "-m", "700", data / "backup")
+    as_root("cp", restored, data / "backup")
+    as_root("cp", auth / ".htpasswd", auth / "kept")
+    as_root("ln", "-s", host, data / "link")
+
+    as_root("make", "-C", server.folder, "pypi-launch")
+
+    for path in (data / "backup", data / "backup" / restored.name, data / "link", auth / "kept"):
+        found = path.lstat()
+        assert (found.st_uid, found.st_gid) == (owner.st_uid, owner.st_gid), path
+    for path in (host, host / "secret"):
+        assert path.stat().st_uid == 0, path
+    wait_until(lambda: restored.name in page_of(server, "restored").text, 30)
+    as_root("rm", "-r", data / "backup", data / "link", auth / "kept")
+
+
 def test_no_password_is_in_logs_containers_or_git(server: Server) -> None:
     secret = server.add_user("erin", "publisher")
     requests.get(f"{server.url}/simple/", auth=("erin", secret), timeout=30)

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Prepares this host for the index and starts it. The Makefile calls it:
 #
-#   launch.sh prepare   check Docker, create what a fresh clone lacks
-#   launch.sh start     prepare, build, check accounts, disk, certificate and Caddyfile, start, wait
+#   launch.sh prepare   check Docker, create what a fresh clone lacks, build the image
+#   launch.sh start     prepare, check accounts, disk, certificate and Caddyfile, start, wait
 #                       until healthy, print the URL: `start https`, or `start http` behind a proxy
 #   launch.sh reload    check certificate and Caddyfile, let the running gateway read both again
 set -eu
@@ -32,19 +32,22 @@ require_docker() {
 		fail "Docker Compose is $version: install $COMPOSE_OLDEST or newer"
 }
 
-# The containers run as the owner of pypi_data. When that is root, they get a user of their own.
 prepare_folders() {
-	mkdir -p pypi_data/.uploads pypi_index pypi_auth gateway/accounts gateway/live gateway_data
-	if [ "$(id -u)" = 0 ]; then
-		# What root restored or made, and nothing else; an upload may end meanwhile.
-		find pypi_data pypi_index pypi_auth gateway/accounts gateway_data \
-			\( ! -user "$PYPI_UID" -o ! -group "$PYPI_GID" \) \
-			-exec chown -h "$PYPI_UID:$PYPI_GID" {} + || :
-	fi
+	mkdir -p pypi_data pypi_index pypi_auth gateway/accounts gateway/live gateway_data
 	# Already done if the folders belong to somebody else.
 	chmod 700 pypi_auth gateway/accounts gateway_data 2>/dev/null || :
 	# The gateway reads it as the owner of pypi_data, whoever launches, with whatever umask.
 	chmod 755 gateway/live 2>/dev/null || :
+}
+
+# The containers run as the owner of pypi_data. When that is root, they get a user of their own. What
+# root restored or made is theirs, too. Here root only looks whether there is any: containers write
+# these folders and could swap what root is about to change. The container `ownership` changes it.
+give_folders() {
+	[ "$(id -u)" = 0 ] || return 0
+	foreign=$(find -H pypi_data pypi_index pypi_auth gateway/accounts gateway_data \
+		\( ! -user "$PYPI_UID" -o ! -group "$PYPI_GID" \) -print 2>/dev/null | head -n 1)
+	[ -z "$foreign" ] || compose --progress quiet run --rm --no-deps --no-TTY ownership || :
 }
 
 # What .pypi.env says, as Compose reads it, or fails with what to add there.
@@ -79,13 +82,18 @@ prepare() {
 	prepare_folders
 }
 
+build() {
+	compose --progress quiet build --quiet private_pypi
+	give_folders
+}
+
 start() {
 	# A container that runs would hold on to a folder that was deleted.
 	anew=
 	[ -d pypi_index ] || anew=yes
 	prepare
 	url=$(address "$1") || exit 1
-	compose --progress quiet build --quiet private_pypi
+	build
 	compose --progress quiet run --rm --no-deps --no-TTY private_pypi check || exit 1
 	# Before the gateway starts, so that it never knows other accounts than these.
 	compose --progress quiet run --rm --no-deps --no-TTY accounts follow --once || exit 1
@@ -183,7 +191,10 @@ explain_known() {
 }
 
 case ${1-} in
-prepare) prepare ;;
+prepare)
+	prepare
+	build
+	;;
 start) start "${2-}" ;;
 reload) reload ;;
 *) fail "usage: launch.sh prepare|start|reload" ;;

@@ -13,12 +13,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from . import accounts, disk, gateway
+from . import accounts, disk, gateway, ownership
 from .accounts import AccountError
 from .audit import audit as audited
 from .certificate import CertificateError, copy_pair
 from .change import NoSuchReleaseError
 from .index import Index
+from .ownership import OwnershipError
 from .settings import SettingError, Settings
 
 
@@ -36,6 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         AccountError,
         CertificateError,
         NoSuchReleaseError,
+        OwnershipError,
         SettingError,
         OSError,
         sqlite3.Error,
@@ -131,6 +133,11 @@ def health(settings: Settings, _: argparse.Namespace) -> None:
         connection.close()
     if answer.status != 200:
         raise SettingError(said)
+
+
+def own(_: Settings, options: argparse.Namespace) -> None:
+    """Give folders, and all that lies in them, to the user of the containers."""
+    ownership.give(options.folders, options.user, options.group)
 
 
 def yank(settings: Settings, options: argparse.Namespace) -> None:
@@ -334,6 +341,10 @@ def _parser() -> argparse.ArgumentParser:
     subparser.add_argument("folder", type=Path)
     subparser.add_argument("host")
     subparser.add_argument("copy", type=Path)
+    subparser = _add(commands, "own", own)
+    subparser.add_argument("user", type=int)
+    subparser.add_argument("group", type=int)
+    subparser.add_argument("folders", type=Path, nargs="+")
     user = commands.add_parser("user", help="Add, change, remove or list accounts.")
     actions = user.add_subparsers(required=True, metavar="ACTION")
     _add(actions, "list", user_list)
