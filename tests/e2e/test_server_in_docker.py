@@ -389,6 +389,13 @@ def test_a_gateway_that_was_reloaded_comes_back_when_it_dies(server: Server) -> 
     as_root("kill", "-KILL", str(state["Pid"]))
     wait_until(lambda: server.inspect("gateway")["State"]["StartedAt"] != state["StartedAt"])
     wait_until(lambda: status(server, "/simple/", ALICE) == 200)
+    assert DIED.format(service="gateway") in server.make("pypi-status")
+
+
+DIED = (
+    "\n{service} died once since its launch and was started again: make pypi-logs may tell why;"
+    " if it does not, raise its mem_limit in docker-compose.pypi.yml\n"
+)
 
 
 def test_list_shows_name_role_and_hash(server: Server, reader: tuple[str, str]) -> None:
@@ -401,6 +408,24 @@ def test_status_tells_health_and_content(server: Server) -> None:
     # Another test may just have restarted one of the two.
     wait_until(lambda: server.make("pypi-status").count("(healthy)") == 2, 30)
     assert re.search(r"^\d+ distributions, ", server.make("pypi-status"), re.M)
+
+
+def test_a_worker_that_was_killed_shows_in_status_health_and_log_until_the_next_start(
+    server: Server,
+) -> None:
+    """As the kernel does to a process at the limit of its container's memory."""
+    container = f"{PROJECT}-private_pypi-1"
+    docker("exec", container, "sh", "-euc", "kill -KILL $(cat /proc/1/task/1/children)")
+    wait_until(lambda: "(unhealthy)" in server.make("pypi-status"), 60)
+    said = "A process of the index died and another took over. Most likely it was killed"
+    assert said in docker("exec", container, "python", "-m", "private_pypi", "health", ok=False)
+    assert said in docker("logs", container)
+    # It works nevertheless.
+    assert upload(server, ALICE, *made("after-a-death")).status_code == 200
+
+    docker("restart", container)
+    wait_until(lambda: server.make("pypi-status").count("(healthy)") == 2, 30)
+    assert "private_pypi died" not in server.make("pypi-status")
 
 
 def test_what_root_restored_is_given_to_the_containers_and_no_link_is_followed(
@@ -458,6 +483,7 @@ def test_restart_keeps_everything(server: Server) -> None:
     upload(server, ALICE, *made("kept"))
     server.make("pypi-restart")
     wait_until(lambda: status(server, "/simple/kept/", ALICE) == 200, 30)
+    assert " died " not in server.make("pypi-status")
 
 
 def test_who_did_what_and_when_is_told_also_after_a_restart(server: Server) -> None:

@@ -5,6 +5,7 @@
 #   launch.sh start     prepare, check accounts, disk, certificate and Caddyfile, start, wait
 #                       until healthy, print the URL: `start https`, or `start http` behind a proxy
 #   launch.sh reload    check certificate and Caddyfile, let the running gateway read both again
+#   launch.sh restarts  tell which containers died and were started again by Docker
 set -eu
 
 COMPOSE_FILE=docker-compose.pypi.yml
@@ -128,6 +129,22 @@ reload() {
 	echo "The gateway reads its Caddyfile and certificate again."
 }
 
+# Docker counts from the launch on, and `docker compose ps` does not show it.
+restarts() {
+	for container in $(compose ps --quiet); do
+		docker inspect --format \
+			'{{.RestartCount}} {{index .Config.Labels "com.docker.compose.service"}}' "$container"
+	done | while read -r count service; do
+		case $count in
+		0) continue ;;
+		1) times=once ;;
+		*) times="$count times" ;;
+		esac
+		echo "$service died $times since its launch and was started again: make pypi-logs may tell why;" \
+			"if it does not, raise its mem_limit in docker-compose.pypi.yml"
+	done
+}
+
 # Has Caddy read its configuration again, also where only the certificate changed. Not by way of
 # `docker kill`: the engine would take the gateway for stopped by hand, and not start it after a crash.
 tell_gateway() {
@@ -197,5 +214,6 @@ prepare)
 	;;
 start) start "${2-}" ;;
 reload) reload ;;
-*) fail "usage: launch.sh prepare|start|reload" ;;
+restarts) restarts ;;
+*) fail "usage: launch.sh prepare|start|reload|restarts" ;;
 esac

@@ -44,6 +44,8 @@ def post_worker_init(worker: Any) -> None:
     # deadlock it, for graceful_timeout seconds.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     application: Gatekeeper = worker.wsgi
+    if worker.age > 1:
+        worker.log.error(application.note_death())
     ready = threading.Event()
     follow = partial(application.index.follow, ready=ready)
     threading.Thread(target=follow, daemon=True).start()
