@@ -1,6 +1,9 @@
 """How gunicorn runs the index; `python -m private_pypi serve` starts it with this file."""
 
+import ctypes
+import os
 import signal
+import sys
 import threading
 from functools import partial
 from pathlib import Path
@@ -36,6 +39,22 @@ access_log_format = (
     "%({x-forwarded-for}i)s %({private_pypi.account}e)s"
     ' "%(m)s %({private_pypi.path}e)s %(H)s" %(s)s %(b)s %(M)sms'
 )
+
+
+_DIE_WITH_PARENT = 1  # prctl(2): PR_SET_PDEATHSIG
+
+
+def post_fork(_: Any, worker: Any) -> None:
+    """End this process together with gunicorn's master, which alone can replace it.
+
+    Otherwise it would go on for as long as an upload takes, beside the index that is started next.
+    Elsewhere than on Linux, gunicorn notices within a second and lets it finish.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+        # The master may have died before.
+        if os.getppid() != worker.ppid:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def post_worker_init(worker: Any) -> None:
