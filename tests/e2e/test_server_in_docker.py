@@ -420,6 +420,7 @@ def test_a_worker_that_was_killed_shows_in_status_health_and_log_until_the_next_
     said = "A process of the index died and another took over. Most likely it was killed"
     assert said in docker("exec", container, "python", "-m", "private_pypi", "health", ok=False)
     assert said in docker("logs", container)
+    assert said in server.make("pypi-launch", ok=False)
     # It works nevertheless.
     assert upload(server, ALICE, *made("after-a-death")).status_code == 200
 

@@ -106,6 +106,7 @@ start() {
 		explain_known
 		compose ps --all >&2
 		compose logs --tail 20 >&2
+		compose exec --no-TTY private_pypi python -m private_pypi health >&2 || :
 		fail "the index did not become healthy: its last log lines are above"
 	fi
 	# One that ran already still serves the certificate that it read then.
