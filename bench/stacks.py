@@ -184,7 +184,7 @@ class Ours:
         text = gateway.read_text()
         changes = [
             ("\n:80 {", f"\nhttp://127.0.0.1:{port} {{"),
-            ("private_pypi:8080", f"127.0.0.1:{inner}"),
+            ("unix//run/private_pypi/http.sock", f"127.0.0.1:{inner}"),
             (":2020", f":{free_port()}"),
             ("/accounts/", f"{self._folder}/accounts/"),
             ("/data/refused.log", f"{self._folder}/refused.log"),

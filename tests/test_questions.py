@@ -213,7 +213,6 @@ BAD: dict[str, dict[str, dict[Any, str]]] = {
                 "Type the name that `docker network ls` shows",
             ),
             **dict.fromkeys(["bridge", "default", "host", "none"], "which are Docker's own"),
-            "inside": "nor inside, which is this server's.",
         },
         "traefik_certresolver": dict.fromkeys(
             ["", "l e", "-le", "le\n", "l.e"], "Type the resolver's name from Traefik's"

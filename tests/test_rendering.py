@@ -291,7 +291,7 @@ def check_compose(folder: Path, answers: Answers) -> None:
         assert server["environment"]["PYPI_MAX_UPLOAD_MB"] == str(megabytes)
     if answers["https"] == "traefik" and "traefik_network" in answers:
         network = answers["traefik_network"]
-        assert gateway["networks"] == ["inside", network]
+        assert gateway["networks"] == [network]
         assert model["networks"][network] == {"external": True}
         assert gateway["labels"]["traefik.docker.network"] == network
         assert answers["traefik_certresolver"] in gateway["labels"].values()

@@ -19,6 +19,15 @@ ADDRESS = "${listen_address:+${listen_address}:}"
 PUBLIC_PORTS = [f"{ADDRESS}80:80", f"{ADDRESS}443:443", f"{ADDRESS}443:443/udp"]
 
 
+CAPABILITIES = {
+    # The caddy binary demands it.
+    "gateway": ["NET_BIND_SERVICE"],
+    "private_pypi": [],
+    "accounts": [],
+    "account_commands": [],
+    # What it is there for, and the way into folders that are closed to others.
+    "ownership": ["CHOWN", "DAC_OVERRIDE"],
+}
 LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
 
 
@@ -47,17 +56,19 @@ def run(*command: str, cwd: Path) -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_every_service_is_confined(render: Render, mode: str) -> None:
     services = compose(render({"template": "server", "https": mode}))["services"]
-    assert set(services) == {"gateway", "private_pypi", "accounts", "account_commands"}
+    assert set(services) == set(CAPABILITIES)
     for name, service in services.items():
         assert service["read_only"] is True
         assert service["cap_drop"] == ["ALL"]
-        assert service.get("cap_add", []) == (["NET_BIND_SERVICE"] if name == "gateway" else [])
+        assert service.get("cap_add", []) == CAPABILITIES[name]
         assert service["security_opt"] == ["no-new-privileges:true"]
         assert service["mem_limit"]
         assert service["pids_limit"]
-        assert service["user"] == "${PYPI_UID:-1000}:${PYPI_GID:-1000}"
+        user = "0:0" if name == "ownership" else "${PYPI_UID:-1000}:${PYPI_GID:-1000}"
+        assert service["user"] == user
         assert "env_file" not in service
-    assert services["account_commands"]["profiles"] == ["account_commands"]
+    for name in ("account_commands", "ownership"):
+        assert services[name]["profiles"] == [name]
     for name in ("gateway", "private_pypi", "accounts"):
         assert "profiles" not in services[name]
         assert services[name]["restart"] == "always"
@@ -73,10 +84,31 @@ def test_only_the_gateway_is_reached_from_outside(render: Render, mode: str) -> 
     services = model["services"]
     assert services["gateway"].get("ports", []) == published.get(mode, PUBLIC_PORTS)
     assert "ports" not in services["private_pypi"]
-    assert services["private_pypi"]["networks"] == ["inside"]
-    for name in ("accounts", "account_commands"):
+    for name in services.keys() - {"gateway"}:
         assert services[name]["network_mode"] == "none"
-    assert model["networks"]["inside"] == {"internal": True}
+        assert "networks" not in services[name]
+    # Where another had the name of one of ours, DNS would lead there.
+    assert services["gateway"].get("networks", []) == (
+        ["traefik-network"] if mode == "traefik" else []
+    )
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_socket_of_private_pypi_lies_where_only_the_gateway_comes_beside_it(
+    render: Render, mode: str
+) -> None:
+    folder = render({"template": "server", "https": mode})
+    services = compose(folder)["services"]
+    mounted = {
+        name: [mount for mount in mounts(service) if mount[0] == "socket"]
+        for name, service in services.items()
+    }
+    place = PurePath(services["private_pypi"]["environment"]["PYPI_SOCKET"])
+    assert f"reverse_proxy unix/{place} " in (folder / "gateway/Caddyfile").read_text()
+    assert {name: found for name, found in mounted.items() if found} == {
+        "gateway": [("socket", str(place.parent), False)],
+        "private_pypi": [("socket", str(place.parent), True)],
+    }
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -91,6 +123,7 @@ def test_nobody_but_the_account_commands_may_write_accounts(render: Render, mode
         "private_pypi": ["./pypi_auth:/pypi/auth:ro"],
         "accounts": ["./pypi_auth:/pypi/auth:ro"],
         "account_commands": ["./pypi_auth:/pypi/auth"],
+        "ownership": ["./pypi_auth:/pypi_auth"],
     }
     # A new password is printed to the terminal: no log driver may keep it.
     assert services["account_commands"]["logging"] == {"driver": "none"}
@@ -114,10 +147,12 @@ def test_nobody_with_a_network_may_write_what_the_gateway_takes_for_configuratio
         for source, _, writable in service_mounts
         if writable and any(PurePath(one).is_relative_to(source) for one in sources)
     }
-    assert writers == {(n, "./gateway/accounts") for n in ("accounts", "account_commands")}
+    assert writers == {
+        (name, "./gateway/accounts") for name in ("accounts", "account_commands", "ownership")
+    }
     assert all(services[name]["network_mode"] == "none" for name, _ in writers)
     writable = {target for _, target, writable in mounted["private_pypi"] if writable}
-    assert writable == {"/srv/pypi_data", "/srv/pypi_index"}
+    assert writable == {"/srv/pypi_data", "/srv/pypi_index", "/run/private_pypi"}
 
 
 def mounts(service: dict[str, Any]) -> list[tuple[str, str, bool]]:
@@ -168,7 +203,7 @@ def test_traefik_finds_what_it_expects(render: Render) -> None:
     model = compose(render(answers))
     gateway = model["services"]["gateway"]
     assert model["networks"]["edge"] == {"external": True}
-    assert gateway["networks"] == ["inside", "edge"]
+    assert gateway["networks"] == ["edge"]
     rule = "Host(`${pypi_url:-pypi.acme.test}`)"
     redirect = "acme-pypi-https-redirect"
     assert gateway["labels"] == {

@@ -61,7 +61,7 @@ class Gateway:
         for there, here in (
             (":80 {", f":{port} {{"),
             (":2020 {", f":{health} {{"),
-            ("private_pypi:8080", f"127.0.0.1:{server.port}"),
+            ("unix//run/private_pypi/http.sock", f"127.0.0.1:{server.port}"),
             ("/accounts/", f"{accounts}/"),
             ("/srv", str(folder)),
             ("/data/refused.log", str(self.refused)),

@@ -7,6 +7,7 @@ import http.client
 import io
 import os
 import random
+import signal
 import stat
 import subprocess
 import sys
@@ -85,6 +86,15 @@ class Crashing(Server):
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
+
+    def kill_master(self) -> int:
+        """Kill gunicorn's master alone; return the number of its worker's process."""
+        assert self._process is not None
+        master = self._process.pid
+        (worker,) = Path(f"/proc/{master}/task/{master}/children").read_text().split()
+        os.kill(master, signal.SIGKILL)
+        self._process.wait()
+        return int(worker)
 
     def memory(self) -> int:
         """Return the most bytes that any of its processes ever had in memory."""
@@ -287,6 +297,33 @@ def in_use(folder: Path) -> int:
             found = path.lstat()
             total += found.st_blocks * 512 if stat.S_ISREG(found.st_mode) else 0
     return total
+
+
+def test_no_worker_outlives_a_master_that_is_killed_and_the_next_server_answers_alone(
+    server: Crashing, tmp_path: Path
+) -> None:
+    with server:
+        large = Large(server, "large", 20)
+        large.send(10 * MEBIBYTE)
+        wait_for(lambda: in_use(server.data) > 5 * MEBIBYTE)
+        worker = server.kill_master()
+        # gunicorn itself would let it finish the upload, for half a minute.
+        wait_for(lambda: not runs(worker), 5)
+        large.close()
+    file, content = made(tmp_path, "after")
+    with server:
+        assert server.publish(file, content)[0] == 200
+        assert list(server.listed()) == [file]
+        assert crash.check_tidy(server.data, server.index) == server.listed()
+
+
+def runs(process: int) -> bool:
+    """Return whether a process is there, other than as a record of how it ended."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except FileNotFoundError:
+        return False
+    return "\nState:\tZ" not in status
 
 
 @pytest.mark.parametrize("end", ["killed", "hung up"])

@@ -55,10 +55,14 @@ def running(
     # Where Pebble finds the gateway by its DNS name.
     edit(
         compose,
-        "    networks: [inside, outside]\n",
-        f"    networks: {{inside: , outside: , acme: {{aliases: [{HOST}]}}}}\n",
+        "    healthcheck: &health\n",
+        f"    networks: {{default: , acme: {{aliases: [{HOST}]}}}}\n    healthcheck: &health\n",
     )
-    edit(compose, "  outside:\n", f"  outside:\n  acme: {{name: {acme.network}, external: true}}\n")
+    edit(
+        compose,
+        "volumes:\n  #",
+        f"networks:\n  acme: {{name: {acme.network}, external: true}}\n\nvolumes:\n  #",
+    )
     try:
         assert server.make("pypi-launch").endswith(f"The index is at https://{HOST}/\n")
         yield server

@@ -604,22 +604,48 @@ def test_no_account_is_kept_on_a_disk_where_everybody_may_read_it(
     assert left == []
 
 
-def test_root_gives_away_what_belongs_to_somebody_else_and_touches_nothing_else(
-    docker: Docker, account: None, tmp_path: Path
-) -> None:
+@pytest.fixture
+def root(docker: Docker, account: None, tmp_path: Path) -> Repository:
+    """A repository whose owner `id` takes for root."""
     repository = docker("")
-    for name, text in {"id": "echo 0", "chown": f'echo "$@" >> {tmp_path}/given'}.items():
-        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{text}\n")
-        (tmp_path / "bin" / name).chmod(0o755)
-    (repository.folder / "pypi_index/link").symlink_to("../pypi_data/.gitignore")
+    (tmp_path / "bin/id").write_text("#!/bin/sh\necho 0\n")
+    (tmp_path / "bin/id").chmod(0o755)
+    return repository
 
-    repository.make("pypi-launch", f"PYPI_UID={os.getuid()}", f"PYPI_GID={os.getgid()}")
-    assert not (tmp_path / "given").exists()
 
-    repository.make("pypi-launch", "PYPI_UID=4242", "PYPI_GID=4243")
-    options, owner, *paths = (tmp_path / "given").read_text().split()
-    assert (options, owner) == ("-h", "4242:4243")
-    assert {"pypi_data/.gitignore", "pypi_index/link", "pypi_auth/.htpasswd"} <= set(paths)
+def test_root_has_a_container_give_away_what_belongs_to_somebody_else(root: Repository) -> None:
+    root.make("pypi-launch", f"PYPI_UID={os.getuid()}", f"PYPI_GID={os.getgid()}")
+    assert not any("ownership" in call for call in calls(root))
+
+    root.make("pypi-launch", "PYPI_UID=4242", "PYPI_GID=4243")
+    called = [" ".join(call) for call in calls(root)]
+    order = [" build ", " run --rm --no-deps --no-TTY ownership", " private_pypi check"]
+    # Of the second launch.
+    found = [max(i for i, call in enumerate(called) if step in call) for step in order]
+    assert found == sorted(found)
+
+
+def test_root_gives_away_no_file_of_the_host_to_whoever_swaps_a_folder_for_a_link(
+    root: Repository, tmp_path: Path
+) -> None:
+    """The attack of a container that has pypi_data, at the one moment that counts."""
+    host, folder = tmp_path / "host", root.folder / "pypi_data/folder"
+    for place in (host, folder):
+        place.mkdir()
+        (place / "file").touch()
+    before = (host / "file").stat()
+    chown = tmp_path / "bin/chown"
+    chown.write_text(
+        f"#!/bin/sh\nmv {folder} {folder}.old\nln -s {host} {folder}\n"
+        f'exec {shutil.which("chown")} "$@"\n'
+    )
+    chown.chmod(0o755)
+
+    root.make("pypi-launch", "PYPI_UID=4242", "PYPI_GID=4243")
+
+    after = (host / "file").stat()
+    assert (after.st_uid, after.st_gid) == (before.st_uid, before.st_gid)
+    assert not folder.is_symlink(), "it changed owners by path"
 
 
 def test_launch_makes_the_settings_of_a_fresh_clone_for_their_owner_alone(
@@ -859,7 +885,7 @@ def test_releases_are_withdrawn_in_a_container(
     repository = docker("")
     repository.make(*given, "PKG=lib", "VERSION=1.0")
 
-    (called,) = [call for call in calls(repository) if "run" in call]
+    (called,) = [call for call in calls(repository) if "run" in call and "ownership" not in call]
     options = ["run", "--rm", "--no-deps", "--no-TTY", "--env", "PYPI_BY", "private_pypi"]
     assert called[called.index("run") :] == [*options, *arguments]
 

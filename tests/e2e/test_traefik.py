@@ -26,6 +26,7 @@ from conftest import PASSWORD, Render
 
 from e2e import tls_probe, wheel
 from e2e.acme import NOWHERE, pebble
+from e2e.faults import wait_until
 from e2e.https import ask
 from e2e.in_docker import Server, docker
 
@@ -35,6 +36,7 @@ ADDRESS = "127.0.12.2"
 HOST = "pypi.test"
 PROJECT = "front-e2e"
 TRAEFIK = "front-traefik"
+NEIGHBOUR = "front-neighbour"
 NETWORK = "front-edge"
 STREET = "front-street"
 """A second network of Traefik, whose addresses count as public ones: documentation has them."""
@@ -191,7 +193,7 @@ def run_traefik(
 
 def remove() -> None:
     """Remove Traefik and its networks, also those that an interrupted run has left."""
-    docker("rm", "--force", "--volumes", TRAEFIK)
+    docker("rm", "--force", "--volumes", TRAEFIK, NEIGHBOUR)
     left = docker("network", "ls", "--format", "{{.Name}}").split()
     for network in {NETWORK, STREET} & set(left):
         docker("network", "rm", network)
@@ -403,6 +405,40 @@ def test_a_client_reads_why_it_is_refused_though_it_had_much_to_send(
     account = basic("alice", PASSWORD + "x")
     assert post(front.authority.context(), 443, file, account=account) == 401
     assert not published(front, file)
+
+
+def test_a_neighbour_that_takes_the_name_of_private_pypi_gets_no_request(front: Front) -> None:
+    heard = front.folder / "heard"
+    (front.folder / "neighbour.py").write_text(LISTEN)
+    docker(
+        *("run", "--detach", "--name", NEIGHBOUR, "--network", NETWORK),
+        *("--network-alias", "private_pypi", "--volume", f"{front.folder}:/client"),
+        *(front.image, "python", "/client/neighbour.py"),
+    )
+    wait_until(heard.exists)
+    context = front.authority.context()
+    login = {"Authorization": ALICE}
+
+    paths = [f"/packages/not-there-{number}.whl" for number in range(20)]
+    answers = {send(context, 443, "GET", path, headers=login) for path in paths}
+
+    assert answers == {404}
+    assert heard.read_text() == ""
+
+
+LISTEN = """
+import http.server
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        with open("/client/heard", "a") as heard:
+            heard.write(f"{self.path} {self.headers['Authorization']}\\n")
+        self.send_response(200)
+        self.end_headers()
+server = http.server.ThreadingHTTPServer(("", 8080), Handler)
+open("/client/heard", "w").close()
+server.serve_forever()
+"""
+"""Answers in place of private_pypi, where that once listened, and notes the logins it gets."""
 
 
 def test_launch_names_the_network_where_there_is_no_traefik(render: Render, tmp_path: Path) -> None:

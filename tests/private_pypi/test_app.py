@@ -12,9 +12,11 @@ import json
 import os
 import re
 import tarfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from email.message import Message
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urljoin
 
@@ -105,8 +107,8 @@ class Index:
     def __init__(self, settings: Settings, *, ready: bool = True) -> None:
         self.settings = settings
         self.closed = False
-        self._app = create_app(settings)
-        self.index = self._app.index
+        self.app = create_app(settings)
+        self.index = self.app.index
         if ready:
             self.index.refresh()
 
@@ -144,7 +146,7 @@ class Index:
             pair = base64.b64encode(f"{user}:{PASSWORD}".encode()).decode()
             request["HTTP_AUTHORIZATION"] = f"Basic {pair}"
         response = Response()
-        answer = self._app({**request, **environ}, response.start_response)
+        answer = self.app({**request, **environ}, response.start_response)
         content = b"".join(answer)
         if hasattr(answer, "close"):
             answer.close()
@@ -219,6 +221,7 @@ def settings(tmp_path: Path, auth: Path) -> Settings:
         index=tmp_path / "pypi_index",
         auth=auth,
         gateway=None,
+        socket=None,
         host="127.0.0.1",
         port=8080,
         redirect=True,
@@ -1149,6 +1152,21 @@ def test_an_index_that_cannot_store_is_not_healthy_and_says_which_folder(index: 
 
     assert answer.status == 503
     assert answer.body == f"pypi_data/.uploads is not writable for user {os.getuid()}.\n"
+
+
+def test_the_death_of_a_process_shows_in_the_health_check_for_five_minutes(
+    index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sentence = index.app.note_death()
+
+    answer = index.request("GET", "/health", user=None)
+    assert (answer.status, answer.body) == (503, f"{sentence}\n")
+    assert "raise mem_limit of private_pypi in docker-compose.pypi.yml" in sentence
+    assert index.request("GET", "/simple/").status == 200
+
+    later = time.monotonic() + 301
+    monkeypatch.setattr(app, "time", SimpleNamespace(monotonic=lambda: later))
+    assert index.request("GET", "/health", user=None).status == 200
 
 
 def test_a_folder_of_somebody_else_is_not_healthy(

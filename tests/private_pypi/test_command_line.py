@@ -9,6 +9,7 @@ import os
 import pty
 import re
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -984,6 +985,44 @@ def test_health_fails_when_nothing_is_there(
 
     assert main(["health"]) == 1
     assert "Connection refused" in capsys.readouterr().err
+
+
+def test_serve_listens_on_a_socket_for_its_own_user_and_health_asks_there(
+    folders: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    path = folders / "http.sock"
+    monkeypatch.setenv("PYPI_SOCKET", str(path))
+    assert main(["health"]) == 1
+    # Left by one that was killed.
+    with socket.socket(socket.AF_UNIX) as killed:
+        killed.bind(str(path))
+    assert main(["health"]) == 1
+    assert capsys.readouterr().err == (
+        f"error: nothing answers on {path} (No such file or directory)\n"
+        f"error: nothing answers on {path} (Connection refused)\n"
+    )
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = listener.getsockname()
+    monkeypatch.setenv("PYPI_PORT", str(address[1]))
+    running = subprocess.Popen(
+        [sys.executable, "-m", "private_pypi", "serve"],
+        env={**os.environ, "PYTHONPATH": str(PACKAGE)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 30
+        while main(["health"]):
+            assert running.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address)
+    finally:
+        running.terminate()
+        running.wait(30)
+    assert not path.exists()
 
 
 def test_health_asks_the_index_and_no_proxy(speak: Speak, monkeypatch: pytest.MonkeyPatch) -> None:

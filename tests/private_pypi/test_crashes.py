@@ -256,6 +256,7 @@ def place(tmp_path: Path, auth: Path) -> Place:
         index=tmp_path / "pypi_index",
         auth=auth,
         gateway=None,
+        socket=None,
         host="127.0.0.1",
         port=8080,
         redirect=False,

@@ -88,6 +88,7 @@ class Site:
             "index": folder / "pypi_index",
             "auth": auth,
             "gateway": None,
+            "socket": None,
             "host": "127.0.0.1",
             "port": 8080,
             "redirect": True,

@@ -14,6 +14,7 @@ def test_an_empty_environment_serves_the_folders_at_hand_on_this_machine_only() 
         index=Path("pypi_index"),
         auth=Path("pypi_auth"),
         gateway=None,
+        socket=None,
         host="127.0.0.1",
         port=8080,
         redirect=True,
@@ -28,6 +29,7 @@ def test_every_variable_is_read() -> None:
         "PYPI_INDEX": "/pypi/index",
         "PYPI_AUTH": "/pypi/auth",
         "PYPI_GATEWAY": "/pypi/gateway",
+        "PYPI_SOCKET": "/run/index.sock",
         "PYPI_HOST": "0.0.0.0",
         "PYPI_PORT": "9000",
         "PYPI_UNKNOWN_PACKAGES": "refuse",
@@ -40,6 +42,7 @@ def test_every_variable_is_read() -> None:
         index=Path("/pypi/index"),
         auth=Path("/pypi/auth"),
         gateway=Path("/pypi/gateway"),
+        socket=Path("/run/index.sock"),
         host="0.0.0.0",
         port=9000,
         redirect=False,
@@ -50,10 +53,10 @@ def test_every_variable_is_read() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["PYPI_DATA", "PYPI_INDEX", "PYPI_AUTH", "PYPI_GATEWAY", "PYPI_HOST", "PYPI_PUBLIC_INDEX"],
+    ["DATA", "INDEX", "AUTH", "GATEWAY", "SOCKET", "HOST", "PUBLIC_INDEX"],
 )
 def test_a_variable_that_is_set_but_empty_counts_as_not_set(name: str) -> None:
-    assert Settings.from_environment({name: ""}) == Settings.from_environment({})
+    assert Settings.from_environment({f"PYPI_{name}": ""}) == Settings.from_environment({})
 
 
 @pytest.mark.parametrize(("name", "most"), [("PYPI_PORT", 65535), ("PYPI_MAX_UPLOAD_MB", 102400)])

@@ -1,11 +1,12 @@
 #!/bin/sh
 # Prepares this host for the index and starts it. The Makefile calls it:
 #
-#   launch.sh prepare   check Docker, create what a fresh clone lacks
-#   launch.sh start     prepare, build, check accounts, disk, certificate and Caddyfile, start, wait
+#   launch.sh prepare   check Docker, create what a fresh clone lacks, build the image
+#   launch.sh start     prepare, check accounts, disk, certificate and Caddyfile, start, wait
 #                       until healthy, print the URL: `start https`, or `start http` behind a proxy
 #   launch.sh reload    check certificate and Caddyfile, let the running gateway read both again
 #   launch.sh logs      follow the logs
+#   launch.sh restarts  tell which containers died and were started again by Docker
 set -eu
 
 COMPOSE_FILE=docker-compose.pypi.yml
@@ -43,19 +44,22 @@ require_docker() {
 		fail "Docker Compose is $version: install $COMPOSE_OLDEST or newer"
 }
 
-# The containers run as the owner of pypi_data. When that is root, they get a user of their own.
 prepare_folders() {
-	mkdir -p pypi_data/.uploads pypi_index pypi_auth gateway/accounts gateway/live gateway_data
-	if [ "$(id -u)" = 0 ]; then
-		# What root restored or made, and nothing else; an upload may end meanwhile.
-		find pypi_data pypi_index pypi_auth gateway/accounts gateway_data \
-			\( ! -user "$PYPI_UID" -o ! -group "$PYPI_GID" \) \
-			-exec chown -h "$PYPI_UID:$PYPI_GID" {} + || :
-	fi
+	mkdir -p pypi_data pypi_index pypi_auth gateway/accounts gateway/live gateway_data
 	# Already done if the folders belong to somebody else.
 	chmod 700 pypi_auth gateway/accounts gateway_data 2>/dev/null || :
 	# The gateway reads it as the owner of pypi_data, whoever launches, with whatever umask.
 	chmod 755 gateway/live 2>/dev/null || :
+}
+
+# The containers run as the owner of pypi_data. When that is root, they get a user of their own. What
+# root restored or made is theirs, too. Here root only looks whether there is any: containers write
+# these folders and could swap what root is about to change. The container `ownership` changes it.
+give_folders() {
+	[ "$(id -u)" = 0 ] || return 0
+	foreign=$(find -H pypi_data pypi_index pypi_auth gateway/accounts gateway_data \
+		\( ! -user "$PYPI_UID" -o ! -group "$PYPI_GID" \) -print 2>/dev/null | head -n 1)
+	[ -z "$foreign" ] || compose --progress quiet run --rm --no-deps --no-TTY ownership || :
 }
 
 # What .pypi.env says, as Compose reads it, or fails with what to add there.
@@ -90,13 +94,18 @@ prepare() {
 	prepare_folders
 }
 
+build() {
+	compose --progress quiet build --quiet private_pypi
+	give_folders
+}
+
 start() {
 	# A container that runs would hold on to a folder that was deleted.
 	anew=
 	[ -d pypi_index ] || anew=yes
 	prepare
 	url=$(address "$1") || exit 1
-	compose --progress quiet build --quiet private_pypi
+	build
 	compose --progress quiet run --rm --no-deps --no-TTY private_pypi check || exit 1
 	# Before the gateway starts, so that it never knows other accounts than these.
 	compose --progress quiet run --rm --no-deps --no-TTY accounts follow --once || exit 1
@@ -108,6 +117,7 @@ start() {
 		explain_known
 		compose ps --all >&2
 		compose logs --tail 20 2>&1 | printable >&2
+		compose exec --no-TTY private_pypi python -m private_pypi health >&2 || :
 		fail "the index did not become healthy: its last log lines are above"
 	fi
 	# One that ran already still serves the certificate that it read then.
@@ -129,6 +139,22 @@ reload() {
 	install_caddyfile
 	tell_gateway
 	echo "The gateway reads its Caddyfile and certificate again."
+}
+
+# Docker counts from the launch on, and `docker compose ps` does not show it.
+restarts() {
+	for container in $(compose ps --quiet); do
+		docker inspect --format \
+			'{{.RestartCount}} {{index .Config.Labels "com.docker.compose.service"}}' "$container"
+	done | while read -r count service; do
+		case $count in
+		0) continue ;;
+		1) times=once ;;
+		*) times="$count times" ;;
+		esac
+		echo "$service died $times since its launch and was started again: make pypi-logs may tell why;" \
+			"if it does not, raise its mem_limit in docker-compose.pypi.yml"
+	done
 }
 
 # Has Caddy read its configuration again, also where only the certificate changed. Not by way of
@@ -199,9 +225,13 @@ logs() {
 }
 
 case ${1-} in
-prepare) prepare ;;
+prepare)
+	prepare
+	build
+	;;
 start) start "${2-}" ;;
 reload) reload ;;
 logs) logs ;;
-*) fail "usage: launch.sh prepare|start|reload|logs" ;;
+restarts) restarts ;;
+*) fail "usage: launch.sh prepare|start|reload|logs|restarts" ;;
 esac

@@ -10,18 +10,17 @@ import socket
 import sqlite3
 import sys
 import time
-import urllib.error
-import urllib.request
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from . import accounts, disk, gateway
+from . import accounts, disk, gateway, ownership
 from .accounts import AccountError
 from .audit import audit as audited
 from .certificate import CertificateError, copy_pair
 from .change import NoSuchReleaseError
 from .index import Index
+from .ownership import OwnershipError
 from .settings import SettingError, Settings
 from .terminal import guarded, printable
 
@@ -45,6 +44,7 @@ def _run(options: argparse.Namespace) -> int:
         AccountError,
         CertificateError,
         NoSuchReleaseError,
+        OwnershipError,
         SettingError,
         OSError,
         sqlite3.Error,
@@ -61,7 +61,8 @@ def serve(settings: Settings, _: argparse.Namespace) -> None:
             f"there is no folder {settings.data} for the distributions: create it, or set"
             " PYPI_DATA to the one that holds them"
         )
-    _require_free(settings.host, settings.port)
+    if not settings.socket:
+        _require_free(settings.host, settings.port)
     configuration = Path(__file__).with_name("gunicorn_conf.py")
     command = [sys.executable, "-m", "gunicorn", "--config", str(configuration)]
     os.execv(sys.executable, command)
@@ -121,15 +122,29 @@ def certificate(_: Settings, options: argparse.Namespace) -> None:
 
 def health(settings: Settings, _: argparse.Namespace) -> None:
     """Ask the running index whether it works."""
-    url = f"http://127.0.0.1:{settings.port}/health"
-    # The index never is behind the proxy that the environment may name.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    place = settings.socket or f"port {settings.port}"
+    connection = http.client.HTTPConnection("127.0.0.1", settings.port, timeout=4)
     try:
-        opener.open(url, timeout=4).close()
-    except urllib.error.HTTPError as error:
-        raise SettingError(error.read().decode().strip()) from None
+        if settings.socket:
+            connection.sock = socket.socket(socket.AF_UNIX)
+            connection.sock.settimeout(4)
+            connection.sock.connect(str(settings.socket))
+        connection.request("GET", "/health")
+        answer = connection.getresponse()
+        said = answer.read().decode(errors="replace").strip()
     except http.client.HTTPException:
-        raise SettingError(f"what listens on port {settings.port} is not the index") from None
+        raise SettingError(f"what listens on {place} is not the index") from None
+    except OSError as error:
+        raise SettingError(f"nothing answers on {place} ({error.strerror or error})") from None
+    finally:
+        connection.close()
+    if answer.status != 200:
+        raise SettingError(said)
+
+
+def own(_: Settings, options: argparse.Namespace) -> None:
+    """Give folders, and all that lies in them, to the user of the containers."""
+    ownership.give(options.folders, options.user, options.group)
 
 
 def yank(settings: Settings, options: argparse.Namespace) -> None:
@@ -333,6 +348,10 @@ def _parser() -> argparse.ArgumentParser:
     subparser.add_argument("folder", type=Path)
     subparser.add_argument("host")
     subparser.add_argument("copy", type=Path)
+    subparser = _add(commands, "own", own)
+    subparser.add_argument("user", type=int)
+    subparser.add_argument("group", type=int)
+    subparser.add_argument("folders", type=Path, nargs="+")
     user = commands.add_parser("user", help="Add, change, remove or list accounts.")
     actions = user.add_subparsers(required=True, metavar="ACTION")
     _add(actions, "list", user_list)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import time
 from collections.abc import Callable, Iterable
 from functools import partial, wraps
 from http import HTTPStatus
@@ -49,6 +50,14 @@ what is here in a browser that is logged in, and nothing that was published runs
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 
+DIED = (
+    "A process of the index died and another took over. Most likely it was killed at the limit of"
+    " its memory: look in the log which requests it had, or raise mem_limit of private_pypi in"
+    " docker-compose.pypi.yml."
+)
+DIED_SHOWS = 300
+"""What health check and log say of that, and for how many seconds the health check fails."""
+
 log = logging.getLogger(__name__)
 
 # As the gateway's log: what may hold a password is left out of an address.
@@ -84,6 +93,7 @@ class Gatekeeper:
         self._pypiserver = _pypiserver(settings, index)
         self._authenticator = authenticator
         self._settings = settings
+        self._death_shows_until = 0.0
         self._uploads, self._refused = uploads.Places(UPLOADS), uploads.Places(REFUSED)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -99,6 +109,15 @@ class Gatekeeper:
         if not body.whole:
             _close(start_response)
         return answer
+
+    def note_death(self) -> str:
+        """Let the health check fail for a while because the process before this one died.
+
+        Returns:
+            the sentence that it says meanwhile, for the log.
+        """
+        self._death_shows_until = time.monotonic() + DIED_SHOWS
+        return DIED
 
     def _respond(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path, method = environ.get("PATH_INFO", ""), environ["REQUEST_METHOD"]
@@ -160,6 +179,8 @@ class Gatekeeper:
             text = f"pypi_data/{uploads.FOLDER} is not writable for user {os.getuid()}."
         elif closed := self.index.closed:
             text = f"{closed[0]}."
+        elif time.monotonic() < self._death_shows_until:
+            text = DIED
         else:
             return _answer(start_response, "200 OK", "ok")
         return _answer(start_response, "503 Service Unavailable", text)

@@ -1,5 +1,7 @@
 """How gunicorn runs the index; `python -m private_pypi serve` starts it with this file."""
 
+import ctypes
+import os
 import signal
 import sys
 import threading
@@ -16,7 +18,9 @@ sys.stdout, sys.stderr = guarded(sys.stdout), guarded(sys.stderr)
 
 settings = Settings.from_environment()
 
-bind = f"{settings.host}:{settings.port}"
+bind = f"unix:{settings.socket}" if settings.socket else f"{settings.host}:{settings.port}"
+# Of the socket: only the same user connects, as whom the gateway runs.
+umask = 0o177
 wsgi_app = "private_pypi.app:create_app()"
 # One process knows which passwords were verified; its threads wait for disks and clients.
 workers = 1
@@ -31,7 +35,7 @@ keepalive = 180
 # The heartbeat file must not live on a disk, and /tmp may be read-only. macOS has no such folder.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
 control_socket_disable = True
-# Only the gateway reaches this port, or a client on the same machine.
+# Only the gateway reaches the socket; the address, a client on the same machine.
 forwarded_allow_ips = "*"
 accesslog = "-"
 # Account and path as app.py notes them: without what a client only claims, and without a query.
@@ -42,12 +46,30 @@ access_log_format = (
 )
 
 
+_DIE_WITH_PARENT = 1  # prctl(2): PR_SET_PDEATHSIG
+
+
+def post_fork(_: Any, worker: Any) -> None:
+    """End this process together with gunicorn's master, which alone can replace it.
+
+    Otherwise it would go on for as long as an upload takes, beside the index that is started next.
+    Elsewhere than on Linux, gunicorn notices within a second and lets it finish.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+        # The master may have died before.
+        if os.getppid() != worker.ppid:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
 def post_worker_init(worker: Any) -> None:
     """Keep the index current for as long as this process lives."""
     # Ctrl-C reaches this process too, and then gunicorn's own signal to stop. Two at once can
     # deadlock it, for graceful_timeout seconds.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     application: Gatekeeper = worker.wsgi
+    if worker.age > 1:
+        worker.log.error(application.note_death())
     ready = threading.Event()
     follow = partial(application.index.follow, ready=ready)
     threading.Thread(target=follow, daemon=True).start()

@@ -24,7 +24,8 @@ class Settings:
         index: folder of what is derived from them, to be served.
         auth: folder of `.htpasswd` and `.htpasswd-readers`.
         gateway: folder from which the gateway reads its accounts; None without a gateway.
-        host, port: address to listen on.
+        socket: path of the Unix socket to listen on; None for an address.
+        host, port: the address.
         redirect: whether unknown projects are redirected to the public index or get 404.
         public_index: URL of that index's simple pages; None for pypiserver's own default.
         max_upload: bytes a distribution may have.
@@ -34,6 +35,7 @@ class Settings:
     index: Path
     auth: Path
     gateway: Path | None
+    socket: Path | None
     host: str
     port: int
     redirect: bool
@@ -50,12 +52,13 @@ class Settings:
         unknown = environ.get("PYPI_UNKNOWN_PACKAGES", "redirect")
         if unknown not in ("redirect", "refuse"):
             raise SettingError(f"PYPI_UNKNOWN_PACKAGES is {unknown!r}: set redirect or refuse")
-        gateway = environ.get("PYPI_GATEWAY")
+        gateway, socket = environ.get("PYPI_GATEWAY"), environ.get("PYPI_SOCKET")
         return cls(
             data=Path(environ.get("PYPI_DATA") or "pypi_data"),
             index=Path(environ.get("PYPI_INDEX") or "pypi_index"),
             auth=Path(environ.get("PYPI_AUTH") or "pypi_auth"),
             gateway=Path(gateway) if gateway else None,
+            socket=Path(socket) if socket else None,
             host=environ.get("PYPI_HOST") or "127.0.0.1",
             port=_number(environ, "PYPI_PORT", "8080", most=65535),
             redirect=unknown == "redirect",
