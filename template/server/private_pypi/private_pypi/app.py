@@ -144,6 +144,8 @@ class Gatekeeper:
             text = f"pypi_data/{uploads.FOLDER} is not writable for user {os.getuid()}."
         elif closed := self.index.closed:
             text = f"{closed[0]}."
+        elif problem := self.index.problem:
+            text = f"{problem}."
         else:
             return _answer(start_response, "200 OK", "ok")
         return _answer(start_response, "503 Service Unavailable", text)
