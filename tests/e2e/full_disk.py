@@ -66,9 +66,12 @@ def fill_with_uploads(server: Crashing, folder: Path) -> dict[str, str]:
 
 
 def fill_to_the_last_page(server: Crashing, folder: Path, published: dict[str, str]) -> None:
-    """Publish with no page of the disk free, with one, with two, until an upload fits."""
+    """Publish with no page of the disk free, with one, with two, until an upload fits.
+
+    Of what is answered 200 the journal has its line. Its pages may come later, when there is space.
+    """
     filler = server.data.parent / "filler"
-    refused = 0
+    refused = late = 0
     for pages in range(200):
         file, content = made(folder, f"last{pages}", 4)
         fill(filler, pages)
@@ -76,19 +79,34 @@ def fill_to_the_last_page(server: Crashing, folder: Path, published: dict[str, s
         # What is on a full disk can be served, so a launch must not be refused.
         if pages % 4 == 0:
             server.check()
-        assert published.items() <= look(server).items()
+        found = look(server)
+        assert published.items() <= found.items()
         assert list((server.data / ".uploads").iterdir()) == []
         filler.unlink()
         if status != 200:
             refused += 1
             assert (status, sentence.strip()) == (507, SENTENCE), (pages, status, sentence)
-        assert server.publish(file, content)[0] == 200
+        elif file not in found:
+            late += 1
+        if status == 200 and late == 1:
+            wait_until_listed(server, file)
+        else:
+            assert server.publish(file, content)[0] == 200
         published[file] = crash.digest(content)
         assert look(server) == published
-        if status == 200 and pages > refused + 3:
+        if file in found and pages > refused + late + 3:
             break
-    assert refused > 5
+    assert refused > 1
+    assert late > 1
     assert server.listed() == published
+
+
+def wait_until_listed(server: Crashing, file: str) -> None:
+    """Wait until a file is listed without being sent again."""
+    deadline = time.monotonic() + 20
+    while file not in look(server):
+        assert time.monotonic() < deadline, f"{file} was answered 200 and is not listed"
+        time.sleep(0.05)
 
 
 def look(server: Crashing) -> crash.Found:

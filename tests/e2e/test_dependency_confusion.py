@@ -8,11 +8,15 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
+import requests
 from conftest import PASSWORD, Render
 
+from e2e import wheel
 from e2e.public_index import PublicIndex
 from e2e.server import Server
 from e2e.user import User, installed
@@ -116,3 +120,49 @@ def test_a_library_that_only_old_tools_could_install_is_not_replaced_by_the_stra
 
     assert "No matching distribution found for my-private-lib" in said
     assert installed(venv) == {"public-lib": "1.2.3 from the public index"}
+
+
+def test_a_large_library_of_a_new_name_is_never_looked_for_elsewhere_while_it_is_copied(
+    rendered: Path, public: PublicIndex, tmp_path: Path
+) -> None:
+    """The copy takes seconds and stands still in between for longer than a look waits."""
+    large = wheel.build(tmp_path, "new-lib", "1.0", origin="us", more={"noise": "x" * (40 * 2**20)})
+    chunks = 40
+    size = large.stat().st_size // chunks + 1
+    server = Server(rendered, tmp_path / "s", PYPI_PUBLIC_INDEX=public.url)
+    server.user("add", "bob", password=PASSWORD)
+    copied, listed = threading.Event(), threading.Event()
+    answers: list[tuple[str, int]] = []
+
+    def ask() -> None:
+        with requests.Session() as session:
+            session.auth = ("bob", PASSWORD)
+            while not listed.is_set():
+                when = "after" if copied.is_set() else "while"
+                answer = session.get(
+                    f"{server.url()}simple/new-lib/", allow_redirects=False, timeout=30
+                )
+                answers.append((when, answer.status_code))
+                if answer.status_code == 200:
+                    listed.set()
+
+    with server, large.open("rb") as source, (server.data / large.name).open("wb") as target:
+        threads = [threading.Thread(target=ask) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for number in range(chunks):
+            target.write(source.read(size))
+            target.flush()
+            time.sleep(3 if number == chunks // 2 else 0.05)
+        copied.set()
+        # What stood still was taken for damaged; another file has it looked at again at once.
+        wheel.build(server.data, "next-lib", "1.0", origin="us")
+        listed.wait(30)
+        is_listed = listed.is_set()
+        listed.set()
+        for thread in threads:
+            thread.join()
+
+    assert is_listed
+    assert {status for _, status in answers} <= {200, 404, 503}
+    assert len([when for when, _ in answers if when == "while"]) > 100

@@ -112,7 +112,7 @@ def test_every_target_is_documented_or_made_by_another(rendered_here: Repository
         "pypi-local",
         *("pypi-user-add", "pypi-user-passwd", "pypi-user-remove", "pypi-user-list"),
         *("pypi-yank", "pypi-unyank", "pypi-remove", "pypi-index", "pypi-verify"),
-        "pypi-audit",
+        *("pypi-audit", "pypi-journal-repair"),
         *("template-check", "template-update"),
     } <= set(documented)
     assert set(phony.replace("\\", "").split()) == {"help", "image", *documented}
@@ -877,6 +877,8 @@ def test_accounts_are_changed_in_a_container(
         (("pypi-index",), ["index"]),
         (("pypi-verify",), ["verify"]),
         (("pypi-audit",), ["audit", "--project=lib"]),
+        (("pypi-journal-repair",), ["journal-repair"]),
+        (("pypi-journal-repair", "YES=1"), ["journal-repair", "--yes"]),
     ],
 )
 def test_releases_are_withdrawn_in_a_container(

@@ -536,6 +536,7 @@ def test_the_journal_says_who_published_what(index: Index) -> None:
 
     (line,) = index.journal()
     assert line.pop("time").endswith("Z")
+    assert len(line.pop("after")) == 16
     assert line == {
         "action": "upload",
         "file": WHEEL,

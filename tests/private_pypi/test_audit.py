@@ -161,6 +161,8 @@ def test_what_is_done_by_command_is_told(data: Path, capsys: Captured) -> None:
     wheel.build(data, "my-lib", "1.0", origin="us")
     index = Index(data, data.with_name("pypi_index"))
     index.refresh()
+    (data / ".signature").write_text("signature")
+    index.sign(data / ".signature", f"{WHEEL}.asc", by="alice")
     index.yank("my-lib", "1.0", "naïve", by="alice")
     index.unyank("my-lib", "1.0", by="alice")
     index.remove("my-lib", "1.0", by="bob")
@@ -170,6 +172,7 @@ def test_what_is_done_by_command_is_told(data: Path, capsys: Captured) -> None:
     told = [line.split()[3:] for line in capsys.readouterr().out.splitlines()]
     assert told == [
         ["found", WHEEL, "in", "pypi_data/"],
+        ["signed", WHEEL, "alice"],
         ["yanked", WHEEL, "alice", "naïve"],
         ["unyanked", WHEEL, "alice"],
         ["removed", WHEEL, "bob"],

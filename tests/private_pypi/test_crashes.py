@@ -25,7 +25,7 @@ import quiet_pypiserver  # noqa: F401
 from e2e import crash, wheel
 from private_pypi import accounts
 from private_pypi.app import Gatekeeper, create_app
-from private_pypi.change import NoSuchReleaseError
+from private_pypi.change import Change, NoSuchReleaseError
 from private_pypi.settings import MEBIBYTE, Settings
 
 pytest_plugins = ["cheap_accounts"]
@@ -424,7 +424,9 @@ def test_a_yank_killed_before_any_step_has_happened_or_not(place: Place, action:
 
 
 @pytest.mark.parametrize("is_last", [True, False])
-def test_a_removal_killed_before_any_step_can_be_done_again(place: Place, is_last: bool) -> None:
+def test_a_removal_killed_before_any_step_has_happened_or_not(place: Place, is_last: bool) -> None:
+    journal = place.settings.data / ".journal.jsonl"
+    finished = 0
     for at in range(1, MOST):
         name = f"new-{at}" if is_last else "first"
         version = f"3.{at}"
@@ -433,9 +435,19 @@ def test_a_removal_killed_before_any_step_can_be_done_again(place: Place, is_las
 
         was_killed = killed(partial(place.app.index.remove, name, version, by="alice"), at)
         place.check_served()
+        is_noted = b'"remove"' in journal.read_bytes().splitlines()[-1]
+        finished += is_noted and (place.settings.data / path.name).exists()
 
+        if at % 2:
+            # Whoever changes anything first finishes it.
+            place.publish(path)
+            assert path.name in crash.served(place.settings.index)
+            place.app.index.remove(name, version, by="alice")
         place.start()
-        if path.name in crash.served(place.settings.index):
+        is_served = path.name in crash.served(place.settings.index)
+        assert is_served is not (is_noted or at % 2 == 1)
+        assert (place.settings.data / path.name).exists() is is_served
+        if is_served:
             assert was_killed
             assert place.app.index.remove(name, version, by="alice") == [path.name]
         with pytest.raises(NoSuchReleaseError):
@@ -444,8 +456,31 @@ def test_a_removal_killed_before_any_step_can_be_done_again(place: Place, is_las
         place.check_tidy()
         if not was_killed:
             assert at > FEWEST
+            assert finished > 10
             return
     pytest.fail("it never came to its end")
+
+
+def test_what_a_hand_put_back_after_a_killed_removal_is_served(place: Place) -> None:
+    path = place.wheel("back")
+    place.publish(path)
+    file = place.settings.data / path.name
+    stat = file.stat()
+    index = place.app.index
+
+    def deletes() -> None:
+        Change.delete_obsolete = lambda self: die()  # type: ignore[method-assign]
+
+    assert ended(partial(index.remove, "back", "1.0", by="alice"), deletes) == signal.SIGKILL
+    assert file.exists()
+
+    file.unlink()
+    shutil.copy(path, file)
+    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    place.start()
+
+    place.note(path)
+    place.check_tidy()
 
 
 def by_hand(place: Place, at: int) -> list[Path]:
@@ -505,9 +540,11 @@ def test_a_rebuild_killed_before_any_step_ends_at_the_next_start(place: Place, w
 
 
 @pytest.mark.parametrize("of", ["a new project", "a known project"])
-def test_an_upload_that_finds_the_disk_full_at_any_step_is_answered_507(
+def test_an_upload_that_finds_the_disk_full_at_any_step_is_answered_as_the_journal_has_it(
     place: Place, of: str
 ) -> None:
+    journal = place.settings.data / ".journal.jsonl"
+    answers = set()
     for at in range(1, MOST):
         path = (
             place.wheel(f"new-{at}") if of == "a new project" else place.wheel("first", f"3.{at}")
@@ -515,14 +552,18 @@ def test_an_upload_that_finds_the_disk_full_at_any_step_is_answered_507(
         with watched(Steps(at, full, need_space=True)) as steps:
             answer = place.post(path)
         is_full = len(steps.names) >= at
-        if is_full:
-            sentence = "The disk of the index is full: free some space on the server, then send"
-            assert answer == (507, f"{sentence} the file again.\n"), steps.names[-1]
+        is_published = path.name.encode() in journal.read_bytes()
+        sentence = "The disk of the index is full: free some space on the server, then send"
+        expected = (200, "") if is_published else (507, f"{sentence} the file again.\n")
+        assert answer == expected, steps.names[-1]
+        answers.add(answer[0])
+        assert is_published or is_full
         place.check_served()
         assert list((place.settings.data / ".uploads").iterdir()) == []
         if at % 2:
             # The background thread looks.
             place.app.index.refresh()
+            assert (path.name in crash.served(place.settings.index)) is is_published
 
         place.publish(path)
         place.note(path)
@@ -530,6 +571,7 @@ def test_an_upload_that_finds_the_disk_full_at_any_step_is_answered_507(
         place.check_tidy()
         if not is_full:
             assert at > FEWEST
+            assert answers == {200, 507}
             return
         place.withdraw(*_release(path))
     pytest.fail("it never came to its end")

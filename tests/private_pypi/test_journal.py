@@ -313,6 +313,31 @@ def test_another_process_waits_for_the_lock_and_gets_it_when_the_holder_is_kille
     process.join()
 
 
+def test_who_waits_for_a_journal_that_is_replaced_writes_to_the_new_one(tmp_path: Path) -> None:
+    append(tmp_path, record(1), record(2))
+    waiting = threading.Event()
+
+    def write() -> None:
+        waiting.set()
+        append(tmp_path, record(4))
+
+    with journal.locked(tmp_path) as lines:
+        thread = threading.Thread(target=write)
+        thread.start()
+        assert waiting.wait(10)
+        thread.join(0.2)
+        kept = lines.replace(tmp_path, [record(1)])
+        lines.append([record(3)])
+        assert thread.is_alive()
+    thread.join(10)
+
+    assert records(tmp_path) == [record(1), record(3), record(4)]
+    with journal.locked(tmp_path) as lines:
+        assert lines.breaks() == []
+    assert sorted(tmp_path.iterdir()) == [tmp_path / journal.FILE, kept]
+    assert len(kept.read_bytes().splitlines()) == 2
+
+
 def test_an_error_under_the_lock_gives_it_back(tmp_path: Path) -> None:
     for _ in range(50):
         with pytest.raises(RuntimeError), journal.locked(tmp_path):

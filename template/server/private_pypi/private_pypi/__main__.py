@@ -14,9 +14,10 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from . import accounts, disk, gateway, ownership
+from . import accounts, catalogue, disk, gateway, ownership
 from .accounts import AccountError
 from .audit import audit as audited
+from .audit import told
 from .certificate import CertificateError, copy_pair
 from .change import NoSuchReleaseError
 from .index import Index
@@ -69,7 +70,7 @@ def serve(settings: Settings, _: argparse.Namespace) -> None:
 
 
 def check(settings: Settings, _: argparse.Namespace) -> None:
-    """Refuse to launch with accounts or a disk that would not work."""
+    """Refuse to launch with accounts or a disk that would not work; warn of a damaged journal."""
     known, complaints = accounts.read(settings.auth)
     if complaints:
         raise AccountError("\nerror: ".join(complaints))
@@ -98,6 +99,7 @@ def check(settings: Settings, _: argparse.Namespace) -> None:
             *(disk.SYMBOLIC_LINKS, disk.REPLACE, disk.SHARED_MEMORY),
         ),
     )
+    _warn_of_journal(settings)
 
 
 def follow(settings: Settings, options: argparse.Namespace) -> None:
@@ -165,11 +167,7 @@ def remove(settings: Settings, options: argparse.Namespace) -> None:
         if not sys.stdin.isatty():
             raise SettingError("say YES=1 to remove without being asked")
         print("\n".join(files))
-        try:
-            answer = input("Remove for good what others may have pinned? [y/N] ")
-        except (EOFError, KeyboardInterrupt):
-            answer = "no"
-        if answer.lower() not in ("y", "yes"):
+        if not _confirmed("Remove for good what others may have pinned?"):
             raise SettingError("nothing was removed")
     _tell("removed", index.remove(*_release(options), by=_by()))
 
@@ -207,6 +205,32 @@ def audit(settings: Settings, options: argparse.Namespace) -> None:
         print(line)
     for complaint in complaints:
         print(f"error: {complaint}", file=sys.stderr)
+
+
+def journal_repair(settings: Settings, options: argparse.Namespace) -> None:
+    """Say what is wrong with the journal, and write it anew with all lines that are known."""
+    index = _index(settings)
+    problem, breaks, lost = index.examine_journal()
+    if not problem:
+        print("The journal is whole.")
+        return
+    print(f"{problem.partition(':')[0]}.")
+    for number in breaks:
+        print(f"Line {number} does not follow the lines before it: some were lost or changed.")
+    if lost:
+        print("These lines are missing, and stand in pypi_index:")
+        print("\n".join(f"  {line}" for line in told(lost)))
+    if breaks and not lost:
+        print("pypi_index does not know what stood there. With a backup of pypi_data that is older")
+        print("than the damage, put its .journal.jsonl in place first: nothing newer is forgotten.")
+    if not options.yes:
+        if not sys.stdin.isatty():
+            raise SettingError("say YES=1 to repair without being asked")
+        if not _confirmed("Write the journal anew with all lines that are known?"):
+            raise SettingError("nothing was changed")
+    kept = index.repair_journal(by=_by())
+    where = f" The damaged one is pypi_data/{kept.name}." if kept else ""
+    print(f"The journal is whole again.{where}")
 
 
 def user_add(settings: Settings, options: argparse.Namespace) -> None:
@@ -251,6 +275,26 @@ def user_list(settings: Settings, _: argparse.Namespace) -> None:
         print(f"{name:{widths[0]}}  {role:{widths[1]}}  {scheme}")
     for complaint in accounts.read(settings.auth)[1]:
         print(f"error: {complaint}", file=sys.stderr)
+
+
+def _warn_of_journal(settings: Settings) -> None:
+    """Say that the journal was damaged; the index can be served all the same."""
+    # An older server may still run, whose catalogue must not be made anew under it.
+    if not catalogue.is_current(settings.index):
+        return
+    try:
+        problem, _, _ = _index(settings).examine_journal()
+    except (OSError, sqlite3.Error):
+        return  # A full disk, most likely: the server says so when it writes.
+    if problem:
+        print(f"warning: {problem}", file=sys.stderr)
+
+
+def _confirmed(question: str) -> bool:
+    try:
+        return input(f"{question} [y/N] ").lower() in ("y", "yes")
+    except (EOFError, KeyboardInterrupt):
+        return False
 
 
 def _index(settings: Settings) -> Index:
@@ -336,6 +380,8 @@ def _parser() -> argparse.ArgumentParser:
         _add(commands, command.__name__, command)
     _add(commands, "follow", follow).add_argument("--once", action="store_true")
     _add(commands, "audit", audit).add_argument("--project", default="")
+    repair = _add(commands, "journal-repair", journal_repair)
+    repair.add_argument("--yes", action="store_true")
     for release_command in (yank, unyank, remove):
         subparser = _add(commands, release_command.__name__, release_command)
         subparser.add_argument("project")

@@ -179,6 +179,8 @@ class Gatekeeper:
             text = f"pypi_data/{uploads.FOLDER} is not writable for user {os.getuid()}."
         elif closed := self.index.closed:
             text = f"{closed[0]}."
+        elif problem := self.index.problem:
+            text = f"{problem}."
         elif time.monotonic() < self._death_shows_until:
             text = DIED
         else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,20 +10,24 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 from .distribution import DistributionError, parse_name
-from .journal import FILE, Record, is_timestamp
+from .journal import FILE, Record, examined, is_timestamp, parse
 from .terminal import printable
 
 _DONE = {
     "upload": "published",
     "find": "found",
+    "sign": "signed",
     "yank": "yanked",
     "unyank": "unyanked",
     "remove": "removed",
+    "repair": "repaired",
 }
 
 
 def audit(data: Path, project: str = "") -> tuple[list[str], list[str]]:
-    """Return the journal as aligned lines, the oldest first, and a complaint for each damaged line.
+    """Return the journal as aligned lines, the oldest first, and what is wrong with it.
+
+    There is a complaint for each damaged line, and for each that does not follow the one before.
 
     Nobody has to wait for it: what is written meanwhile is not in it.
 
@@ -36,7 +39,12 @@ def audit(data: Path, project: str = "") -> tuple[list[str], list[str]]:
         OSError: if the journal cannot be read.
     """
     rows, complaints = [], []
-    for number, line in enumerate(_lines(data), start=1):
+    for number, line, follows in examined(_lines(data)):
+        if not follows:
+            complaints.append(
+                f"pypi_data/{FILE} line {number} does not follow the lines before it: some were"
+                " lost or changed"
+            )
         record = _record(line)
         if record:
             if not project or canonicalize_name(project) == _project(record["file"]):
@@ -44,9 +52,18 @@ def audit(data: Path, project: str = "") -> tuple[list[str], list[str]]:
         elif line.strip():
             torn = "" if line.endswith(b"\n") else ", and ends early"
             complaints.append(f"pypi_data/{FILE} line {number} is damaged{torn}: left out")
+    return _aligned(rows), complaints
+
+
+def told(records: list[Record]) -> list[str]:
+    """Return records as aligned lines; what makes no sense is left out."""
+    return _aligned([_row(record) for record in records if _makes_sense(record)])
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     form = "  ".join(f"{{:{width}}}" for width in widths)
-    return [form.format(*row).rstrip() for row in rows], complaints
+    return [form.format(*row).rstrip() for row in rows]
 
 
 def _lines(data: Path) -> Iterator[bytes]:
@@ -64,14 +81,13 @@ def _lines(data: Path) -> Iterator[bytes]:
 
 
 def _record(line: bytes) -> Record | None:
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(record, dict) or not is_timestamp(record.get("time")):
-        return None
+    record = parse(line)
+    return record if record and _makes_sense(record) else None
+
+
+def _makes_sense(record: Record) -> bool:
     texts = (record.get(key, "") for key in ("action", "file", "by", "reason"))
-    return record if {"action", "file"} <= record.keys() and all(map(_is_text, texts)) else None
+    return is_timestamp(record["time"]) and all(map(_is_text, texts))
 
 
 def _is_text(value: object) -> bool:

@@ -1,29 +1,37 @@
 """The catalogue: what the index knows, in SQLite, so that no answer needs to look through files.
 
-All of it is derived: `files` from the data folder, `history` from the journal, `pages` from the
-pages as they were written. A catalogue that is lost or damaged is made again.
+All of it is derived: `files` from the data folder, `lines` and `history` from the journal, `pages`
+from the pages as they were written. A catalogue that is lost or damaged is made again.
+
+`lines` is a copy of the journal's lines. What the journal loses is still known here: nothing that
+`history` says is forgotten, and a repair of the journal writes the lost lines to it again.
 """
 
 from __future__ import annotations
 
+import json
 import math
+import os
 import re
+import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from hashlib import sha256
 from pathlib import Path
+from stat import S_ISREG
 from typing import NamedTuple
 
 from .distribution import Distribution, DistributionError, identity, parse_name
-from .journal import Journal, Record, is_text, is_timestamp, timestamp
+from .journal import FILE as JOURNAL
+from .journal import Journal, Record, is_text, is_timestamp, text, timestamp
 from .pages import Listed
 from .scan import Seen
 
 FILE = "index.sqlite3"
 
-_VERSION = 2
+_VERSION = 3
 _PATIENCE = 60
 """Seconds to wait for others who write."""
 
@@ -55,13 +63,21 @@ CREATE TABLE history (              -- every file there ever was
     project TEXT NOT NULL,
     sha256 TEXT NOT NULL,
     uploaded TEXT NOT NULL,
+    by TEXT,                        -- the account that published it, if it was one
+    signature TEXT,                 -- sha256 of the signature that it published
     yanked TEXT                     -- the reason
 );
 CREATE INDEX history_project ON history (project);
 CREATE INDEX history_identity ON history (identity);
+CREATE TABLE lines (number INTEGER PRIMARY KEY, line TEXT NOT NULL);
 CREATE TABLE pages (project TEXT PRIMARY KEY, fingerprint TEXT NOT NULL);
-CREATE TABLE state (journal TEXT, journal_end INTEGER, complete INTEGER);
-INSERT INTO state VALUES ('', 0, 0);
+CREATE TABLE state (
+    journal TEXT,                   -- what tells the journal from one with other lines
+    journal_end INTEGER,            -- how much of it was taken in
+    journal_problem TEXT,           -- what is wrong with it
+    complete INTEGER
+);
+INSERT INTO state VALUES ('', 0, NULL, 0);
 PRAGMA user_version = {_VERSION};
 """
 
@@ -88,6 +104,14 @@ class Rank(NamedTuple):
     beside: bool
 
 
+class Removed(NamedTuple):
+    """A file that the journal says is removed and that is still entered."""
+
+    location: str
+    seen: Seen
+    time: str
+
+
 class Rival(NamedTuple):
     """A served file whose name says the same as that of another."""
 
@@ -97,7 +121,11 @@ class Rival(NamedTuple):
 
 
 class Catalogue:
-    """An open catalogue."""
+    """An open catalogue.
+
+    Attributes:
+        removed: what the last replay() was told is removed.
+    """
 
     def __init__(self, folder: Path, *, check: bool = False) -> None:
         """Open the catalogue in a folder, make it if there is none.
@@ -108,6 +136,9 @@ class Catalogue:
         Raises:
             sqlite3.DatabaseError: if it is damaged.
         """
+        self.removed: list[Removed] = []
+        if not is_whole(folder):
+            raise sqlite3.DatabaseError(f"{FILE} was cut off or is no file")
         self._db = sqlite3.connect(folder / FILE, timeout=_PATIENCE, isolation_level=None)
         try:
             self._db.execute("PRAGMA synchronous = NORMAL")
@@ -142,27 +173,81 @@ class Catalogue:
         """Say that it was filled."""
         self._db.execute("UPDATE state SET complete = 1")
 
-    def replay(self, journal: Journal) -> set[str]:
-        """Take in what the journal has gained; return the projects whose pages that changes."""
-        mark, end = self._db.execute("SELECT journal, journal_end FROM state").fetchone()
+    @property
+    def journal_problem(self) -> str | None:
+        """What is wrong with the journal, in a sentence without an end, if anything."""
+        row: tuple[str | None] = self._db.execute("SELECT journal_problem FROM state").fetchone()
+        return row[0]
+
+    def replay(self, journal: Journal, *, whole: bool = False) -> set[str]:
+        """Take in what the journal has gained; return the projects whose pages that changes.
+
+        What the journal has lost stays known, and journal_problem says so from then on.
+
+        Args:
+            whole: read the journal from its start, to see whether it has lost something.
+        """
+        mark, end, problem = self._db.execute(
+            "SELECT journal, journal_end, journal_problem FROM state"
+        ).fetchone()
+        self.removed = []
         changed = set()
-        if mark != journal.mark(end):
-            # Another journal, such as one restored from a backup.
-            changed = {project for (project,) in self._db.execute("SELECT project FROM history")}
-            self._db.execute("DELETE FROM history")
-            self._db.execute("UPDATE state SET complete = 0")
-            end = 0
-        if end != journal.end:
+        has_grown = mark == journal.mark(end)
+        if has_grown and end != journal.end:
             for record in journal.since(end):
+                self._note_removed(record)
                 changed |= self._take_in(record)
+        if whole or not has_grown:
+            breaks = journal.breaks()
+            # As long as each line follows the one before, what was taken in is there.
+            lost = [] if has_grown and not breaks and not problem else self.lost(journal)
+            problem = _problem(breaks, lost)
+            if not has_grown and not problem:
+                # Another one which has all that was known, such as one that was repaired.
+                changed |= self._forget_history()
+                for record in journal.since(0):
+                    changed |= self._take_in(record)
+            elif not has_grown:
+                known = {line for (line,) in self._db.execute("SELECT line FROM lines")}
+                for record in journal.since(0):
+                    if text(record) not in known:
+                        changed |= self._take_in(record)
         self._db.execute(
-            "UPDATE state SET journal = ?, journal_end = ?",
-            (journal.mark(journal.end), journal.end),
+            "UPDATE state SET journal = ?, journal_end = ?, journal_problem = ?",
+            (journal.mark(journal.end), journal.end, problem),
         )
         return changed
 
+    def lost(self, journal: Journal) -> list[Record]:
+        """Return what the journal once said and does not say any more, in order."""
+        here = set(map(text, journal.since(0)))
+        return [record for record in self.lines() if text(record) not in here]
+
+    def lines(self) -> Iterator[Record]:
+        """Yield what the journal has ever said, in order."""
+        for (line,) in self._db.execute("SELECT line FROM lines ORDER BY number"):
+            yield json.loads(line)
+
+    def _forget_history(self) -> set[str]:
+        changed = {project for (project,) in self._db.execute("SELECT project FROM history")}
+        self._db.execute("DELETE FROM history")
+        self._db.execute("DELETE FROM lines")
+        self._db.execute("UPDATE state SET complete = 0")
+        return changed
+
+    def _note_removed(self, record: Record) -> None:
+        """Keep in mind what a removal is of, unless it came back later."""
+        self.removed = [one for one in self.removed if _file(one.location) != record["file"]]
+        if record["action"] == "remove" and _makes_sense(record):
+            for location, *seen in self._db.execute(
+                "SELECT location, size, modified, signed FROM files WHERE file = ?",
+                (record["file"],),
+            ):
+                self.removed.append(Removed(location, Seen(*seen), record["time"]))
+
     def _take_in(self, record: Record) -> set[str]:
         file, action = record["file"], record["action"]
+        self._db.execute("INSERT INTO lines (line) VALUES (?)", (text(record),))
         if not _makes_sense(record):
             return set()
         try:
@@ -173,8 +258,8 @@ class Catalogue:
             self._db.execute(
                 "INSERT INTO history (file, identity, beside, project, sha256, uploaded) VALUES"
                 " (?1, ?2, NOT ?3 AND EXISTS (SELECT 1 FROM history WHERE identity = ?2),"
-                " ?4, ?5, ?6) ON CONFLICT (file) DO UPDATE"
-                " SET sha256 = excluded.sha256, uploaded = excluded.uploaded, yanked = NULL"
+                " ?4, ?5, ?6) ON CONFLICT (file) DO UPDATE SET sha256 = excluded.sha256,"
+                " uploaded = excluded.uploaded, by = NULL, signature = NULL, yanked = NULL"
                 " WHERE sha256 != excluded.sha256",
                 (
                     file,
@@ -185,6 +270,14 @@ class Catalogue:
                     record.get("uploaded", record["time"]),
                 ),
             )
+            if action == "upload":
+                by = record.get("by")
+                self._db.execute(
+                    "UPDATE history SET by = ? WHERE file = ?", (by if is_text(by) else None, file)
+                )
+        elif action in ("sign", "remove"):
+            digest = record["sha256"] if action == "sign" else None
+            self._db.execute("UPDATE history SET signature = ? WHERE file = ?", (digest, file))
         elif action in ("yank", "unyank"):
             reason = record.get("reason", "") if action == "yank" else None
             self._db.execute("UPDATE history SET yanked = ? WHERE file = ?", (reason, file))
@@ -208,7 +301,7 @@ class Catalogue:
         """Enter a file that is not served, and why."""
         project = version = None
         with suppress(DistributionError):
-            project, version = parse_name(location.rpartition("/")[2])
+            project, version = parse_name(_file(location))
         self._enter(location, seen, project, version, problem=problem)
 
     def _enter(
@@ -228,7 +321,7 @@ class Catalogue:
             "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 location,
-                location.rpartition("/")[2],
+                _file(location),
                 _identity(location),
                 project,
                 version,
@@ -376,6 +469,16 @@ class Catalogue:
         row = self._db.execute("SELECT sha256 FROM history WHERE file = ?", (file,)).fetchone()
         return row[0] if row else None
 
+    def publisher(self, file: str) -> str | None:
+        """Return the account that published a file; None if it was put there by hand."""
+        row = self._db.execute("SELECT by FROM history WHERE file = ?", (file,)).fetchone()
+        return row[0] if row else None
+
+    def signature(self, file: str) -> str | None:
+        """Return the digest of the signature of a file that stands in the journal."""
+        row = self._db.execute("SELECT signature FROM history WHERE file = ?", (file,)).fetchone()
+        return row[0] if row else None
+
     def ever_had(self, project: str) -> bool:
         """Return whether this index has or had files of that project, served or not."""
         return bool(
@@ -458,15 +561,77 @@ def is_damage(error: sqlite3.DatabaseError) -> bool:
     return type(error) is sqlite3.DatabaseError
 
 
+def is_current(folder: Path) -> bool:
+    """Return whether a catalogue of this version lies there; to open another makes it anew."""
+    try:
+        with closing(
+            sqlite3.connect(f"{(folder / FILE).absolute().as_uri()}?mode=ro", uri=True)
+        ) as db:
+            return bool(db.execute("PRAGMA user_version").fetchone()[0] == _VERSION)
+    except sqlite3.Error:
+        return False
+
+
+def is_whole(folder: Path) -> bool:
+    """Return whether SQLite can use what lies there: a file, or none, that nobody cut to nothing.
+
+    An empty file is a new catalogue only as long as the files are missing that come with its first
+    page. SQLite would wait in vain for those who have the old one open.
+    """
+    file, *others = (_stat(folder / f"{FILE}{suffix}") for suffix in ("", "-wal", "-shm"))
+    if not file.st_ino:
+        return True
+    return S_ISREG(file.st_mode) and (file.st_size > 0 or not any(one.st_ino for one in others))
+
+
+def numbers(folder: Path) -> list[int]:
+    """Return the inode of the file, whether it holds anything, and the inode of its -wal file.
+
+    As long as somebody has the catalogue open, these change only if others spoil it.
+    """
+    file, added = (_stat(folder / name) for name in (FILE, f"{FILE}-wal"))
+    return [file.st_ino, file.st_size > 0, added.st_ino]
+
+
 def delete(folder: Path) -> None:
-    """Delete a damaged catalogue."""
+    """Delete a damaged catalogue, or what lies in its place."""
     for suffix in ("", "-wal", "-shm"):
-        (folder / f"{FILE}{suffix}").unlink(missing_ok=True)
+        path = folder / f"{FILE}{suffix}"
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _problem(breaks: list[int], lost: list[Record]) -> str | None:
+    """Return what is wrong with the journal: lines that do not follow others, and lost ones."""
+    said = []
+    if breaks:
+        which = f"line {breaks[0]} does" if len(breaks) == 1 else f"{len(breaks)} lines do"
+        said.append(f"{which} not follow the lines before")
+    if lost:
+        lines = "one line" if len(lost) == 1 else f"{len(lost)} lines"
+        said.append(f"{lines} that pypi_index knows {'is' if len(lost) == 1 else 'are'} missing")
+    if not said:
+        return None
+    return f"pypi_data/{JOURNAL} was damaged ({', '.join(said)}): run make pypi-journal-repair"
+
+
+def _stat(path: Path) -> os.stat_result:
+    """Return the status of a file; all of it is 0 if there is none."""
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return os.stat_result((0,) * 10)
+
+
+def _file(location: str) -> str:
+    return location.rpartition("/")[2]
 
 
 def _identity(location: str) -> str | None:
     try:
-        return identity(location.rpartition("/")[2])
+        return identity(_file(location))
     except DistributionError:
         return None
 
@@ -477,7 +642,8 @@ def _rank(number: int | None, beside: int | None) -> Rank:
 
 def _makes_sense(record: Record) -> bool:
     """Return whether a line that a person may have edited can be taken in."""
-    digest = record.get("sha256") if record["action"] in ("upload", "find") else "0" * 64
+    has_digest = record["action"] in ("upload", "find", "sign")
+    digest = record.get("sha256") if has_digest else "0" * 64
     return (
         is_text(record["file"])
         and is_text(record.get("reason", ""))

@@ -46,13 +46,22 @@ def changing(data: Path, folder: Path, *, check: bool = False) -> Iterator[Chang
         try:
             known.begin()
             change = Change(data, folder, lines, known)
+            if change.delete_removed():
+                # Of its own: what is published next may be the same file.
+                _finish(change, known)
+                known.begin()
+                change = Change(data, folder, lines, known)
             yield change
-            change.write_pages()
-            change.delete_obsolete()
-            # Last: what is not finished before it is done again by the next look.
-            known.commit()
+            _finish(change, known)
         finally:
             known.close()
+
+
+def _finish(change: Change, known: Catalogue) -> None:
+    change.write_pages()
+    change.delete_obsolete()
+    # Last: what is not finished before it is done again by the next look.
+    known.commit()
 
 
 def _open(folder: Path, *, check: bool) -> Catalogue:
@@ -74,6 +83,7 @@ class Change:
     Attributes:
         catalogue: to look things up, and to set what pages do not show.
         touched: the projects whose pages must be written.
+        noted: whether the journal says that something happened.
         taken_in: state of the journal when the change was made.
     """
 
@@ -87,6 +97,7 @@ class Change:
         self._doomed: list[Path] = []
         self.catalogue = known
         self.touched = known.replay(lines)
+        self.noted = False
         self.taken_in: tuple[int, int] | None = None
 
     def release(self, project: str, version: str) -> list[pages.Listed]:
@@ -111,7 +122,7 @@ class Change:
     def note(self, action: str, files: list[str], **details: object) -> None:
         """Write what happens to files to the journal, and to the disk, before it happens."""
         now = journal.timestamp(time.time())
-        self._write([{"time": now, "action": action, "file": file, **details} for file in files])
+        self._append([{"time": now, "action": action, "file": file, **details} for file in files])
 
     def put(self, location: str, seen: Seen, new: Distribution) -> None:
         """Serve a distribution that lies in the data folder."""
@@ -187,9 +198,53 @@ class Change:
         self.drop(location)
         self._doomed += [self._data / location, signature(self._data / location)]
 
+    def delete_removed(self) -> bool:
+        """Delete what somebody removed who was killed before it was deleted; return if any was.
+
+        What was put there by hand after the removal stays.
+        """
+        for location, seen, time_removed in self.catalogue.removed:
+            try:
+                stat = (self._data / location).stat()
+            except OSError:
+                continue
+            same = Seen.of(stat, signed=seen.signed) == seen
+            if same and journal.timestamp(stat.st_ctime) <= time_removed:
+                log.warning("%s was removed, and is deleted now", location)
+                self.delete(location)
+        return bool(self._doomed)
+
+    def examine_journal(self) -> str | None:
+        """Read the whole journal; return what is wrong with it in a sentence without an end."""
+        self.touched |= self.catalogue.replay(self._lines, whole=True)
+        return self.catalogue.journal_problem
+
+    def damage(self) -> tuple[list[int], list[Record]]:
+        """Return which lines of the journal do not follow the others, and what it has lost."""
+        return self._lines.breaks(), self.catalogue.lost(self._lines)
+
+    def repair_journal(self, *, by: str) -> Path:
+        """Write the journal anew, with all lines that are known; return where the old one is kept.
+
+        Lost lines stand where they stood, with a mark that they were restored.
+        """
+        lost = set(map(journal.text, self.catalogue.lost(self._lines)))
+        records = [
+            {**record, "restored": True} if journal.text(record) in lost else record
+            for record in self.catalogue.lines()
+        ]
+        reason = f"{len(lost)} lost lines restored from pypi_index"
+        now = journal.timestamp(time.time())
+        repaired: Record = {"time": now, "action": "repair", "file": journal.FILE}
+        records.append({**repaired, "reason": reason, "by": by})
+        kept = self._lines.replace(self._data, records)
+        self.touched |= self.catalogue.replay(self._lines)
+        return kept
+
     def write_pages(self) -> None:
         """Make the pages of all touched projects, and the list of all, what they have to be."""
-        self._write(self._found)
+        if self._found:
+            self._append(self._found)
         list_changed = "" in self.touched or not self.catalogue.has_list()
         for project in self.touched - {""}:
             listed = self.catalogue.listed(project)
@@ -221,10 +276,10 @@ class Change:
             self._unfinished.symlink_to(_relative(place, target))
             self._unfinished.replace(place)
 
-    def _write(self, records: list[Record]) -> None:
-        if records:
-            self._lines.append(records)
-            self.touched |= self.catalogue.replay(self._lines)
+    def _append(self, records: list[Record]) -> None:
+        self._lines.append(records)
+        self.noted = True
+        self.touched |= self.catalogue.replay(self._lines)
 
 
 def _second(location: str, first: str) -> str:

@@ -51,6 +51,10 @@ class NameTakenError(Exception):
     """Other bytes have or had that file name, or one that says the same; the message says so."""
 
 
+class NotYoursError(Exception):
+    """Another account published what is signed; the message says so."""
+
+
 class NotReadyError(Exception):
     """The index is being made from nothing and does not know yet what it holds."""
 
@@ -68,12 +72,13 @@ class Index:
         self._unread: frozenset[str] = frozenset()
         self._unserved: frozenset[str] = frozenset()
         self._closed: list[str] = []
+        self._journal_problem = ""
         self._folders: dict[Path, int] = {}
         self._published: dict[Path, int] = {}
         self._taken_in: tuple[int, int] | None = None
         self._look_again = False
         self._looked = self._look_took = 0.0
-        self._kept_open: tuple[int, Catalogue] | None = None
+        self._kept_open: tuple[list[int], Catalogue] | None = None
 
     @property
     def folder(self) -> Path:
@@ -92,7 +97,7 @@ class Index:
             OSError: if the disk is full, among others; the distribution then is not published.
         """
         target = self._data / new.file
-        with self._change() as change:
+        with self._publication(new.file) as change:
             if not change.catalogue.complete:
                 raise NotReadyError
             noted = change.catalogue.sha256(new.file)
@@ -114,24 +119,43 @@ class Index:
             try:
                 if is_mine or noted is None:
                     change.note("upload", [new.file], size=new.size, sha256=new.sha256, by=by)
+                change.noted = True
             except BaseException:
-                if is_mine:
+                if is_mine and not change.noted:
                     target.unlink()
                 raise
             seen = Seen.of(target.stat(), signed=signature(target).exists())
             change.put(new.file, seen, new)
 
-    def sign(self, unfinished: Path, file: str) -> None:
+    def sign(self, unfinished: Path, file: str, *, by: str) -> None:
         """Put a detached signature, `<distribution>.asc`, beside its distribution.
 
         Raises:
-            NameTakenError: if the distribution has another signature.
+            NameTakenError: if the distribution has another signature, or is not there.
+            NotYoursError: if another account published the distribution.
+            OSError: if the disk is full, among others; the signature then is not published.
         """
-        with self._change() as change:
-            location = change.catalogue.location(file.removesuffix(".asc"))
+        signed = file.removesuffix(".asc")
+        with self._publication(file) as change:
+            location = change.catalogue.location(signed)
             if location is None:
                 raise NameTakenError(f"{file} signs no distribution of this index")
-            self._link(unfinished, signature(self._data / location), _sha256(unfinished))
+            # Whoever could sign what others published could keep them from signing it.
+            if change.catalogue.publisher(signed) not in (None, by):
+                raise NotYoursError(
+                    f"{signed} was published by another account, which alone can sign it"
+                )
+            target, digest = signature(self._data / location), _sha256(unfinished)
+            is_mine = self._link(unfinished, target, digest)
+            try:
+                if change.catalogue.signature(signed) != digest:
+                    size = target.stat().st_size
+                    change.note("sign", [signed], size=size, sha256=digest, by=by)
+                change.noted = True
+            except BaseException:
+                if is_mine and not change.noted:
+                    target.unlink()
+                raise
             change.sign(location)
 
     def yank(self, project: str, version: str, reason: str, *, by: str) -> list[str]:
@@ -288,8 +312,13 @@ class Index:
             self._refresh(reread, progress)
 
     def _refresh(self, reread: bool, progress: Progress | None) -> None:
+        if self._is_spoilt():
+            self._delete_spoilt()
         with self._change(check=reread or not self._checked) as change:
             is_whole = self._checked and change.catalogue.complete
+            known_problem = change.catalogue.journal_problem
+            problem = known_problem if is_whole and not reread else change.examine_journal()
+            self._note_journal_problem(problem or "")
         missing = self._mend() if reread or not is_whole else set()
         began = time.monotonic()
         with self._change() as change:
@@ -338,6 +367,36 @@ class Index:
         self._folders = look.folders
         self._looked, self._checked = time.monotonic(), True
 
+    @property
+    def problem(self) -> str:
+        """A sentence without its end that says what has to be mended; empty if nothing is known."""
+        if self._kept_open and self._kept_open[0] != catalogue.numbers(self._folder):
+            return "pypi_index/index.sqlite3 was damaged: it is being made again"
+        return self._journal_problem
+
+    def examine_journal(self) -> tuple[str, list[int], list[journal.Record]]:
+        """Read the whole journal and return what is wrong with it, if anything.
+
+        Returns:
+            a sentence without its end, the numbers of lines that do not follow those before, and
+            the lines that it has lost, as this index knows them.
+        """
+        with self._change() as change:
+            problem = change.examine_journal()
+            return (problem, *change.damage()) if problem else ("", [], [])
+
+    def repair_journal(self, *, by: str) -> Path | None:
+        """Write the journal anew with all lines that are known, unless nothing is wrong with it.
+
+        Returns:
+            where the damaged one is kept.
+
+        Raises:
+            OSError: if the disk is full, among others; the journal then is as it was.
+        """
+        with self._change() as change:
+            return change.repair_journal(by=by) if change.examine_journal() else None
+
     def verify(self, progress: Progress | None = None) -> Iterator[str]:
         """Read every byte again and yield a sentence for each thing that is not as it should be.
 
@@ -348,6 +407,11 @@ class Index:
             if not known.complete:
                 yield "the index is not made yet: run make pypi-index"
                 return
+        with self._change() as change:
+            problem = change.examine_journal()
+        if problem:
+            yield problem
+        with self._catalogue() as known:
             served, projects = list(known.served()), known.pages()
             for _, problem in known.problems():
                 yield f"not served: {problem}"
@@ -461,6 +525,11 @@ class Index:
                     # Its size and time do not change when it can be read again.
                     change.refuse(location, Seen(-1, 0, signed=False), problem)
 
+    def _note_journal_problem(self, problem: str) -> None:
+        if problem and problem != self._journal_problem:
+            log.error("%s", problem)
+        self._journal_problem = problem
+
     def _note_closed(self, closed: list[str]) -> None:
         known = set(self._closed)
         for sentence in closed:
@@ -523,9 +592,27 @@ class Index:
 
     def _keep_open(self) -> None:
         """Hold the catalogue open: SQLite takes its time to tidy up after whoever is the last."""
-        number = (self._folder / catalogue.FILE).stat().st_ino
-        if not self._kept_open or self._kept_open[0] != number:
-            self._kept_open = number, Catalogue(self._folder)
+        if not self._kept_open or self._kept_open[0] != catalogue.numbers(self._folder):
+            known = Catalogue(self._folder)
+            self._kept_open = catalogue.numbers(self._folder), known
+
+    def _is_spoilt(self) -> bool:
+        """Return whether the open catalogue lost its content or its companion to somebody else.
+
+        SQLite would not find it damaged, but wait in vain or write what others do not see.
+        """
+        if not self._kept_open:
+            return False
+        file, *parts = catalogue.numbers(self._folder)
+        return [file] == self._kept_open[0][:1] and parts != self._kept_open[0][1:]
+
+    def _delete_spoilt(self) -> None:
+        with journal.locked(self._data):
+            # Somebody else may have done it meanwhile.
+            if self._is_spoilt():
+                log.warning("pypi_index/index.sqlite3 was damaged: it is made again")
+                catalogue.delete(self._folder)
+                self._checked = False
 
     def _may_have_changed(self) -> bool:
         return (
@@ -533,7 +620,8 @@ class Index:
             or bool(self._left or self._closed)
             or self._look_again
             or time.monotonic() - self._looked > _LOOK_AT_LEAST_EVERY
-            or not (self._folder / catalogue.FILE).exists()
+            or self._kept_open is None
+            or self._kept_open[0] != catalogue.numbers(self._folder)
             or journal.state(self._data) != self._taken_in
             or not scan.unchanged(self._folders)
         )
@@ -546,9 +634,23 @@ class Index:
             self._taken_in = change.taken_in
 
     @contextmanager
+    def _publication(self, file: str) -> Iterator[Change]:
+        """Make a change that counts once the journal has it: follow() does then what is left."""
+        change = None
+        try:
+            with self._change() as change:
+                yield change
+        except (OSError, sqlite3.Error) as error:
+            if not (change and change.noted):
+                raise
+            log.error("%s is published, but not listed yet: %s", file, error)
+
+    @contextmanager
     def _catalogue(self) -> Iterator[Catalogue]:
         self._folder.mkdir(parents=True, exist_ok=True)
         with self._noticing_damage():
+            if self._is_spoilt():
+                raise sqlite3.DatabaseError("pypi_index/index.sqlite3 was damaged")
             known = Catalogue(self._folder)
             try:
                 yield known

@@ -12,7 +12,7 @@ from pypiserver.bottle_wrapper import HTTPError, request
 
 from .catalogue import is_damage
 from .distribution import DistributionError
-from .index import NameTakenError, NotReadyError
+from .index import NameTakenError, NotReadyError, NotYoursError
 from .uploads import PATIENCE, FormError, StalledError, TooLargeError
 
 log = logging.getLogger(__name__)
@@ -29,6 +29,8 @@ def refusals(max_upload: int) -> Iterator[None]:
         # twine takes only this one for a file that exists, with the words "already exists".
         is_twine = "twine" in request.headers.get("User-Agent", "")
         raise refusal(400 if is_twine else 409, str(error)) from None
+    except NotYoursError as error:
+        raise refusal(403, str(error)) from None
     except TooLargeError:
         raise refusal(413, too_large(max_upload)) from None
     except StalledError:

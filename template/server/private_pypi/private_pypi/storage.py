@@ -68,12 +68,13 @@ class Storage(Backend):
         Raises:
             DistributionError: if it is not what its name, its metadata or the form say.
             NameTakenError, NotReadyError, OSError: as Index.add.
+            NotYoursError: as Index.sign.
         """
         unfinished = Path(stream.name)
         os.fchmod(stream.fileno(), 0o644)
         if filename.endswith(".asc"):
             os.fsync(stream.fileno())
-            self._index.sign(unfinished, filename)
+            self._index.sign(unfinished, filename, by=request.auth[0])
             return
         account = request.auth[0]
         with self._turns.turn(account):
