@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 
 MODES = list(QUESTIONS["https"]["choices"].values())
 ADDRESS = "${listen_address:+${listen_address}:}"
-PUBLIC_PORTS = [f"{ADDRESS}80:80", f"{ADDRESS}443:443", f"{ADDRESS}443:443/udp"]
+PUBLIC_PORTS = [f"{ADDRESS}80:80", f"{ADDRESS}443:443"]
 
 
 LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
