@@ -1,7 +1,7 @@
 """Clients that each send the head of an upload and nothing more: `python crowd.py IP PORT COUNT`.
 
 With the name of a server behind that, they speak TLS with it. It prints a line when half of them
-have sent their head, and one with how many were answered when the server has closed all connections.
+have sent their head, and how many were answered when the server has closed all connections.
 """
 
 from __future__ import annotations

@@ -154,12 +154,13 @@ def test_a_name_that_is_no_account_is_refused(
     stack: Stack, name: str | bytes, password: str | bytes
 ) -> None:
     header = basic(name, password)
+    # Neither takes headers of more than 8 kB.
+    wanted = 431 if len(header["Authorization"]) > 8000 else 401
     answer = ask(stack.gateway.url, "/simple/", header)
-    assert answer.status == 401
-    assert answer.headers["WWW-Authenticate"].startswith("Basic realm=")
-    # gunicorn takes headers of 8 kB.
-    too_long = len(header["Authorization"]) > 8000
-    assert ask(stack.server.url(), "/simple/", header).status == (431 if too_long else 401)
+    assert answer.status == wanted
+    if wanted == 401:
+        assert answer.headers["WWW-Authenticate"].startswith("Basic realm=")
+    assert ask(stack.server.url(), "/simple/", header).status == wanted
 
 
 @pytest.mark.parametrize("name", ["bob", "carla"])
