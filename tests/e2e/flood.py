@@ -1,8 +1,9 @@
 """Many wrong logins at once, from a process of its own: `python flood.py HOST:PORT COUNT NAME...`.
 
 Each of its clients sends the same number of requests, each on a connection of its own, and all of
-them together 400 a second if the server can. With names, each request is a login under one of them
-with a password that was not tried before; without, it has no login. Prints how many answers are 401.
+them together 400 a second if the server can. With names, each request is a login under one of
+these, with a password that was not tried before; without, it has no login. Prints how many answers
+are 401.
 """
 
 from __future__ import annotations
