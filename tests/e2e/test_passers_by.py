@@ -164,9 +164,9 @@ def test_nothing_is_published_under_another_name(server: Server, user: User) -> 
     file = wheel.build(user.home, "elsewhere", "1.0", origin="us")
 
     def upload(host: str, *, ok: bool) -> str:
-        account = {"TWINE_USERNAME": "bob", "TWINE_PASSWORD": PASSWORD}
+        user.environment |= {"TWINE_USERNAME": "bob", "TWINE_PASSWORD": PASSWORD}
         command = ("twine", "upload", "--non-interactive", "--disable-progress-bar", file)
-        return user.run(*command, ok=ok, TWINE_REPOSITORY_URL=f"https://{host}/", **account)
+        return user.run(*command, ok=ok, TWINE_REPOSITORY_URL=f"https://{host}/")
 
     assert "421 Misdirected Request" in upload(OTHER, ok=False)
     assert not list((server.folder / "pypi_data").glob("elsewhere*"))
