@@ -135,7 +135,7 @@ def test_all_services_run_and_are_confined(server: Server) -> None:
         assert host["ReadonlyRootfs"]
         assert host["CapDrop"] == ["ALL"]
         assert host["SecurityOpt"] == ["no-new-privileges:true"]
-        assert 0 < host["Memory"] <= 2**29
+        assert 0 < host["Memory"] <= 2**30
         assert 0 < host["PidsLimit"] <= 128
         assert host["RestartPolicy"]["Name"] == "always"
         assert host["LogConfig"]["Config"] == {"max-size": "10m", "max-file": "5"}
