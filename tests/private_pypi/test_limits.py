@@ -14,6 +14,7 @@ from private_pypi.storage import ARCHIVES
 
 PAGE = (ROOT / "docs/limits.md").read_text()
 CADDYFILE = (ROOT / "template/server/gateway/Caddyfile.jinja").read_text()
+COMPOSE = (ROOT / "template/server/docker-compose.pypi.yml.jinja").read_text()
 
 
 def megabytes(size: int) -> str:
@@ -22,10 +23,22 @@ def megabytes(size: int) -> str:
     return f"{size // 2**20} MB"
 
 
-def configured(name: str) -> str:
+def configured(name: str, text: str = CADDYFILE) -> str:
     """Return a setting of the gateway."""
-    (value,) = re.findall(rf"^\s*{name} (\S+)$", CADDYFILE, re.M)
+    (value,) = re.findall(rf"^\s*{name} (\S+)$", text, re.M)
     return str(value)
+
+
+def headers() -> str:
+    """Return how much Caddy reads of headers: 4 KiB more than its setting."""
+    return f"{int(configured('max_header_size').removesuffix('KiB')) + 4} kB"
+
+
+def time_for_a_body() -> str:
+    """Return how long one with an account may send: so many minutes, and bytes for each second."""
+    (minutes, rate) = re.findall(r"^\s*read_timeout ([0-9]+)m ([0-9]+)$", CADDYFILE, re.M)[0]
+    assert minutes == "1"
+    return f"a minute, and one more for each {60 * int(rate) // 1000} kB that came"
 
 
 ROWS = {
@@ -57,10 +70,16 @@ ROWS = {
     "the file entry_points.txt of a wheel": f"{wheel.SCRIPTS // 1024} kB",
     "a line of that one": f"{wheel.SCRIPTS_LINE:,} letters",
     "those that are read at once, each of another account": f"{ARCHIVES}",
-    "the headers, at the gateway": configured("max_header_size").replace("KiB", " kB"),
+    "the headers, at the gateway": headers(),
     "time for the headers, at the gateway": configured("read_header").replace("s", " seconds"),
     "one header, at private_pypi": f"{round(Config().limit_request_field_size / 1024)} kB",
-    "a connection that idles, at the gateway": configured("idle").replace("m", " minutes"),
+    "time for a body, of who has no account, after the answer": configured("read_timeout").replace(
+        "s", " seconds"
+    ),
+    "time for a body, of who has one": time_for_a_body(),
+    "a connection of who has an account that idles": configured("idle").replace("m", " minutes"),
+    "connections, at the gateway": f"{int(configured('nofile:', COMPOSE)) // 1000},000",
+    "HTTP": {"h1": "1.0 and 1.1"}[configured("protocols")],
     "its name": "64 letters",
     "its password": f"{accounts.LONGEST} letters, and {accounts.SHORTEST} at least",
 }
