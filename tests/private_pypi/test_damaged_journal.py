@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from e2e import wheel
-from private_pypi import distribution, journal
+from private_pypi import catalogue, distribution, journal
 from private_pypi.__main__ import main
 from private_pypi.index import Index, NameTakenError
 
@@ -215,6 +215,50 @@ def test_a_backup_of_the_journal_put_in_place_brings_what_it_knows(
 
     check_whole(index, data)
     assert sum(b"newer_lib" in line for line in lines(data)) == 1
+
+
+def test_a_backup_put_in_place_does_not_undo_what_happened_after_it(
+    index: Index, data: Path
+) -> None:
+    backup = lines(data)
+    DAMAGES["without lines in the middle"](data)
+    shutil.rmtree(index.folder)
+    index = Index(data, index.folder)
+    index.refresh()
+    index.unyank("kept-lib", "1.0", by="bob")
+
+    write(data, backup)
+    index.refresh()
+    assert yanked(index) == [None]
+    assert main(["journal-repair", "--yes"]) == 0
+
+    actions = [json.loads(line)["action"] for line in lines(data) if b"kept_lib" in line]
+    assert [one for one in actions if one in ("upload", "yank", "unyank")] == [
+        "upload",
+        "yank",
+        "unyank",
+    ]
+    for folder in (index.folder, data.with_name("another_index")):
+        other = Index(data, folder)
+        other.refresh()
+        assert other.problem == ""
+        assert yanked(other) == [None]
+
+
+def test_an_update_that_makes_the_index_anew_forgets_nothing_that_the_journal_lost(
+    index: Index, data: Path
+) -> None:
+    DAMAGES["deleted"](data)
+    with closing(sqlite3.connect(index.folder / catalogue.FILE)) as known:
+        known.execute("PRAGMA user_version = 1")
+
+    updated = Index(data, index.folder)
+    updated.refresh()
+
+    assert "journal" in updated.problem
+    check_known(updated, data)
+    assert main(["journal-repair", "--yes"]) == 0
+    check_whole(updated, data)
 
 
 def test_a_whole_journal_is_left_alone(index: Index, data: Path, capsys: Captured) -> None:

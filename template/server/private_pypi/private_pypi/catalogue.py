@@ -16,7 +16,7 @@ import re
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from hashlib import sha256
 from pathlib import Path
@@ -69,7 +69,7 @@ CREATE TABLE history (              -- every file there ever was
 );
 CREATE INDEX history_project ON history (project);
 CREATE INDEX history_identity ON history (identity);
-CREATE TABLE lines (number INTEGER PRIMARY KEY, line TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS lines (number INTEGER PRIMARY KEY, line TEXT NOT NULL);
 CREATE TABLE pages (project TEXT PRIMARY KEY, fingerprint TEXT NOT NULL);
 CREATE TABLE state (
     journal TEXT,                   -- what tells the journal from one with other lines
@@ -192,7 +192,9 @@ class Catalogue:
         ).fetchone()
         self.removed = []
         changed = set()
-        has_grown = mark == journal.mark(end)
+        # With nothing of the journal taken in, the lines are those of another one, or of a catalogue
+        # that was made anew.
+        has_grown = mark == journal.mark(end) and (end > 0 or not self._has_lines())
         if has_grown and end != journal.end:
             for record in journal.since(end):
                 self._note_removed(record)
@@ -204,19 +206,19 @@ class Catalogue:
             problem = _problem(breaks, lost)
             if not has_grown and not problem:
                 # Another one which has all that was known, such as one that was repaired.
-                changed |= self._forget_history()
-                for record in journal.since(0):
-                    changed |= self._take_in(record)
+                changed |= self._take_in_all(journal.since(0))
+                self._db.execute("UPDATE state SET complete = 0")
             elif not has_grown:
-                known = {line for (line,) in self._db.execute("SELECT line FROM lines")}
-                for record in journal.since(0):
-                    if text(record) not in known:
-                        changed |= self._take_in(record)
+                changed |= self._take_in_all(_merged(list(self.lines()), journal.since(0)))
         self._db.execute(
             "UPDATE state SET journal = ?, journal_end = ?, journal_problem = ?",
             (journal.mark(journal.end), journal.end, problem),
         )
         return changed
+
+    def begin_journal(self) -> None:
+        """Let the next replay() read the journal from its start and compare it with the lines."""
+        self._db.execute("UPDATE state SET journal = '', journal_end = 0")
 
     def lost(self, journal: Journal) -> list[Record]:
         """Return what the journal once said and does not say any more, in order."""
@@ -228,11 +230,17 @@ class Catalogue:
         for (line,) in self._db.execute("SELECT line FROM lines ORDER BY number"):
             yield json.loads(line)
 
-    def _forget_history(self) -> set[str]:
+    def _has_lines(self) -> bool:
+        return bool(self._db.execute("SELECT EXISTS (SELECT 1 FROM lines)").fetchone()[0])
+
+    def _take_in_all(self, records: Iterable[Record]) -> set[str]:
+        """Take in these lines in place of all that were; return the projects that may change."""
+        records = list(records)
         changed = {project for (project,) in self._db.execute("SELECT project FROM history")}
         self._db.execute("DELETE FROM history")
         self._db.execute("DELETE FROM lines")
-        self._db.execute("UPDATE state SET complete = 0")
+        for record in records:
+            changed |= self._take_in(record)
         return changed
 
     def _note_removed(self, record: Record) -> None:
@@ -534,8 +542,9 @@ class Catalogue:
         self._write_ahead()
         self.begin()
         if self._version() != _VERSION:
+            # But for the lines: they are what the journal is compared with.
             for kind, name in self._db.execute(
-                "SELECT type, name FROM sqlite_master WHERE type = 'table'"
+                "SELECT type, name FROM sqlite_master WHERE type = 'table' AND name != 'lines'"
             ).fetchall():
                 self._db.execute(f'DROP {kind} "{name}"')
             for statement in _SCHEMA.split(";\n"):
@@ -601,6 +610,28 @@ def delete(folder: Path) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+
+
+def _merged(known: list[Record], here: Iterable[Record]) -> list[Record]:
+    """Return all lines that are known or stand in the journal.
+
+    Those known come in their order; each other one comes behind the line that it follows here, and
+    behind what is known and not later.
+    """
+    place_of = {text(record): place for place, record in enumerate(known)}
+    merged: list[Record] = []
+    taken = 0
+    for record in here:
+        place = place_of.get(text(record))
+        if place is None:
+            while taken < len(known) and str(known[taken]["time"]) <= str(record["time"]):
+                merged.append(known[taken])
+                taken += 1
+            merged.append(record)
+        elif place >= taken:
+            merged += known[taken : place + 1]
+            taken = place + 1
+    return merged + known[taken:]
 
 
 def _problem(breaks: list[int], lost: list[Record]) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shutil
@@ -209,10 +210,29 @@ class Change:
             except OSError:
                 continue
             same = Seen.of(stat, signed=seen.signed) == seen
-            if same and journal.timestamp(stat.st_ctime) <= time_removed:
-                log.warning("%s was removed, and is deleted now", location)
-                self.delete(location)
+            if not same or journal.timestamp(stat.st_ctime) > time_removed:
+                continue
+            try:
+                self.require_deletable([location])
+            except PermissionError:
+                problem = f"{location} was removed and cannot be deleted: delete it by hand"
+                self.refuse(location, seen, problem)
+                continue
+            log.warning("%s was removed, and is deleted now", location)
+            self.delete(location)
         return bool(self._doomed)
+
+    def require_deletable(self, locations: list[str]) -> None:
+        """Refuse to delete files of a folder that may not be written.
+
+        Raises:
+            PermissionError: with that folder.
+        """
+        for location in locations:
+            folder = (self._data / location).parent
+            if not os.access(folder, os.W_OK):
+                sentence = "nothing can be deleted there: give the folder to the owner of pypi_data"
+                raise PermissionError(errno.EACCES, sentence, str(folder))
 
     def examine_journal(self) -> str | None:
         """Read the whole journal; return what is wrong with it in a sentence without an end."""
@@ -238,6 +258,7 @@ class Change:
         repaired: Record = {"time": now, "action": "repair", "file": journal.FILE}
         records.append({**repaired, "reason": reason, "by": by})
         kept = self._lines.replace(self._data, records)
+        self.catalogue.begin_journal()
         self.touched |= self.catalogue.replay(self._lines)
         return kept
 

@@ -194,9 +194,11 @@ class Index:
 
         Raises:
             NoSuchReleaseError: if there is none.
+            PermissionError: if a file cannot be deleted; then nothing is removed.
         """
         with self._change() as change:
             locations = _locations(change, project, version)
+            change.require_deletable(locations)
             change.note("remove", _names(locations), by=by)
             for location in locations:
                 change.delete(location)
@@ -643,6 +645,8 @@ class Index:
         except (OSError, sqlite3.Error) as error:
             if not (change and change.noted):
                 raise
+            # Nor does the catalogue know the name: it must not be asked of the public index.
+            self._unread |= _projects([file])
             log.error("%s is published, but not listed yet: %s", file, error)
 
     @contextmanager
