@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import errno
 import json
 import os
 import tempfile
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any
@@ -18,7 +18,7 @@ from e2e import wheel
 from private_pypi import distribution, uploads
 from private_pypi.index import Index, NameTakenError, NotReadyError
 from private_pypi.journal import Journal
-from private_pypi.storage import ARCHIVES, Storage
+from private_pypi.storage import ARCHIVES, Storage, Turns
 from pypiserver.bottle_wrapper import FormsDict, HTTPError, request
 from pypiserver.config import Config
 from pypiserver.core import PkgFile
@@ -61,8 +61,7 @@ def second(tmp_path: Path) -> bytes:
 
 def sent(data: Path, content: bytes, account: str = "alice") -> IO[bytes]:
     """Return an unfinished upload that an account has sent."""
-    pair = base64.b64encode(f"{account}:secret".encode()).decode()
-    request.bind({"HTTP_AUTHORIZATION": f"Basic {pair}", "bottle.request.post": FormsDict()})
+    request.bind({"private_pypi.account": account, "bottle.request.post": FormsDict()})
     unfinished = uploads.create(data / uploads.FOLDER)
     unfinished.write(content)
     unfinished.flush()
@@ -221,13 +220,13 @@ def test_an_account_has_one_archive_read_at_a_time_and_only_so_many_have(
     together = threading.Barrier(most, timeout=60)
 
     def counted(path: Path, file: str) -> distribution.Distribution:
-        inside.append(request.auth[0])
+        inside.append(request.environ["private_pypi.account"])
         highest.append(len(inside))
         together.wait()
         try:
             return read(path, file)
         finally:
-            inside.remove(request.auth[0])
+            inside.remove(request.environ["private_pypi.account"])
 
     monkeypatch.setattr(distribution, "read", counted)
 
@@ -248,6 +247,27 @@ def test_an_account_has_one_archive_read_at_a_time_and_only_so_many_have(
     assert max(highest) == most
     assert len(highest) == len(accounts)
     assert whole.package_count() == len(accounts)
+
+
+def test_the_account_whose_last_turn_is_longest_ago_goes_first() -> None:
+    turns, order = Turns(1), list[str]()
+
+    def take(account: str) -> None:
+        with turns.turn(account):
+            order.append(account)
+
+    threads = []
+    with turns.turn("alice"):
+        for account in ("alice", "alice", "bob", "bob", "carla"):
+            thread = threading.Thread(target=take, args=[account])
+            thread.start()
+            threads.append(thread)
+            while turns._waiting.total() < len(threads):
+                time.sleep(0.001)
+    for thread in threads:
+        thread.join()
+
+    assert order == ["bob", "carla", "alice", "bob", "alice"]
 
 
 def full(*_: Any) -> None:

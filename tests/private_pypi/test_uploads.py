@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import errno
 import fcntl
 import hashlib
@@ -457,8 +456,7 @@ def publish(folder: Path, *fields: bytes) -> None:
     """Send an upload form, which is handed over as pypiserver does."""
     sent = environ(b"".join(fields) + END)
     form: FormsDict = read_form(sent, folder, MEGABYTE)
-    pair = base64.b64encode(b"alice:secret").decode()
-    request.bind({**sent, "bottle.request.post": form, "HTTP_AUTHORIZATION": f"Basic {pair}"})
+    request.bind({**sent, "bottle.request.post": form, "private_pypi.account": "alice"})
     try:
         storage(folder).add_package(form["content"].raw_filename, form["content"].file)
     finally:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
+import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,27 +30,42 @@ _DIGESTS = ("md5", "sha256", "blake2_256")
 
 
 class Turns:
-    """Lets each account do one thing at a time, and so many accounts at once; the others wait."""
+    """Lets each account do one thing at a time, and so many accounts at once; the others wait.
+
+    The account goes first whose last turn ended longest ago: it never waits behind two of another.
+    """
 
     def __init__(self, altogether: int) -> None:
         self._altogether = altogether
         self._taken: set[str] = set()
+        self._waiting: Counter[str] = Counter()
+        self._ended: dict[str, float] = {}
         self._changed = threading.Condition()
 
     @contextmanager
     def turn(self, account: str) -> Iterator[None]:
         """Wait until it is this account's turn, which ends with the block."""
         with self._changed:
-            self._changed.wait_for(
-                lambda: account not in self._taken and len(self._taken) < self._altogether
-            )
+            self._waiting[account] += 1
+            self._changed.wait_for(lambda: self._is_next(account))
+            self._waiting[account] -= 1
+            self._waiting += Counter()  # Forgets those who do not wait.
             self._taken.add(account)
+            # There may be another turn, for whoever is next now.
+            self._changed.notify_all()
         try:
             yield
         finally:
             with self._changed:
                 self._taken.remove(account)
+                self._ended[account] = time.monotonic()
                 self._changed.notify_all()
+
+    def _is_next(self, account: str) -> bool:
+        if account in self._taken or len(self._taken) == self._altogether:
+            return False
+        others = (other for other in self._waiting if other not in self._taken)
+        return account == min(others, key=lambda other: self._ended.get(other, 0))
 
 
 class Storage(Backend):
@@ -71,12 +88,12 @@ class Storage(Backend):
             NotYoursError: as Index.sign.
         """
         unfinished = Path(stream.name)
+        account = request.environ["private_pypi.account"]
         os.fchmod(stream.fileno(), 0o644)
         if filename.endswith(".asc"):
             os.fsync(stream.fileno())
-            self._index.sign(unfinished, filename, by=request.auth[0])
+            self._index.sign(unfinished, filename, by=account)
             return
-        account = request.auth[0]
         with self._turns.turn(account):
             _check_digests(filename, stream)
             new = distribution.read(unfinished, filename)
