@@ -29,8 +29,8 @@ def stack(rendered: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     made = make_stack(rendered, tmp_path_factory.mktemp("odd") / "s")
     caddyfile = made.gateway.log.with_name("Caddyfile")
     text = caddyfile.read_text()
-    assert "read_body 10m" in text
-    caddyfile.write_text(text.replace("read_body 10m", "read_body 5s"))
+    assert "read_body 10s" in text
+    caddyfile.write_text(text.replace("read_body 10s", "read_body 5s"))
     with made.server, made.gateway:
         yield made
     assert "Traceback" not in made.server.log.read_text()
