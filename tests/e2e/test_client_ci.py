@@ -108,7 +108,11 @@ def gitlab_jobs(folder: Path) -> list[Job]:
             takes = job["stage"] == "publish"
             # GitLab's runner unpacks any file, over those of the checkout and of git.
             planted = (*NAMES, ".git/config") if takes else ()
-            checked_out = job.get("variables", {}).get("GIT_STRATEGY") != "none"
+            strategy = job.get("variables", {}).get("GIT_STRATEGY")
+            if takes and strategy != "empty":
+                # A runner may have kept what a job of another pipeline left there.
+                planted += ("dist/left-1.0-py3-none-any.whl",)
+            checked_out = strategy not in ("none", "empty")
             jobs.append(Job(name, steps, takes, leaves, planted, checked_out))
     stages = pipeline["stages"]
     return sorted(jobs, key=lambda job: stages.index(pipeline[job.name]["stage"]))
