@@ -192,7 +192,7 @@ class Catalogue:
         ).fetchone()
         self.removed = []
         changed = set()
-        # With nothing of the journal taken in, the lines are those of another one, or of a catalogue
+        # With nothing taken in, the lines are those of another journal, or were kept by a catalogue
         # that was made anew.
         has_grown = mark == journal.mark(end) and (end > 0 or not self._has_lines())
         if has_grown and end != journal.end:
