@@ -107,7 +107,7 @@ def gitlab_jobs(folder: Path) -> list[Job]:
             leaves = job.get("artifacts", {}).get("paths") == ["dist/"]
             takes = job["stage"] == "publish"
             # GitLab's runner unpacks any file, over those of the checkout and of git.
-            planted = (*NAMES, ".git/config") if takes else ()
+            planted: tuple[str, ...] = (*NAMES, ".git/config") if takes else ()
             strategy = job.get("variables", {}).get("GIT_STRATEGY")
             if takes and strategy != "empty":
                 # A runner may have kept what a job of another pipeline left there.
