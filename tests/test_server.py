@@ -190,6 +190,8 @@ def test_compose_accepts_the_file_and_starts_three_services(render: Render, mode
         expected["pypi_url"] = "pypi.acme.test"
     if mode == "letsencrypt":
         expected["acme_directory"] = LETS_ENCRYPT
+    if mode == "traefik":
+        expected["proxy_address"] = "private_ranges"
     assert model["services"]["gateway"]["environment"] == expected
 
 
@@ -332,7 +334,8 @@ def test_only_a_public_index_promises_tls_for_a_year(render: Render, mode: str) 
 def test_every_request_passes_basic_auth_but_the_health_check(render: Render) -> None:
     servers = adapted(render({"template": "server", "https": "none"}))["apps"]["http"]["servers"]
     (site,) = (server for server in servers.values() if server["listen"] == [":80"])
-    for_the_log, asking, health, rest = site["routes"]
+    for_the_log, asking, for_browsers, health, rest = site["routes"]
+    assert [handler["handler"] for handler in for_browsers["handle"]] == ["headers"]
     assert [handler["handler"] for handler in asking["handle"]] == ["headers"]
     assert [handler["handler"] for handler in for_the_log["handle"]] == ["log_append"]
     assert health["match"] == [{"path": ["/health"]}]

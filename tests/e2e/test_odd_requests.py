@@ -25,7 +25,7 @@ NEXT = "GET /simple/smuggled/ HTTP/1.1\r\nHost: x\r\n\r\n"
 
 @pytest.fixture(scope="module")
 def stack(rendered: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Both programs, running; the gateway waits for 5 seconds where it would for 10 minutes."""
+    """Both programs, running; the gateway waits for 5 seconds where it would for 10."""
     made = make_stack(rendered, tmp_path_factory.mktemp("odd") / "s")
     caddyfile = made.gateway.log.with_name("Caddyfile")
     text = caddyfile.read_text()
