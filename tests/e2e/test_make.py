@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -185,7 +186,15 @@ def with_heard(rendered_here: Repository, tmp_path: Path) -> Repository:
 def on_a_terminal(repository: Repository, target: str) -> Any:
     """Run make on a terminal."""
     environment: Any = repository.environment()
-    return pexpect.spawn("make", [target], cwd=repository.folder, env=environment, timeout=20)
+    return pexpect.spawn(
+        "make",
+        [target],
+        cwd=repository.folder,
+        env=environment,
+        timeout=20,
+        # What runs the tests may have started them to ignore it, as a shell does in the background.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
 
 
 def test_the_logs_are_followed_at_once_and_do_nothing_to_the_terminal(

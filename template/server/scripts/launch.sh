@@ -54,12 +54,13 @@ prepare_folders() {
 
 # The containers run as the owner of pypi_data. When that is root, they get a user of their own. What
 # root restored or made is theirs, too. Here root only looks whether there is any: containers write
-# these folders and could swap what root is about to change. The container `ownership` changes it.
+# these folders and could swap what root is about to change. The container `ownership` changes it, and
+# leaves a password on standard input to the command that wants it.
 give_folders() {
 	[ "$(id -u)" = 0 ] || return 0
 	foreign=$(find -H pypi_data pypi_index pypi_auth gateway/accounts gateway_data \
 		\( ! -user "$PYPI_UID" -o ! -group "$PYPI_GID" \) -print 2>/dev/null | head -n 1)
-	[ -z "$foreign" ] || compose --progress quiet run --rm --no-deps --no-TTY ownership || :
+	[ -z "$foreign" ] || compose --progress quiet run --rm --no-deps --no-TTY ownership </dev/null || :
 }
 
 # What .pypi.env says, as Compose reads it, or fails with what to add there.
