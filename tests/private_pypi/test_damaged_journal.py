@@ -71,6 +71,15 @@ def yanked(index: Index) -> list[str | None]:
     return [one.yanked for one in index.listed("kept-lib")]
 
 
+def knowing_a_damaged_journal(index: Index, data: Path) -> Index:
+    """Damage the journal and lose the index; return the new one, which knows what is left."""
+    DAMAGES["without lines in the middle"](data)
+    shutil.rmtree(index.folder)
+    index = Index(data, index.folder)
+    index.refresh()
+    return index
+
+
 def check_known(index: Index, data: Path) -> None:
     """Check that a removed name stays ours and that a yank stays one."""
     assert index.standing("gone-lib") == "gone"
@@ -202,10 +211,7 @@ def test_a_backup_of_the_journal_put_in_place_brings_what_it_knows(
     index: Index, data: Path
 ) -> None:
     backup = lines(data)
-    DAMAGES["without lines in the middle"](data)
-    shutil.rmtree(index.folder)
-    index = Index(data, index.folder)
-    index.refresh()
+    index = knowing_a_damaged_journal(index, data)
     publish(index, data, "newer-lib")
     assert index.standing("gone-lib") == "gone"
     assert yanked(index) == [None]
@@ -221,10 +227,7 @@ def test_a_backup_put_in_place_does_not_undo_what_happened_after_it(
     index: Index, data: Path
 ) -> None:
     backup = lines(data)
-    DAMAGES["without lines in the middle"](data)
-    shutil.rmtree(index.folder)
-    index = Index(data, index.folder)
-    index.refresh()
+    index = knowing_a_damaged_journal(index, data)
     index.unyank("kept-lib", "1.0", by="bob")
 
     write(data, backup)

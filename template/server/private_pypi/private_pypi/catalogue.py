@@ -235,7 +235,6 @@ class Catalogue:
 
     def _take_in_all(self, records: Iterable[Record]) -> set[str]:
         """Take in these lines in place of all that were; return the projects that may change."""
-        records = list(records)
         changed = {project for (project,) in self._db.execute("SELECT project FROM history")}
         self._db.execute("DELETE FROM history")
         self._db.execute("DELETE FROM lines")
