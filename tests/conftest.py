@@ -7,20 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
+from kit.git import commit, git
+from kit.template import ROOT, Answers, Render, check_names
 from pytest_copie.plugin import Copie
-
-ROOT = Path(__file__).parent.parent
-QUESTIONNAIRE: dict[str, Any] = yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))
-QUESTIONS = {name: details for name, details in QUESTIONNAIRE.items() if not name.startswith("_")}
-
-PASSWORD = """p@:/#?%$&!";`x`$HOME%41"""
-"""One that breaks whatever quotes, expands or encodes it wrongly."""
 
 FOREIGN = (
     *("COMPOSE_", "CONDA_", "COPIER_", "MAKE", "MFLAGS", "PIP_", "POETRY_", "TWINE_", "UV_"),
@@ -28,31 +21,6 @@ FOREIGN = (
     "VIRTUAL_ENV",
 )
 """Starts of the names of environment variables that would change what the programs do."""
-
-Answers = dict[str, Any]
-Render = Callable[[Answers], Path]
-
-
-def check_names(answers: Answers) -> None:
-    """Refuse answers to questions nobody asks, which Copier and pytest-copie ignore in silence."""
-    unknown = answers.keys() - QUESTIONS.keys()
-    assert not unknown, f"copier.yml has no question {', '.join(sorted(unknown))}"
-
-
-def git(folder: Path, *arguments: str) -> str:
-    """Run git in a folder and return what it printed."""
-    done = subprocess.run(
-        ["git", *arguments], cwd=folder, check=True, capture_output=True, text=True
-    )
-    return done.stdout
-
-
-def commit(folder: Path, message: str = "Change") -> None:
-    """Commit everything in a folder, which becomes a repository if it is none."""
-    if not (folder / ".git").exists():
-        git(folder, "init", "--quiet", "--initial-branch=main")
-    git(folder, "add", "--all")
-    git(folder, "commit", "--quiet", "--allow-empty", "--message", message)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import PASSWORD, Answers, Render, commit
-
-from e2e import public_index, wheel
-from e2e.client import REAL_PYTEST, Client
-from e2e.public_index import PublicIndex
-from e2e.server import Server
-from e2e.user import User
-
-Library = Callable[..., Path]
-MakeClient = Callable[..., Client]
+from kit import public_index, wheel
+from kit.client import REAL_PYTEST, Client, MakeClient
+from kit.git import commit
+from kit.library import Library
+from kit.public_index import PublicIndex
+from kit.server import Server
+from kit.template import PASSWORD, Answers, Render
+from kit.user import User
 
 
 @pytest.fixture

@@ -14,12 +14,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from conftest import PASSWORD
+from kit import wheel
+from kit.gateway import Gateway
+from kit.server import Server
+from kit.template import PASSWORD
 from requests import Request
-
-from e2e import wheel
-from e2e.gateway import Gateway
-from e2e.server import Server
 
 WHEEL = "held_name-1.0-py3-none-any.whl"
 LENGTH = 300_000

@@ -13,13 +13,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from conftest import PASSWORD
+from kit import chromium, wheel
+from kit.gateway import Gateway, ask
+from kit.server import Server
+from kit.stack import basic
+from kit.template import PASSWORD
 from playwright.sync_api import Browser, BrowserContext, Page
-
-from e2e import chromium, wheel
-from e2e.gateway import Gateway, ask
-from e2e.server import Server
-from e2e.test_abuse import basic
 
 HELD, FOREIGN = "held_name-1.0-py3-none-any.whl", "foreign-1.0-py3-none-any.whl"
 

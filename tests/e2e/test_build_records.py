@@ -17,11 +17,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from conftest import Render
-
-from e2e import recording_engine, wheel
-from e2e.in_docker import Server, plain_server
-from e2e.recording_engine import IMAGE, Engine
+from kit import recording_engine, wheel
+from kit.in_docker import Server, plain_server
+from kit.recording_engine import IMAGE, Engine
+from kit.template import Render
 
 pytestmark = pytest.mark.docker
 

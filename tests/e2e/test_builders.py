@@ -14,12 +14,11 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from conftest import Render
-
-from e2e import wheel
-from e2e.faults import wait_until
-from e2e.in_docker import Server, docker, plain_server, run
-from e2e.server import status
+from kit import wheel
+from kit.faults import wait_until
+from kit.in_docker import Server, docker, plain_server, run
+from kit.server import status
+from kit.template import Render
 
 pytestmark = pytest.mark.docker
 

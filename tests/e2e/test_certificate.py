@@ -14,14 +14,13 @@ from pathlib import Path
 
 import pytest
 import requests
-from authority import Authority, Pair
-from conftest import PASSWORD, Render
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
-
-from e2e import tls_probe, wheel
-from e2e.https import Answer, ask, https_server
-from e2e.in_docker import Server, docker
+from kit import tls_probe, wheel
+from kit.authority import Authority, Pair
+from kit.https import Answer, ask, https_server
+from kit.in_docker import Server, docker
+from kit.template import PASSWORD, Render
 
 pytestmark = pytest.mark.docker
 

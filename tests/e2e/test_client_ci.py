@@ -11,11 +11,10 @@ from urllib.parse import quote
 
 import pytest
 import yaml
-from conftest import PASSWORD, Render, commit, git
-
-from e2e.client import Client
-from e2e.conftest import MakeClient
-from e2e.server import Server
+from kit.client import Client, MakeClient
+from kit.git import commit, git
+from kit.server import Server
+from kit.template import PASSWORD, Render
 
 TAG = "v0.1.0"
 READER = {"INDEX_USER": "bob", "INDEX_PASSWORD": PASSWORD}

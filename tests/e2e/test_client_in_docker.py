@@ -20,13 +20,13 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from conftest import PASSWORD, ROOT, Answers, Render, commit, git
-from rendered_files import holding, read
-from ways import WAYS, name_of
-
-from e2e import wheel
-from e2e.in_docker import Server, docker, plain_server, run
-from e2e.public_index import PublicIndex
+from kit import wheel
+from kit.git import commit, git
+from kit.in_docker import Server, docker, plain_server, run
+from kit.public_index import PublicIndex
+from kit.rendered_files import holding, read
+from kit.template import PASSWORD, ROOT, Answers, Render
+from kit.ways import WAYS, name_of
 
 pytestmark = pytest.mark.docker
 

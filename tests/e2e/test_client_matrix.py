@@ -7,15 +7,15 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import PASSWORD, Answers, commit, git
-from rendered_files import holding, tracked
-from ways import WAYS, name_of
-
-from e2e import wheel
-from e2e.conftest import MakeClient
-from e2e.faults import wait_until
-from e2e.public_index import PublicIndex
-from e2e.server import Server
+from kit import wheel
+from kit.client import MakeClient
+from kit.faults import wait_until
+from kit.git import commit, git
+from kit.public_index import PublicIndex
+from kit.rendered_files import holding, tracked
+from kit.server import Server
+from kit.template import PASSWORD, Answers
+from kit.ways import WAYS, name_of
 
 LIBRARY = "my-private-lib"
 CI = itertools.cycle(("github", "gitlab", "none"))

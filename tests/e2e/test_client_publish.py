@@ -10,12 +10,11 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from conftest import commit, git
-
-from e2e import foreign_index, wheel
-from e2e.conftest import MakeClient
-from e2e.public_index import PublicIndex, digest
-from e2e.server import Server
+from kit import foreign_index, wheel
+from kit.client import MakeClient
+from kit.git import commit, git
+from kit.public_index import PublicIndex, digest
+from kit.server import Server
 
 managers = pytest.mark.parametrize("manager", ["poetry", "uv"])
 

@@ -14,12 +14,11 @@ from pathlib import Path
 
 import pytest
 import requests
-from conftest import PASSWORD, Render
-
-from e2e import wheel
-from e2e.public_index import PublicIndex
-from e2e.server import Server
-from e2e.user import User, installed
+from kit import wheel
+from kit.public_index import PublicIndex
+from kit.server import Server
+from kit.template import PASSWORD, Render
+from kit.user import User, installed
 
 WRONG = "not-the-password"
 

@@ -13,13 +13,13 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
-from conftest import PASSWORD, Answers, Render, git
-
-from e2e import foreign_index, wheel
-from e2e.doctor import doctor, write_programs
-from e2e.foreign_index import Authority, ForeignIndex
-from e2e.gateway import Gateway
-from e2e.server import Server, free_port
+from kit import foreign_index, wheel
+from kit.doctor import doctor, write_programs
+from kit.foreign_index import Authority, ForeignIndex
+from kit.gateway import Gateway
+from kit.git import git
+from kit.server import Server, free_port
+from kit.template import PASSWORD, Answers, Render
 
 NETWORK = ("DNS", "TCP", "TLS", "HTTP", "clock", "account", "role", "other packages")
 

@@ -18,13 +18,12 @@ from pathlib import Path
 import pytest
 import requests
 import yaml
-from conftest import Render
-
-from e2e import crash, full_disk
-from e2e.faults import ALICE, ANNA, Installs, Kept, as_root, launched, line, wait_until
-from e2e.in_docker import docker, run
-from e2e.server import status
-from e2e.traffic import JSON
+from kit import crash, full_disk
+from kit.faults import ALICE, ANNA, Installs, Kept, as_root, launched, line, wait_until
+from kit.in_docker import docker, run
+from kit.server import status
+from kit.template import Render
+from kit.traffic import JSON
 
 pytestmark = pytest.mark.docker
 
@@ -121,12 +120,12 @@ def test_clients_that_retry_come_through_when_the_gateway_goes(
 
 
 def test_containers_come_back_by_themselves_with_the_docker_daemon(kept: Kept) -> None:
-    """Run tests/e2e/restarted_daemon.py, in namespaces of its own that end with it."""
+    """Run tests/kit/restarted_daemon.py, in namespaces of its own that end with it."""
     # Not in a folder of pytest's: the path of a socket has 107 bytes at most.
     folder = Path(tempfile.mkdtemp(prefix="daemon-", dir="/var/tmp"))
     sudo = [] if os.getuid() == 0 else ["sudo", "--non-interactive", "--preserve-env"]
     command = ["env", f"PATH={os.environ['PATH']}", "unshare", "--net", "--mount"]
-    command += [sys.executable, "-m", "e2e.restarted_daemon", str(kept.server.folder), str(folder)]
+    command += [sys.executable, "-m", "kit.restarted_daemon", str(kept.server.folder), str(folder)]
     try:
         done = subprocess.run(
             [*sudo, *command],

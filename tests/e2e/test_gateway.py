@@ -19,14 +19,13 @@ from urllib.parse import quote, urljoin
 
 import pytest
 import requests
-from conftest import PASSWORD
-
-from e2e import wheel
-from e2e.gateway import Answer, Gateway, ask
-from e2e.public_index import PublicIndex
-from e2e.server import Server
-from e2e.test_install import Install, with_pip, with_uv
-from e2e.user import User, installed
+from kit import wheel
+from kit.gateway import Answer, Gateway, ask
+from kit.install import Install, with_pip, with_uv
+from kit.public_index import PublicIndex
+from kit.server import Server
+from kit.template import PASSWORD
+from kit.user import User, installed
 
 BOB = {"Authorization": "Basic " + base64.b64encode(f"bob:{PASSWORD}".encode()).decode()}
 SIMPLE = "application/vnd.pypi.simple"

@@ -14,10 +14,9 @@ from statistics import median
 
 import pytest
 import requests
-from conftest import Render
-
-from e2e import crash, heavy
-from e2e.faults import ALICE, ANNA, Kept, launched
+from kit import crash, heavy
+from kit.faults import ALICE, ANNA, Kept, launched
+from kit.template import Render
 
 pytestmark = pytest.mark.docker
 

@@ -7,73 +7,16 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
 from urllib.parse import quote
 
 import pytest
-from conftest import PASSWORD
-
-from e2e import wheel
-from e2e.faults import wait_until
-from e2e.public_index import PublicIndex
-from e2e.server import Server, free_port, status
-from e2e.user import User, installed
-
-
-class Install(Protocol):
-    """Installs requirements into an environment as bob; returns what the client printed."""
-
-    def __call__(
-        self,
-        user: User,
-        venv: Path,
-        url: str,
-        *requirements: str,
-        password: str = PASSWORD,
-        ok: bool = True,
-    ) -> str: ...
-
-
-def with_credentials(url: str, password: str) -> str:
-    """Return a URL as it stands in `.pypi.env`, the password percent-encoded."""
-    return url.replace("://", f"://bob:{quote(password, safe='')}@")
-
-
-def with_pip(
-    user: User, venv: Path, url: str, *requirements: str, password: str = PASSWORD, ok: bool = True
-) -> str:
-    command = ["pip", "--python", str(venv), "install", *requirements]
-    index = with_credentials(url, password)
-    return user.run(*command, ok=ok, PIP_INDEX_URL=index, PIP_RETRIES="0")
-
-
-def with_uv(
-    user: User, venv: Path, url: str, *requirements: str, password: str = PASSWORD, ok: bool = True
-) -> str:
-    command = ["uv", "pip", "install", "--python", str(venv), *requirements]
-    index = with_credentials(url, password)
-    return user.run(*command, ok=ok, UV_DEFAULT_INDEX=index, UV_HTTP_RETRIES="0")
-
-
-def with_poetry(
-    user: User, venv: Path, url: str, *requirements: str, password: str = PASSWORD, ok: bool = True
-) -> str:
-    project = user.home / "project"
-    project.mkdir(exist_ok=True)
-    (project / "pyproject.toml").write_text(
-        '[project]\nname = "app"\nversion = "1"\nrequires-python = ">=3.9"\n'
-        f"dependencies = {list(requirements)}\n\n[tool.poetry]\npackage-mode = false\n\n"
-        f'[[tool.poetry.source]]\nname = "private"\nurl = "{url}"\npriority = "primary"\n'
-    )
-    return user.run(
-        "poetry",
-        "update",
-        folder=project,
-        ok=ok,
-        VIRTUAL_ENV=str(venv),
-        POETRY_HTTP_BASIC_PRIVATE_USERNAME="bob",
-        POETRY_HTTP_BASIC_PRIVATE_PASSWORD=password,
-    )
+from kit import wheel
+from kit.faults import wait_until
+from kit.install import OURS, Install, with_pip, with_poetry, with_uv
+from kit.public_index import PublicIndex
+from kit.server import Server, free_port, status
+from kit.template import PASSWORD
+from kit.user import User, installed
 
 
 @pytest.fixture(params=[with_pip, with_uv, with_poetry], ids=["pip", "uv", "poetry"])
@@ -81,9 +24,6 @@ def install(request: pytest.FixtureRequest) -> Install:
     """Each of the clients."""
     chosen: Install = request.param
     return chosen
-
-
-OURS = {"my-private-lib": "0.2.0 from us", "public-lib": "1.2.3 from the public index"}
 
 
 def test_a_reader_gets_our_library_and_what_it_needs_from_the_public_index(

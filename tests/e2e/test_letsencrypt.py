@@ -9,12 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import PASSWORD, Render
 from cryptography import x509
-
-from e2e.acme import NOWHERE, Pebble, pebble
-from e2e.https import Answer, ask, https_server
-from e2e.in_docker import Server
+from kit.acme import NOWHERE, Pebble, pebble
+from kit.https import Answer, ask, https_server
+from kit.in_docker import Server
+from kit.template import PASSWORD, Render
 
 pytestmark = pytest.mark.docker
 

@@ -20,12 +20,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Render
-
-from e2e import crash
-from e2e.faults import ALICE, PROJECTS, Installs, Kept, launched
-from e2e.test_crashes import MEBIBYTE
-from e2e.traffic import JSON, Client, LostError, Reply
+from kit import crash
+from kit.crashing import MEBIBYTE
+from kit.faults import ALICE, PROJECTS, Installs, Kept, launched
+from kit.template import ROOT, Render
+from kit.traffic import JSON, Client, LostError, Reply
 
 pytestmark = pytest.mark.docker
 

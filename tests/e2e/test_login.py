@@ -14,13 +14,12 @@ from pathlib import Path
 
 import pexpect  # type: ignore[import-untyped]
 import pytest
-from conftest import PASSWORD, Render
-
-from e2e import foreign_index, wheel
-from e2e.in_docker import docker
-from e2e.public_index import PublicIndex
-from e2e.server import Server
-from e2e.user import User, installed
+from kit import foreign_index, wheel
+from kit.in_docker import docker
+from kit.public_index import PublicIndex
+from kit.server import Server
+from kit.template import PASSWORD, Render
+from kit.user import User, installed
 
 SH = "set -a; . ./.pypi.env; set +a; "
 """How the README takes the credentials into the shell."""

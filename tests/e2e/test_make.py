@@ -21,10 +21,9 @@ from typing import Any
 
 import pexpect  # type: ignore[import-untyped]
 import pytest
-from conftest import PASSWORD, QUESTIONS, Render
-
-from e2e import exfat, wheel
-from e2e.server import free_port, status
+from kit import exfat, wheel
+from kit.server import free_port, status
+from kit.template import PASSWORD, QUESTIONS, Render
 
 HASH = "$2y$04$private.pypi.tests..uugfvOQnbet/tUFgFlRVT9OR15g5aLe82"
 ANSWERS = {"template": "server", "project_name": "pypi-make", "https": "none"}

@@ -14,21 +14,20 @@ from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 import pytest
-from authority import Authority
-from conftest import PASSWORD
-
-from e2e import wheel
-from e2e.conftest import Library
-from e2e.gateway import Gateway
-from e2e.nginx import Nginx
-from e2e.public_index import PublicIndex
-from e2e.server import Server
-from e2e.test_install import OURS, Install, with_pip, with_poetry, with_uv
-from e2e.test_publish import Publish
-from e2e.test_publish import with_poetry as publish_with_poetry
-from e2e.test_publish import with_twine as publish_with_twine
-from e2e.test_publish import with_uv as publish_with_uv
-from e2e.user import User, installed
+from kit import wheel
+from kit.authority import Authority
+from kit.gateway import Gateway
+from kit.install import OURS, Install, with_pip, with_poetry, with_uv
+from kit.library import Library
+from kit.nginx import Nginx
+from kit.public_index import PublicIndex
+from kit.publish import Publish
+from kit.publish import with_poetry as publish_with_poetry
+from kit.publish import with_twine as publish_with_twine
+from kit.publish import with_uv as publish_with_uv
+from kit.server import Server
+from kit.template import PASSWORD
+from kit.user import User, installed
 
 ADDRESS = "127.0.12.1"
 MEGABYTES = 4

@@ -17,14 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import PASSWORD, Render, commit
+from kit import foreign_index, wheel
+from kit.doctor import doctor
+from kit.git import commit
+from kit.public_index import PublicIndex
+from kit.server import free_port, status
+from kit.template import PASSWORD, Render
+from kit.user import User
 from passlib.hash import bcrypt
-
-from e2e import foreign_index, wheel
-from e2e.doctor import doctor
-from e2e.public_index import PublicIndex
-from e2e.server import free_port, status
-from e2e.user import User
 
 PEERS = Path(sys.executable).parent.parent / "peers/bin"
 """Where `make test` installs requirements/bench.txt."""

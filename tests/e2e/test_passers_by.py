@@ -12,14 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from authority import Authority
-from conftest import PASSWORD, Render
-
-from e2e import crowd, names, wheel
-from e2e.https import https_server
-from e2e.in_docker import Server
-from e2e.test_install import with_pip
-from e2e.user import User, installed
+from kit import crowd, names, wheel
+from kit.authority import Authority
+from kit.https import https_server
+from kit.in_docker import Server
+from kit.install import with_pip
+from kit.template import PASSWORD, Render
+from kit.user import User, installed
 
 pytestmark = pytest.mark.docker
 

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from conftest import Render
+from kit.template import Render
 
 TARGETS = {
     "server": ("pypi-images", ["docker-compose.pypi.yml", "private_pypi/Dockerfile"]),

@@ -21,15 +21,14 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
-from conftest import PASSWORD, Answers, Render
 from cryptography import x509
-
-from e2e import names, wheel
-from e2e.conftest import Library
-from e2e.https import ask, https_server
-from e2e.in_docker import Server, docker
-from e2e.test_install import with_pip, with_poetry, with_uv
-from e2e.user import User, installed
+from kit import names, wheel
+from kit.https import ask, https_server
+from kit.in_docker import Server, docker
+from kit.install import with_pip, with_poetry, with_uv
+from kit.library import Library
+from kit.template import PASSWORD, Answers, Render
+from kit.user import User, installed
 
 pytestmark = pytest.mark.docker
 

@@ -11,86 +11,16 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import pytest
-from conftest import PASSWORD
-
-from e2e import wheel
-from e2e.conftest import Library
-from e2e.public_index import PublicIndex
-from e2e.server import Server, status
-from e2e.user import User
-
-
-class Reached(Protocol):
-    """An index at a URL, with a slash at the end."""
-
-    def url(self) -> str: ...
-
-
-class Publish(Protocol):
-    """Publishes what a project has built; returns what the client printed."""
-
-    def __call__(
-        self, user: User, project: Path, server: Reached, account: str, password: str, ok: bool
-    ) -> str: ...
-
-
-def with_poetry(
-    user: User, project: Path, server: Reached, account: str, password: str, ok: bool, *flags: str
-) -> str:
-    return user.run(
-        "poetry",
-        "publish",
-        "--repository",
-        "private",
-        *flags,
-        folder=project,
-        ok=ok,
-        POETRY_REPOSITORIES_PRIVATE_URL=server.url(),
-        POETRY_HTTP_BASIC_PRIVATE_USERNAME=account,
-        POETRY_HTTP_BASIC_PRIVATE_PASSWORD=password,
-    )
-
-
-def with_uv(
-    user: User,
-    project: Path,
-    server: Reached,
-    account: str,
-    password: str,
-    ok: bool,
-    **settings: str,
-) -> str:
-    return user.run(
-        "uv",
-        "publish",
-        "--publish-url",
-        server.url(),
-        folder=project,
-        ok=ok,
-        UV_PUBLISH_USERNAME=account,
-        UV_PUBLISH_PASSWORD=password,
-        **settings,
-    )
-
-
-def with_twine(
-    user: User, project: Path, server: Reached, account: str, password: str, ok: bool, *flags: str
-) -> str:
-    return user.run(
-        "twine",
-        "upload",
-        "--non-interactive",
-        "--disable-progress-bar",
-        *flags,
-        *sorted((project / "dist").iterdir()),
-        ok=ok,
-        TWINE_REPOSITORY_URL=server.url(),
-        TWINE_USERNAME=account,
-        TWINE_PASSWORD=password,
-    )
+from kit import wheel
+from kit.library import Library
+from kit.public_index import PublicIndex
+from kit.publish import Publish, Reached, with_poetry, with_twine, with_uv
+from kit.server import Server, status
+from kit.template import PASSWORD
+from kit.user import User
 
 
 @pytest.fixture(params=[with_poetry, with_uv, with_twine], ids=["poetry", "uv", "twine"])

@@ -18,12 +18,12 @@ from pathlib import Path
 
 import pytest
 import requests
-from conftest import PASSWORD, Render, commit, git
-
-from e2e import wheel
-from e2e.faults import as_root, wait_until
-from e2e.https import ask, https_server
-from e2e.in_docker import Server, docker, plain_server
+from kit import wheel
+from kit.faults import as_root, wait_until
+from kit.git import commit, git
+from kit.https import ask, https_server
+from kit.in_docker import Server, docker, plain_server
+from kit.template import PASSWORD, Render
 
 pytestmark = pytest.mark.docker
 

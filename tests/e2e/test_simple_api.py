@@ -27,13 +27,12 @@ from urllib.parse import quote
 import pytest
 import requests
 import tomli
-from conftest import PASSWORD
-
-from e2e import wheel
-from e2e.conftest import Library
-from e2e.public_index import PublicIndex
-from e2e.server import Server
-from e2e.user import User, installed
+from kit import wheel
+from kit.library import Library
+from kit.public_index import PublicIndex
+from kit.server import Server
+from kit.template import PASSWORD
+from kit.user import User, installed
 
 JSON = "application/vnd.pypi.simple.v1+json"
 HTML = "application/vnd.pypi.simple.v1+html"

@@ -8,14 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import PASSWORD, Answers, commit
-from rendered_files import File, read
-
-from e2e import wheel
-from e2e.conftest import MakeClient
-from e2e.public_index import PublicIndex
-from e2e.server import Server
-from e2e.user import User
+from kit import wheel
+from kit.client import MakeClient
+from kit.git import commit
+from kit.public_index import PublicIndex
+from kit.rendered_files import File, read
+from kit.server import Server
+from kit.template import PASSWORD, Answers
+from kit.user import User
 
 NOWHERE = "http://127.0.0.1:9/simple/"
 """Where nothing listens."""

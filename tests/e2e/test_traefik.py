@@ -21,14 +21,13 @@ from urllib.parse import quote
 
 import pytest
 import requests
-from authority import Authority
-from conftest import PASSWORD, Render
-
-from e2e import tls_probe, wheel
-from e2e.acme import NOWHERE, pebble
-from e2e.faults import wait_until
-from e2e.https import ask
-from e2e.in_docker import Server, docker
+from kit import tls_probe, wheel
+from kit.acme import NOWHERE, pebble
+from kit.authority import Authority
+from kit.faults import wait_until
+from kit.https import ask
+from kit.in_docker import Server, docker
+from kit.template import PASSWORD, Render
 
 pytestmark = pytest.mark.docker
 

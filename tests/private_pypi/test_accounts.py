@@ -19,7 +19,6 @@ from passlib.hash import bcrypt
 from private_pypi import accounts
 from private_pypi.accounts import AccountError
 
-pytest_plugins = ["cheap_accounts"]
 pytestmark = pytest.mark.usefixtures("cheap_hashes")
 
 PASSWORD = "correct-horse-battery"

@@ -21,8 +21,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote, urljoin
 
 import pytest
-import quiet_pypiserver  # noqa: F401
-from e2e import wheel
+from kit import wheel
 from packaging.utils import parse_sdist_filename, parse_wheel_filename
 from private_pypi import accounts, app
 from private_pypi.app import READ_ON, create_app
@@ -30,8 +29,6 @@ from private_pypi.settings import MEBIBYTE, Settings
 from private_pypi.uploads import FOLDER, FORM
 from pypiserver import app_from_config
 from pypiserver.config import DEFAULTS
-
-pytest_plugins = ["cheap_accounts"]
 
 PASSWORD = "correct-horse-battery"
 WHEEL = "my_private_lib-0.1.0-py3-none-any.whl"

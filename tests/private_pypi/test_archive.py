@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from e2e import wheel
+from kit import wheel
 from private_pypi import distribution
 from private_pypi.archive import MEMBERS as MEMBERS_LIMIT
 from private_pypi.distribution import Distribution, DistributionError

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e import wheel
+from kit import wheel
 from private_pypi import journal
 from private_pypi.__main__ import main
 from private_pypi.index import Index

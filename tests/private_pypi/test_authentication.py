@@ -14,8 +14,6 @@ from passlib.hash import bcrypt
 from private_pypi import accounts, authentication
 from private_pypi.authentication import Authenticator, credentials
 
-pytest_plugins = ["cheap_accounts"]
-
 PASSWORD = "correct-horse-battery"
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from ssl import PROTOCOL_TLS_SERVER, SSLContext
 
 import pytest
-from authority import Authority, Pair
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -15,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from kit.authority import Authority, Pair
 from private_pypi import disk
 from private_pypi.__main__ import main
 from private_pypi.certificate import CertificateError, check_pair, copy_pair

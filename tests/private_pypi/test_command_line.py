@@ -20,12 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e import wheel
+from kit import wheel
 from passlib.hash import bcrypt
 from private_pypi import accounts
 from private_pypi.__main__ import main
-
-pytest_plugins = ["cheap_accounts"]
 
 PASSWORD = "correct-horse-battery"
 HASH = "$2y$04$private.pypi.tests..uugfvOQnbet/tUFgFlRVT9OR15g5aLe82"

@@ -21,14 +21,11 @@ from types import FrameType
 from typing import Any
 
 import pytest
-import quiet_pypiserver  # noqa: F401
-from e2e import crash, wheel
+from kit import crash, wheel
 from private_pypi import accounts
 from private_pypi.app import Gatekeeper, create_app
 from private_pypi.change import Change, NoSuchReleaseError
 from private_pypi.settings import MEBIBYTE, Settings
-
-pytest_plugins = ["cheap_accounts"]
 
 PASSWORD = "correct-horse-battery"
 

@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from e2e import wheel
+from kit import wheel
 from private_pypi import catalogue, distribution, journal
 from private_pypi.__main__ import main
 from private_pypi.index import Index, NameTakenError

@@ -21,10 +21,9 @@ from pathlib import Path
 from types import FrameType
 
 import pytest
-import quiet_pypiserver  # noqa: F401
-from e2e import heavy, wheel
 from hypothesis import example, given
 from hypothesis import strategies as st
+from kit import heavy, wheel
 from packaging.version import InvalidVersion, Version
 from private_pypi import distribution
 from private_pypi.distribution import Distribution, DistributionError

@@ -25,16 +25,13 @@ from typing import Any, NamedTuple
 from urllib.parse import quote_from_bytes, unquote_to_bytes, urljoin, urlsplit
 
 import pytest
-import quiet_pypiserver  # noqa: F401
-from e2e.wheel import write as write_wheel
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
+from kit.wheel import write as write_wheel
 from private_pypi import accounts
 from private_pypi.app import create_app
 from private_pypi.settings import MEBIBYTE, Settings
-
-pytest_plugins = ["cheap_accounts"]
 
 PASSWORD = "correct-horse-battery"
 BOUNDARY = "----private-pypi-fuzz"

@@ -19,8 +19,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from private_pypi import accounts, gateway
 
-pytest_plugins = ["cheap_accounts"]
-
 PASSWORD = "correct-horse-battery"
 HASH = "$2y$04$private.pypi.tests..uugfvOQnbet/tUFgFlRVT9OR15g5aLe82"
 HEAD = (

@@ -24,7 +24,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from e2e import wheel
+from kit import wheel
 from private_pypi import distribution, journal, pages, scan
 from private_pypi.catalogue import Catalogue
 from private_pypi.change import NoSuchReleaseError

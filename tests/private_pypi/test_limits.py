@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-import quiet_pypiserver  # noqa: F401
-from conftest import QUESTIONS, ROOT
 from gunicorn.config import Config
+from kit.template import QUESTIONS, ROOT
 from private_pypi import accounts, app, archive, distribution, uploads, wheel
 from private_pypi.settings import Settings
 from private_pypi.storage import ARCHIVES

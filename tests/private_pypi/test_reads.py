@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote, urljoin
 
 import pytest
-import quiet_pypiserver  # noqa: F401
-from e2e import wheel
+from kit import wheel
 from private_pypi.index import Index
 from private_pypi.reads import HTML, JSON, LEGACY, content_type, reads
 from pypiserver.bottle_wrapper import Bottle

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
-import quiet_pypiserver  # noqa: F401
-from e2e import wheel
+from kit import wheel
 from private_pypi import distribution, uploads
 from private_pypi.index import Index, NameTakenError, NotReadyError
 from private_pypi.journal import Journal

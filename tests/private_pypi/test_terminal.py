@@ -7,11 +7,9 @@ import json
 from pathlib import Path
 
 import pytest
-from e2e import wheel
+from kit import wheel
 from private_pypi.__main__ import main
 from private_pypi.terminal import guarded, printable
-
-pytest_plugins = ["cheap_accounts"]
 
 UNPRINTABLE = ["\x1b[2J", "\x9b31m", "\x07", "\x7f", "\x85", "\u202egnp", "\u2066", "\u2028"]
 HASH = "$2y$04$private.pypi.tests..uugfvOQnbet/tUFgFlRVT9OR15g5aLe82"

@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
-import quiet_pypiserver  # noqa: F401
-from e2e import wheel
+from kit import wheel
 from private_pypi import uploads
 from private_pypi.distribution import DistributionError
 from private_pypi.index import Index

@@ -1,0 +1,80 @@
+"""A rendered server as its owner runs it: with make, in containers."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kit.server import free_port
+
+
+@dataclass(frozen=True)
+class Server:
+    """A rendered server repository, its Compose project, and its URL when it runs."""
+
+    folder: Path
+    project: str
+    url: str
+
+    def make(self, *arguments: str, stdin: str = "", ok: bool = True) -> str:
+        """Run make in the repository and return all it printed."""
+        return run(["make", *arguments], cwd=self.folder, stdin=stdin, ok=ok)
+
+    def add_user(self, name: str, role: str) -> str:
+        """Add an account and return the password that was printed."""
+        said = self.make("pypi-user-add", f"USER={name}", f"ROLE={role}")
+        found = re.search(r"^password: (\S+)$", said, re.M)
+        assert found, said
+        return found[1]
+
+    def inspect(self, service: str) -> dict[str, Any]:
+        """Return what `docker inspect` says of a service's container."""
+        inspected = json.loads(docker("inspect", f"{self.project}-{service}-1"))
+        assert isinstance(inspected[0], dict)
+        return inspected[0]
+
+    def logs(self) -> str:
+        """Return what all containers have logged."""
+        return docker("compose", "--project-name", self.project, "logs", "--no-color")
+
+
+def docker(*arguments: str, cwd: Path | None = None, ok: bool = True) -> str:
+    """Run docker and return all it printed."""
+    return run(["docker", *arguments], cwd=cwd, ok=ok)
+
+
+def run(command: list[str], *, cwd: Path | None, stdin: str = "", ok: bool, **settings: str) -> str:
+    """Run a program that must succeed, or must fail, and return all it printed.
+
+    The settings are more variables of its environment.
+    """
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        env={**os.environ, "BUILDKIT_PROGRESS": "plain", **settings},
+        input=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert (done.returncode == 0) is ok, done.stdout
+    return done.stdout
+
+
+def plain_server(rendered: Path, folder: Path) -> Server:
+    """Copy a server rendered with https=none, set to listen on a free port of 127.0.0.1."""
+    shutil.copytree(rendered, folder, symlinks=True)
+    port = free_port()
+    (folder / ".pypi.env").write_text(f"http_port={port}\n")
+    project = yaml.safe_load((folder / ".copier-answers.yml").read_text())["project_name"]
+    return Server(folder, project, f"http://127.0.0.1:{port}")
