@@ -25,12 +25,25 @@ FOREIGN = (
 """Starts of the names of environment variables that would change what the programs do."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs Docker on a machine without it, other than CI."""
+FOLDERS = ("e2e", "template", "private_pypi")
+"""Where tests are, those that take longest first."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what needs Docker on a machine without it, other than CI; begin with what takes long."""
     docker = [item for item in items if item.get_closest_marker("docker")]
     if docker and not os.environ.get("CI") and (lacking := lacks_docker()):
         for item in docker:
             item.add_marker(pytest.mark.skip(reason=lacking))
+    if hasattr(config, "workerinput"):
+        # So that no worker of pytest-xdist waits at the end for another one's long file.
+        slow = {item.path for item in docker}
+        items.sort(key=lambda item: (item.path not in slow, FOLDERS.index(folder_of(item))))
+
+
+def folder_of(item: pytest.Item) -> str:
+    """Return the folder of a test, such as e2e."""
+    return item.path.relative_to(ROOT / "tests").parts[0]
 
 
 def lacks_docker() -> str:
@@ -54,7 +67,7 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep the settings of the person that runs the tests out of Copier, git, pip, uv and Poetry."""
+    """Keep the settings of this machine's user out of Copier, git, pip, uv and Poetry."""
     home = tmp_path_factory.mktemp("home")
     (home / "settings.yml").write_text("{}\n")
     (home / "gitconfig").write_text("[user]\nname = Test\nemail = test@example.com\n")
