@@ -14,13 +14,14 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from . import accounts, catalogue, disk, gateway, ownership
+from . import accounts, catalogue, filesystem, gateway, ownership
 from .accounts import AccountError
 from .audit import audit as audited
 from .audit import told
 from .certificate import CertificateError, copy_pair
 from .change import NoSuchReleaseError
 from .index import Index
+from .layout import UPLOADS
 from .ownership import OwnershipError
 from .settings import SettingError, Settings
 from .terminal import guarded, printable
@@ -81,22 +82,28 @@ def check(settings: Settings, _: argparse.Namespace) -> None:
     settings.index.mkdir(exist_ok=True)
     for folder in (settings.data, settings.index):
         _require_writable(folder)
-    arrives = settings.data / disk.UPLOADS
+    arrives = settings.data / UPLOADS
     try:
         arrives.mkdir(mode=0o700, exist_ok=True)
     except FileExistsError:
         raise SettingError(f"{arrives} is no folder where uploads can arrive: delete it") from None
     _require_writable(arrives)
     _require_disk(
-        *disk.complaints(
+        *filesystem.complaints(
             settings.data,
             "pypi_data",
-            *(disk.hard_links(arrives), disk.LOCKS, disk.SYNC, disk.MODES, disk.CHANGES),
+            *(
+                filesystem.hard_links(arrives),
+                filesystem.LOCKS,
+                filesystem.SYNC,
+                filesystem.MODES,
+                filesystem.CHANGES,
+            ),
         ),
-        *disk.complaints(
+        *filesystem.complaints(
             settings.index,
             "pypi_index",
-            *(disk.SYMBOLIC_LINKS, disk.REPLACE, disk.SHARED_MEMORY),
+            *(filesystem.SYMBOLIC_LINKS, filesystem.REPLACE, filesystem.SHARED_MEMORY),
         ),
     )
     _warn_of_journal(settings)
@@ -357,8 +364,8 @@ def _require_disk(*complaints: str) -> None:
 
 def _require_disk_for_accounts(folder: Path, name: str) -> None:
     _require_writable(folder)
-    needs = (disk.LOCKS, disk.SYNC, disk.REPLACE, disk.PRIVATE)
-    _require_disk(*disk.complaints(folder, name, *needs))
+    needs = (filesystem.LOCKS, filesystem.SYNC, filesystem.REPLACE, filesystem.PRIVATE)
+    _require_disk(*filesystem.complaints(folder, name, *needs))
 
 
 def _require_free(host: str, port: int) -> None:

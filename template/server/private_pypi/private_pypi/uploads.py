@@ -17,8 +17,8 @@ from gunicorn.http.errors import ParseException
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 from pypiserver.bottle_wrapper import FileUpload, FormsDict
 
-from .disk import UPLOADS
 from .distribution import parse_name
+from .layout import UPLOADS
 
 FOLDER = UPLOADS
 
