@@ -207,7 +207,8 @@ def test_what_a_killed_one_left_is_on_no_page_and_the_next_one_deletes_it_when_i
         "import os, signal, sys, pathlib\n"
         "from private_pypi import filesystem\n"
         "kill = lambda place: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "filesystem.complaints(pathlib.Path(sys.argv[1]), 'x', filesystem.LOCKS, filesystem.Need('', kill))\n"
+        "needs = filesystem.LOCKS, filesystem.Need('', kill)\n"
+        "filesystem.complaints(pathlib.Path(sys.argv[1]), 'x', *needs)\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(filesystem.__file__).parents[1])}
     done = subprocess.run(
