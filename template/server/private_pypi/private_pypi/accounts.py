@@ -27,14 +27,14 @@ Who steals the file can guess at these, so their hash is slow; but each wrong pa
 sends costs the gateway as much. 10 is what OWASP asks for at least.
 """
 
-MADE_UP_COST = 4
+GENERATED_COST = 4
 """The same for a password of `new_password`, the lowest there is: 1 ms.
 
 Nobody guesses 190 random bits, whatever a guess costs. A slow hash would only help those who keep
 the server busy with wrong passwords.
 """
 
-DECOY = f"$2y${MADE_UP_COST:02}$a.decoy.for.strangers.nobody.knows.a.password.for.it."
+DECOY = f"$2y${GENERATED_COST:02}$a.decoy.for.strangers.nobody.knows.a.password.for.it."
 """A hash that was written, not computed, so that no password is known to fit it. A password under a
 name without an account is compared with it, which takes as long as with one that was made up."""
 
@@ -243,7 +243,7 @@ def _name(line: str) -> str:
 
 
 def _line(name: str, password: str, made_up: bool) -> str:
-    cost = MADE_UP_COST if made_up else COST
+    cost = GENERATED_COST if made_up else COST
     return f"{name}:{bcrypt.using(rounds=cost, ident='2y').hash(password)}"
 
 
