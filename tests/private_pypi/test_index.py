@@ -1581,7 +1581,7 @@ def test_what_was_removed_and_cannot_be_deleted_stops_nothing_else(
     now = journal.timestamp(time.time())
     with journal.locked(data) as lines:
         # As somebody does who is killed before anything is deleted.
-        lines.append([{"time": now, "action": "remove", "file": WHEEL, "by": "bob"}])
+        lines.append([journal.Record(now, "remove", WHEEL, by="bob")])
     monkeypatch.setattr("private_pypi.change.os.access", lambda *_: False)
 
     index.refresh()
@@ -2015,7 +2015,7 @@ def test_a_journal_that_another_process_wrote_is_followed(
     name = publish(index, data)
     with journal.locked(data) as lines:
         now = journal.timestamp(time.time())
-        lines.append([{"time": now, "action": "yank", "file": name, "reason": "broken"}])
+        lines.append([journal.Record(now, "yank", name, reason="broken")])
 
     index.refresh()
 
