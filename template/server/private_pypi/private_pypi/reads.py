@@ -48,15 +48,15 @@ def reads(index: Index) -> Callable[[], None]:
         if (below, normalised, "/") != ("/simple", name, slash):
             up, down = "../" if slash else "", "" if below else "simple/"
             raise _moved(f"{up}{down}{normalised}/")
-        standing = index.standing(name)
-        if standing == "here":
+        status = index.status(name)
+        if status == "here":
             raise _page(simple / name)
-        if standing == "not ready":
+        if status == "not ready":
             raise not_ready()
-        if standing == "closed":
+        if status == "unreadable":
             text = "Part of pypi_data cannot be looked into, there may be files of any name"
             raise refusal(503, f"{text}: the index's log says why.", **{"Retry-After": "5"})
-        if standing == "gone":
+        if status == "gone":
             # Whoever takes the name on the public index is a stranger.
             text = f"This index serves no files of {name}, but has or had one that could be of it"
             raise refusal(404, f"{text}: make pypi-verify on the server names what is there.")
