@@ -82,8 +82,8 @@ def knowing_a_damaged_journal(index: Index, data: Path) -> Index:
 
 def check_known(index: Index, data: Path) -> None:
     """Check that a removed name stays ours and that a yank stays one."""
-    assert index.standing("gone-lib") == "gone"
-    assert index.standing("requests") == "unknown"
+    assert index.status("gone-lib") == "gone"
+    assert index.status("requests") == "unknown"
     with pytest.raises(NameTakenError):
         publish(index, data, "gone-lib", origin="somebody else")
     assert yanked(index) == ["breaks on Tuesdays"]
@@ -213,7 +213,7 @@ def test_a_backup_of_the_journal_put_in_place_brings_what_it_knows(
     backup = lines(data)
     index = knowing_a_damaged_journal(index, data)
     publish(index, data, "newer-lib")
-    assert index.standing("gone-lib") == "gone"
+    assert index.status("gone-lib") == "gone"
     assert yanked(index) == [None]
 
     write(data, backup)

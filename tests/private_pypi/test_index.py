@@ -230,7 +230,7 @@ def test_what_is_hidden_and_what_is_unfinished_is_not_looked_at(
     index.refresh()
 
     assert projects(folder) == []
-    assert index.standing("my-lib") == "unknown"
+    assert index.status("my-lib") == "unknown"
 
 
 def test_what_was_deleted_is_served_no_more_and_its_name_is_never_passed_on(
@@ -250,10 +250,10 @@ def test_what_was_deleted_is_served_no_more_and_its_name_is_never_passed_on(
     second.unlink()
     index.refresh()
     assert projects(folder) == ["other"]
-    assert index.standing("my-lib") == "gone"
+    assert index.status("my-lib") == "gone"
     restarted = Index(data, folder)
     restarted.refresh()
-    assert restarted.standing("my-lib") == "gone"
+    assert restarted.status("my-lib") == "gone"
     check(index, folder, data)
 
 
@@ -371,9 +371,9 @@ def test_a_file_that_cannot_be_read_is_said_once_and_its_name_is_not_passed_on(
     assert [text for text in said if "Name is 'misnamed'" in text]
     assert [text for text in said if "README.txt" in text]
     assert projects(folder) == ["my-lib"]
-    assert index.standing("broken-lib") == "gone"
-    assert index.standing("named-well") == "gone"
-    assert index.standing("readme") == "gone"
+    assert index.status("broken-lib") == "gone"
+    assert index.status("named-well") == "gone"
+    assert index.status("readme") == "gone"
     assert sorted(line.split(":")[0] for line in index.verify()) == ["not served"] * 3
     check_files(folder, data)
 
@@ -405,7 +405,7 @@ def test_a_served_file_that_is_damaged_later_is_served_no_more(
     index.refresh()
 
     assert projects(folder) == []
-    assert index.standing("my-lib") == "gone"
+    assert index.status("my-lib") == "gone"
     check(index, folder, data)
 
 
@@ -418,12 +418,12 @@ def test_a_file_still_being_copied_is_neither_served_nor_complained_about_nor_pa
 
     index.refresh()
 
-    assert index.standing("my-lib") == "not ready"
+    assert index.status("my-lib") == "not ready"
     assert caplog.records == []
     path.write_bytes(whole)
     index.refresh()
     assert names(folder) == [WHEEL]
-    assert index.standing("my-lib") == "here"
+    assert index.status("my-lib") == "here"
 
 
 def test_a_file_that_could_not_be_read_is_served_as_soon_as_it_can_be(
@@ -441,7 +441,7 @@ def test_a_file_that_could_not_be_read_is_served_as_soon_as_it_can_be(
     monkeypatch.setattr(Path, "open", deny)
     index.refresh()
     assert projects(folder) == ["other"]
-    assert index.standing("my-lib") in ("gone", "not ready")
+    assert index.status("my-lib") in ("gone", "not ready")
 
     # As by chmod, which changes neither size nor time.
     monkeypatch.undo()
@@ -467,7 +467,7 @@ def test_a_folder_that_may_not_be_looked_into_does_not_keep_the_rest_from_being_
 
     assert names(folder) == [WHEEL]
     # Where fsck puts what has lost its name.
-    assert index.standing("requests") == "unknown"
+    assert index.status("requests") == "unknown"
 
 
 def test_metadata_beside_a_file_as_mirrors_have_it_does_not_take_the_place_of_ours(
@@ -506,13 +506,13 @@ def test_a_folder_that_may_not_be_looked_into_any_more_takes_its_files_along_and
     index.refresh()
 
     assert projects(folder) == ["my-lib"]
-    assert index.standing("hidden-lib") == "gone"
-    assert index.standing("requests") == "closed"
+    assert index.status("hidden-lib") == "gone"
+    assert index.status("requests") == "unreadable"
     # As by chmod, which changes no time of the folder.
     monkeypatch.undo()
     index.refresh()
     assert projects(folder) == ["hidden-lib", "my-lib"]
-    assert index.standing("requests") == "unknown"
+    assert index.status("requests") == "unknown"
 
 
 @pytest.mark.parametrize("name", [b"\xff.txt", b"\xff_lib-1.0-py3-none-any.whl", b"a\nb\x1b[2J"])
@@ -645,8 +645,8 @@ def test_an_unknown_name_is_answered_without_a_look_at_any_file(
     monkeypatch.setattr(scan, "scan", fail)
     monkeypatch.setattr(journal, "locked", fail)
 
-    assert index.standing("requests") == "unknown"
-    assert index.standing("my-lib") == "here"
+    assert index.status("requests") == "unknown"
+    assert index.status("my-lib") == "here"
 
 
 def test_an_unknown_name_costs_no_look_at_the_files_while_others_are_published(
@@ -661,7 +661,7 @@ def test_an_unknown_name_costs_no_look_at_the_files_while_others_are_published(
     for number in range(5):
         publish(index, data, version=f"1.{number}")
         index.refresh()
-        assert index.standing("requests") == "unknown"
+        assert index.status("requests") == "unknown"
 
     assert next(looks) == 5  # One for each refresh.
 
@@ -674,11 +674,11 @@ def test_a_name_that_was_copied_a_moment_ago_is_not_passed_on(
     for path in (data, data / "sub"):
         age(path)
     index.refresh()
-    assert index.standing("my-lib") == "unknown"
+    assert index.status("my-lib") == "unknown"
 
     copy(data / place)
 
-    assert index.standing("my-lib") == "here"
+    assert index.status("my-lib") == "here"
 
 
 def test_a_name_that_was_copied_while_no_server_ran_is_not_passed_on(
@@ -687,18 +687,18 @@ def test_a_name_that_was_copied_while_no_server_ran_is_not_passed_on(
     copy(data)
 
     # The new process has its old index, but has not looked yet.
-    assert Index(data, folder).standing("my-lib") != "unknown"
+    assert Index(data, folder).status("my-lib") != "unknown"
 
 
 def test_nothing_is_known_of_a_name_before_the_first_look(data: Path, folder: Path) -> None:
     copy(data)
     index = Index(data, folder)
 
-    assert index.standing("my-lib") == "not ready"
-    assert index.standing("requests") == "not ready"
+    assert index.status("my-lib") == "not ready"
+    assert index.status("requests") == "not ready"
     index.refresh()
-    assert index.standing("my-lib") == "here"
-    assert index.standing("requests") == "unknown"
+    assert index.status("my-lib") == "here"
+    assert index.status("requests") == "unknown"
 
 
 def test_names_of_files_that_are_left_for_later_are_not_ready_and_others_are_passed_on(
@@ -707,8 +707,8 @@ def test_names_of_files_that_are_left_for_later_are_not_ready_and_others_are_pas
     (data / "half_lib-1.0-py3-none-any.whl").write_bytes(b"half")
     index.refresh()
 
-    assert index.standing("half-lib") == "not ready"
-    assert index.standing("requests") == "unknown"
+    assert index.status("half-lib") == "not ready"
+    assert index.status("requests") == "unknown"
 
 
 def in_a_folder(data: Path) -> None:
@@ -771,11 +771,11 @@ def test_a_name_that_lies_there_in_any_form_is_ours_and_others_are_passed_on(
         index.refresh()
 
     # Beside a file that is still being copied, it cannot be told yet.
-    assert index.standing("mylib") in ("gone", "not ready")
-    assert index.standing("requests") == "unknown"
-    assert index.standing("my-lib") == "here"
+    assert index.status("mylib") in ("gone", "not ready")
+    assert index.status("requests") == "unknown"
+    assert index.status("my-lib") == "here"
     if before:
-        assert index.standing("mylib") == "gone"
+        assert index.status("mylib") == "gone"
         (sentence,) = index.verify()
         assert sentence.startswith("not served: ")
 
@@ -786,10 +786,10 @@ def test_the_name_of_a_file_that_is_read_again_is_not_passed_on_meanwhile(
     path = copy(data)
     path.write_bytes(path.read_bytes()[:100])
     index.refresh()
-    standings = []
+    statuses = []
 
     def reading(path: Path, file: str | None = None) -> distribution.Distribution:
-        standings.append(index.standing("my-lib"))
+        statuses.append(index.status("my-lib"))
         return read(path, file)
 
     read = distribution.read
@@ -797,7 +797,7 @@ def test_the_name_of_a_file_that_is_read_again_is_not_passed_on_meanwhile(
     for _ in range(3):
         index.refresh()
 
-    assert standings == ["not ready"] * 3
+    assert statuses == ["not ready"] * 3
 
 
 def test_as_long_as_part_of_the_folder_cannot_be_looked_into_no_name_is_passed_on(
@@ -807,12 +807,12 @@ def test_as_long_as_part_of_the_folder_cannot_be_looked_into_no_name_is_passed_o
     link = data / "more"
     link.symlink_to("nowhere")
 
-    assert index.standing("requests") == "closed"
+    assert index.status("requests") == "unreadable"
     for _ in range(3):
         index.refresh()
 
-    assert index.standing("my-lib") == "here"
-    (sentence,) = index.closed
+    assert index.status("my-lib") == "here"
+    (sentence,) = index.unreadable
     assert sentence.startswith("pypi_data/more cannot be looked into")
     said = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
     assert said == [f"names that are not held are answered 503: {sentence}"]
@@ -821,8 +821,8 @@ def test_as_long_as_part_of_the_folder_cannot_be_looked_into_no_name_is_passed_o
     (data / "nowhere").mkdir()
     age(data)
     index.refresh()
-    assert index.standing("requests") == "unknown"
-    assert index.closed == []
+    assert index.status("requests") == "unknown"
+    assert index.unreadable == []
 
 
 def test_what_a_folder_holds_is_not_passed_on_while_it_is_first_looked_into(
@@ -834,26 +834,26 @@ def test_what_a_folder_holds_is_not_passed_on_while_it_is_first_looked_into(
     for place in (data, data.parent):
         age(place)
     index.refresh()
-    assert index.standing("mylib") == "closed"
+    assert index.status("mylib") == "unreadable"
     # Nothing in pypi_data itself changes.
     old.mkdir()
     for name in ("mylib-1.0-py3.8.egg", "lonely-1.0.tar.gz.asc"):
         (old / name).touch()
         age(old / name)
-    standings: set[str] = set()
+    statuses: set[str] = set()
     real = Index._change
 
     def changing(self: Index, *arguments: Any, **options: Any) -> Any:
-        standings.update(index._standing(name) for name in ("mylib", "lonely"))
+        statuses.update(index._status(name) for name in ("mylib", "lonely"))
         return real(self, *arguments, **options)
 
     monkeypatch.setattr(Index, "_change", changing)
     index.refresh()
     monkeypatch.undo()
 
-    assert standings <= {"closed", "not ready", "gone"}
-    assert index.standing("mylib") == index.standing("lonely") == "gone"
-    assert index.standing("requests") == "unknown"
+    assert statuses <= {"unreadable", "not ready", "gone"}
+    assert index.status("mylib") == index.status("lonely") == "gone"
+    assert index.status("requests") == "unknown"
 
 
 def test_what_gave_way_to_a_file_is_served_by_the_look_that_finds_that_gone(
@@ -877,7 +877,7 @@ def test_a_data_folder_that_cannot_be_looked_into_any_more_passes_no_name_on(
     index.refresh()
     data.rename(data.with_name("away"))
 
-    assert index.standing("requests") == "not ready"
+    assert index.status("requests") == "not ready"
 
 
 # Uploads ------------------------------------------------------------------------------------------
@@ -1003,7 +1003,7 @@ def test_a_name_once_used_refuses_other_bytes_and_takes_the_same_again(
         with pytest.raises(NameTakenError):
             publish(known, data, origin="b")
         assert not (data / WHEEL).exists()
-        assert known.standing("my-lib") == "gone"
+        assert known.status("my-lib") == "gone"
     publish(index, data)
 
     assert page(folder) == [before]
@@ -1020,7 +1020,7 @@ def test_a_removed_name_refuses_other_bytes_after_the_index_was_lost(
     index = Index(data, folder)
     index.refresh()
 
-    assert index.standing("my-lib") == "gone"
+    assert index.status("my-lib") == "gone"
     with pytest.raises(NameTakenError):
         publish(index, data, origin="b")
 
@@ -1581,7 +1581,7 @@ def test_what_was_removed_and_cannot_be_deleted_stops_nothing_else(
     now = journal.timestamp(time.time())
     with journal.locked(data) as lines:
         # As somebody does who is killed before anything is deleted.
-        lines.append([{"time": now, "action": "remove", "file": WHEEL, "by": "bob"}])
+        lines.append([journal.Record(now, "remove", WHEEL, by="bob")])
     monkeypatch.setattr("private_pypi.change.os.access", lambda *_: False)
 
     index.refresh()
@@ -1589,7 +1589,7 @@ def test_what_was_removed_and_cannot_be_deleted_stops_nothing_else(
 
     assert names(folder) == ["my_lib-2.0-py3-none-any.whl", "my_lib-3.0-py3-none-any.whl"]
     assert (data / WHEEL).exists()
-    assert index.standing("requests") == "unknown"
+    assert index.status("requests") == "unknown"
     problem = f"{WHEEL} was removed and cannot be deleted: delete it by hand"
     assert f"not served: {problem}" in list(index.verify())
 
@@ -1606,13 +1606,13 @@ def test_a_name_is_ours_though_the_disk_was_full_once_the_journal_had_it(
     with monkeypatch.context() as patch:
         patch.setattr(pages, "write", full)
         publish(index, data, "new-lib")
-        assert index.standing("new-lib") == "not ready"
+        assert index.status("new-lib") == "not ready"
         with pytest.raises(OSError, match="No space left"):
             index.refresh()
-        assert index.standing("new-lib") == "not ready"
+        assert index.status("new-lib") == "not ready"
 
     index.refresh()
-    assert index.standing("new-lib") == "here"
+    assert index.status("new-lib") == "here"
 
 
 def test_of_a_removed_version_the_refused_file_of_the_same_name_does_not_take_the_place(
@@ -1626,7 +1626,7 @@ def test_of_a_removed_version_the_refused_file_of_the_same_name_does_not_take_th
         index.refresh()
 
     assert projects(folder) == []
-    assert index.standing("my-lib") == "gone"
+    assert index.status("my-lib") == "gone"
     assert list(data.rglob("*.whl")) == []
     assert actions(data) == [("find", WHEEL), ("remove", WHEEL)]
 
@@ -1691,7 +1691,7 @@ def test_a_time_that_no_database_can_hold_does_no_harm(
         assert path.stat().st_mtime_ns == when
         assert names(folder) == [WHEEL]
         assert list(index.verify()) == []
-        assert index.standing("requests") == "unknown"
+        assert index.status("requests") == "unknown"
 
 
 @pytest.mark.parametrize("ahead", [120, 10**9])
@@ -1707,7 +1707,7 @@ def test_a_folder_dated_ahead_costs_an_unknown_name_no_look_at_the_files(
         raise AssertionError
 
     monkeypatch.setattr(scan, "scan", fail)
-    assert index.standing("requests") == "unknown"
+    assert index.status("requests") == "unknown"
 
 
 def test_upload_times_outlive_a_copy_without_times_and_the_index(
@@ -1800,7 +1800,7 @@ def test_a_part_of_the_index_that_is_deleted_is_made_again(
     else:
         (folder / part).unlink()
     again = index if running and part in (".", "index.sqlite3") else Index(data, folder)
-    assert again.standing("requests") in ("not ready", "unknown")
+    assert again.status("requests") in ("not ready", "unknown")
     again.refresh()
 
     assert served(folder) == before
@@ -1906,11 +1906,11 @@ def test_a_catalogue_damaged_while_it_is_used_is_made_again_by_the_next_look(
 
     with pytest.raises(sqlite3.DatabaseError):
         index.counts()
-    assert index.standing("requests") == "not ready"
+    assert index.status("requests") == "not ready"
     index.refresh()
 
     assert served(folder) == before
-    assert index.standing("requests") == "unknown"
+    assert index.status("requests") == "unknown"
 
 
 SPOILT = ["cut", "cut and alone", "alone", "a folder"]
@@ -1940,11 +1940,11 @@ def test_a_catalogue_spoilt_while_it_is_used_is_said_and_made_again(
     assert index.problem == "pypi_index/index.sqlite3 was damaged: it is being made again"
     with pytest.raises(sqlite3.DatabaseError):
         index.counts()
-    assert index.standing("requests") == "not ready"
+    assert index.status("requests") == "not ready"
     index.refresh()
     assert (index.problem, index.counts()) == ("", counted)
     assert served(folder) == before
-    assert index.standing("requests") == "unknown"
+    assert index.status("requests") == "unknown"
     publish(index, data, version="4.0")
     check(index, folder, data)
 
@@ -1957,7 +1957,7 @@ def test_a_catalogue_spoilt_while_it_is_used_is_noticed(
 
     spoil(folder / "index.sqlite3", what)
 
-    assert soon(lambda: not following.problem and following.standing("my-lib") == "here")
+    assert soon(lambda: not following.problem and following.status("my-lib") == "here")
     assert following.counts() == (1, 1)
 
 
@@ -2015,7 +2015,7 @@ def test_a_journal_that_another_process_wrote_is_followed(
     name = publish(index, data)
     with journal.locked(data) as lines:
         now = journal.timestamp(time.time())
-        lines.append([{"time": now, "action": "yank", "file": name, "reason": "broken"}])
+        lines.append([journal.Record(now, "yank", name, reason="broken")])
 
     index.refresh()
 
@@ -2245,8 +2245,8 @@ def test_an_index_made_again_goes_on_serving_and_taking_uploads(
     def read() -> None:
         for path in before:
             assert (folder / path).exists(), path
-        assert index.standing("my-lib") == "here"
-        assert index.standing("requests") == "unknown"
+        assert index.status("my-lib") == "here"
+        assert index.status("requests") == "unknown"
         next(reads)
 
     numbers = itertools.count()
@@ -2290,8 +2290,8 @@ def test_names_are_not_passed_on_while_an_index_is_made_again_from_nothing(
 
     def ask() -> None:
         while not stop.is_set():
-            seen.add(again.standing("my-lib"))
-            seen.add(again.standing("big"))
+            seen.add(again.status("my-lib"))
+            seen.add(again.status("big"))
 
     thread = threading.Thread(target=ask)
     thread.start()
@@ -2302,7 +2302,7 @@ def test_names_are_not_passed_on_while_an_index_is_made_again_from_nothing(
         thread.join()
 
     assert seen <= {"not ready", "here"}
-    assert again.standing("requests") == "unknown"
+    assert again.status("requests") == "unknown"
 
 
 def test_a_name_is_here_whose_page_is_written_between_the_two_looks_for_it(
@@ -2321,7 +2321,7 @@ def test_a_name_is_here_whose_page_is_written_between_the_two_looks_for_it(
 
     monkeypatch.setattr(Catalogue, "ever_had", written)
 
-    assert again.standing("my-lib") == "here"
+    assert again.status("my-lib") == "here"
 
 
 def test_a_file_that_is_removed_while_it_is_read_again_does_not_come_back(
@@ -2340,7 +2340,7 @@ def test_a_file_that_is_removed_while_it_is_read_again_does_not_come_back(
     monkeypatch.undo()
 
     assert projects(folder) == []
-    assert index.standing("my-lib") == "gone"
+    assert index.status("my-lib") == "gone"
     index.refresh()
     check(index, folder, data)
 
@@ -2424,7 +2424,7 @@ def test_changes_by_hand_and_by_others_show_by_themselves(
     assert soon(lambda: links(folder) == [f"{second} x"])
     folder.rename(folder.with_name("old_index"))
     assert soon(lambda: links(folder) == [f"{second} x"])
-    assert soon(lambda: following.standing("requests") == "unknown")
+    assert soon(lambda: following.status("requests") == "unknown")
 
 
 def test_what_the_start_takes_does_not_put_off_the_next_look(
@@ -2509,7 +2509,7 @@ def test_ten_times_as_many_files_take_about_ten_times_as_long_to_look_through(
         index.refresh()
         assert index.counts() == (len(list(place.glob("*.whl"))), 50)
         for number in range(100):
-            assert index.standing(f"unknown{number}") == "unknown"
+            assert index.status(f"unknown{number}") == "unknown"
         known = index, Index(place, tmp_path / name)
         return [min(processor_time(each.refresh) for _ in range(5)) for each in known]
 

@@ -21,7 +21,7 @@ SPAWN = multiprocessing.get_context("spawn")
 
 
 def record(number: int = 0, **more: Any) -> journal.Record:
-    return {"time": "2026-01-01T00:00:00.000000Z", "action": "find", "file": f"f{number}", **more}
+    return journal.Record("2026-01-01T00:00:00.000000Z", "find", f"f{number}", **more)
 
 
 def records(data: Path, since: int = 0) -> list[journal.Record]:
@@ -38,7 +38,7 @@ def append(data: Path, *new: journal.Record) -> None:
 def append_many(data: Path, start: int, count: int) -> None:
     """Append records one by one, in a process of its own."""
     for number in range(start, start + count):
-        append(data, record(number, text="x" * 3000))
+        append(data, record(number, reason="x" * 3000))
 
 
 def hold(data: Path, held: Any, release: Any) -> None:
@@ -233,7 +233,7 @@ def test_a_line_that_is_no_record_is_left_out_wherever_it_stands(
 
 def test_lines_that_an_editor_ended_otherwise_are_read(tmp_path: Path) -> None:
     (tmp_path / journal.FILE).write_bytes(
-        b"\r\n".join(json.dumps(record(number)).encode() for number in range(2))
+        b"\r\n".join(record(number).as_line() for number in range(2))
     )
 
     assert records(tmp_path) == [record(0), record(1)]
@@ -362,7 +362,7 @@ def test_processes_and_threads_that_append_at_once_lose_and_mix_nothing(tmp_path
     for worker in workers:
         worker.join(60)
 
-    files = [one["file"] for one in records(tmp_path)]
+    files = [one.file for one in records(tmp_path)]
     expected = {f"f{100 * number + k}" for number in range(4) for k in range(25)}
     assert set(files) == expected
     assert len(files) == len(expected)

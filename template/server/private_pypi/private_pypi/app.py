@@ -167,8 +167,8 @@ class Gatekeeper:
     def _health(self) -> Answer:
         if not os.access(self._settings.data / UPLOADS, os.W_OK):
             text = f"pypi_data/{UPLOADS} is not writable for user {os.getuid()}."
-        elif closed := self.index.closed:
-            text = f"{closed[0]}."
+        elif unreadable := self.index.unreadable:
+            text = f"{unreadable[0]}."
         elif problem := self.index.problem:
             text = f"{problem}."
         elif time.monotonic() < self._death_shows_until:

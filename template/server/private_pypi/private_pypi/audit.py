@@ -10,7 +10,7 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 from .distribution import DistributionError, parse_name
-from .journal import FILE, Record, examined, is_timestamp, parse
+from .journal import FILE, Record, examined
 from .terminal import printable
 
 _DONE = {
@@ -45,9 +45,9 @@ def audit(data: Path, project: str = "") -> tuple[list[str], list[str]]:
                 f"pypi_data/{FILE} line {number} does not follow the lines before it: some were"
                 " lost or changed"
             )
-        record = _record(line)
+        record = Record.parse(line)
         if record:
-            if not project or canonicalize_name(project) == _project(record["file"]):
+            if not project or canonicalize_name(project) == _project(record.file):
                 rows.append(_row(record))
         elif line.strip():
             torn = "" if line.endswith(b"\n") else ", and ends early"
@@ -56,8 +56,8 @@ def audit(data: Path, project: str = "") -> tuple[list[str], list[str]]:
 
 
 def told(records: list[Record]) -> list[str]:
-    """Return records as aligned lines; what makes no sense is left out."""
-    return _aligned([_row(record) for record in records if _makes_sense(record)])
+    """Return records as aligned lines."""
+    return _aligned([_row(record) for record in records])
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
@@ -80,20 +80,6 @@ def _lines(data: Path) -> Iterator[bytes]:
             yield journal.readline(end - journal.tell())
 
 
-def _record(line: bytes) -> Record | None:
-    record = parse(line)
-    return record if record and _makes_sense(record) else None
-
-
-def _makes_sense(record: Record) -> bool:
-    texts = (record.get(key, "") for key in ("action", "file", "by", "reason"))
-    return is_timestamp(record["time"]) and all(map(_is_text, texts))
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
-
-
 def _project(file: str) -> str:
     try:
         return parse_name(file)[0]
@@ -103,8 +89,7 @@ def _project(file: str) -> str:
 
 def _row(record: Record) -> tuple[str, ...]:
     """Return time in UTC to the second, what was done, to which file, by whom, and why."""
-    time = f"{record['time'][:19].replace('T', ' ')} UTC"
-    action = record["action"]
-    done = _DONE.get(action, action)
-    by = record.get("by") or ("in pypi_data/" if action == "find" else "-")
-    return (time, *map(printable, (done, record["file"], by, record.get("reason", ""))))
+    time = f"{record.time[:19].replace('T', ' ')} UTC"
+    done = _DONE.get(record.action, record.action)
+    by = record.by or ("in pypi_data/" if record.action == "find" else "-")
+    return (time, *map(printable, (done, record.file, by, record.reason or "")))

@@ -9,10 +9,8 @@ from the pages as they were written. A catalogue that is lost or damaged is made
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import re
 import shutil
 import sqlite3
 import time
@@ -25,7 +23,7 @@ from typing import NamedTuple
 
 from .distribution import Distribution, DistributionError, identity, parse_name
 from .journal import FILE as JOURNAL
-from .journal import Journal, Record, is_text, is_timestamp, text, timestamp
+from .journal import Journal, Record, is_utf8, timestamp
 from .pages import Listed
 from .scan import Seen
 
@@ -222,13 +220,15 @@ class Catalogue:
 
     def lost(self, journal: Journal) -> list[Record]:
         """Return what the journal once said and does not say any more, in order."""
-        here = set(map(text, journal.since(0)))
-        return [record for record in self.lines() if text(record) not in here]
+        here = {record.text for record in journal.since(0)}
+        return [record for record in self.lines() if record.text not in here]
 
     def lines(self) -> Iterator[Record]:
         """Yield what the journal has ever said, in order."""
         for (line,) in self._db.execute("SELECT line FROM lines ORDER BY number"):
-            yield json.loads(line)
+            # An older version has kept lines that are no records to this one.
+            if record := Record.parse(line):
+                yield record
 
     def _has_lines(self) -> bool:
         return bool(self._db.execute("SELECT EXISTS (SELECT 1 FROM lines)").fetchone()[0])
@@ -244,18 +244,18 @@ class Catalogue:
 
     def _note_removed(self, record: Record) -> None:
         """Keep in mind what a removal is of, unless it came back later."""
-        self.removed = [one for one in self.removed if _file(one.location) != record["file"]]
-        if record["action"] == "remove" and _makes_sense(record):
+        self.removed = [one for one in self.removed if _file(one.location) != record.file]
+        if record.action == "remove" and record.is_valid:
             for location, *seen in self._db.execute(
                 "SELECT location, size, modified, signed FROM files WHERE file = ?",
-                (record["file"],),
+                (record.file,),
             ):
-                self.removed.append(Removed(location, Seen(*seen), record["time"]))
+                self.removed.append(Removed(location, Seen(*seen), record.time))
 
     def _take_in(self, record: Record) -> set[str]:
-        file, action = record["file"], record["action"]
-        self._db.execute("INSERT INTO lines (line) VALUES (?)", (text(record),))
-        if not _makes_sense(record):
+        file, action = record.file, record.action
+        self._db.execute("INSERT INTO lines (line) VALUES (?)", (record.text,))
+        if not record.is_valid:
             return set()
         try:
             project, _ = parse_name(file)
@@ -271,22 +271,20 @@ class Catalogue:
                 (
                     file,
                     identity(file),
-                    "instead_of" in record,
+                    record.instead_of is not None,
                     project,
-                    record["sha256"],
-                    record.get("uploaded", record["time"]),
+                    record.sha256,
+                    record.uploaded or record.time,
                 ),
             )
             if action == "upload":
-                by = record.get("by")
-                self._db.execute(
-                    "UPDATE history SET by = ? WHERE file = ?", (by if is_text(by) else None, file)
-                )
+                by = record.by if record.by is not None and is_utf8(record.by) else None
+                self._db.execute("UPDATE history SET by = ? WHERE file = ?", (by, file))
         elif action in ("sign", "remove"):
-            digest = record["sha256"] if action == "sign" else None
+            digest = record.sha256 if action == "sign" else None
             self._db.execute("UPDATE history SET signature = ? WHERE file = ?", (digest, file))
         elif action in ("yank", "unyank"):
-            reason = record.get("reason", "") if action == "yank" else None
+            reason = (record.reason or "") if action == "yank" else None
             self._db.execute("UPDATE history SET yanked = ? WHERE file = ?", (reason, file))
         return {project}
 
@@ -617,13 +615,13 @@ def _merged(known: list[Record], here: Iterable[Record]) -> list[Record]:
     Those known come in their order; each other one comes behind the line that it follows here, and
     behind what is known and not later.
     """
-    place_of = {text(record): place for place, record in enumerate(known)}
+    place_of = {record.text: place for place, record in enumerate(known)}
     merged: list[Record] = []
     taken = 0
     for record in here:
-        place = place_of.get(text(record))
+        place = place_of.get(record.text)
         if place is None:
-            while taken < len(known) and str(known[taken]["time"]) <= str(record["time"]):
+            while taken < len(known) and known[taken].time <= record.time:
                 merged.append(known[taken])
                 taken += 1
             merged.append(record)
@@ -668,17 +666,3 @@ def _identity(location: str) -> str | None:
 
 def _rank(number: int | None, beside: int | None) -> Rank:
     return Rank(math.inf if number is None else number, bool(beside))
-
-
-def _makes_sense(record: Record) -> bool:
-    """Return whether a line that a person may have edited can be taken in."""
-    has_digest = record["action"] in ("upload", "find", "sign")
-    digest = record.get("sha256") if has_digest else "0" * 64
-    return (
-        is_text(record["file"])
-        and is_text(record.get("reason", ""))
-        and is_timestamp(record["time"])
-        and is_timestamp(record.get("uploaded", record["time"]))
-        and isinstance(digest, str)
-        and bool(re.fullmatch("[0-9a-f]{64}", digest))
-    )

@@ -10,8 +10,10 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -120,10 +122,10 @@ class Change:
             raise NoSuchReleaseError(f"this index has no version {version} of {project}")
         return found
 
-    def note(self, action: str, files: list[str], **details: object) -> None:
+    def note(self, action: str, files: list[str], **details: Any) -> None:
         """Write what happens to files to the journal, and to the disk, before it happens."""
         now = journal.timestamp(time.time())
-        self._append([{"time": now, "action": action, "file": file, **details} for file in files])
+        self._append([Record(now, action, file, **details) for file in files])
 
     def put(self, location: str, seen: Seen, new: Distribution) -> None:
         """Serve a distribution that lies in the data folder."""
@@ -138,16 +140,16 @@ class Change:
             if noted:
                 log.warning("%s was replaced: it has other bytes than before", location)
             now = time.time()
-            found: Record = {
-                "time": journal.timestamp(now),
-                "action": "find",
-                "file": new.file,
-                "size": new.size,
-                "sha256": new.sha256,
-                "uploaded": journal.timestamp(min(now, seen.modified / 10**9)),
-            }
-            if others := self.catalogue.other_names(new.file):
-                found["instead_of"] = others[0]
+            others = self.catalogue.other_names(new.file)
+            found = Record(
+                time=journal.timestamp(now),
+                action="find",
+                file=new.file,
+                size=new.size,
+                sha256=new.sha256,
+                uploaded=journal.timestamp(min(now, seen.modified / 10**9)),
+                instead_of=others[0] if others else None,
+            )
             self._found.append(found)
         self.catalogue.put(location, seen, new)
         self.touched.add(new.project)
@@ -248,15 +250,13 @@ class Change:
 
         Lost lines stand where they stood, with a mark that they were restored.
         """
-        lost = set(map(journal.text, self.catalogue.lost(self._lines)))
+        lost = {record.text for record in self.catalogue.lost(self._lines)}
         records = [
-            {**record, "restored": True} if journal.text(record) in lost else record
-            for record in self.catalogue.lines()
+            replace(record, restored=record.text in lost) for record in self.catalogue.lines()
         ]
         reason = f"{len(lost)} lost lines restored from pypi_index"
         now = journal.timestamp(time.time())
-        repaired: Record = {"time": now, "action": "repair", "file": journal.FILE}
-        records.append({**repaired, "reason": reason, "by": by})
+        records.append(Record(now, "repair", journal.FILE, reason=reason, by=by))
         kept = self._lines.replace(self._data, records)
         self.catalogue.begin_journal()
         self.touched |= self.catalogue.replay(self._lines)

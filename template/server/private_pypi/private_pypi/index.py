@@ -37,7 +37,7 @@ from .scan import Seen
 log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
-Standing = Literal["here", "gone", "unknown", "not ready", "closed"]
+Status = Literal["here", "gone", "unknown", "not ready", "unreadable"]
 
 # A file that changed less than these seconds ago may still be written by whoever copies it.
 _STILL_COPIED = 2
@@ -204,11 +204,11 @@ class Index:
                 change.delete(location)
         return _names(locations)
 
-    def standing(self, project: str) -> Standing:
+    def status(self, project: str) -> Status:
         """Say what a normalised name is to this index.
 
         "gone" had files once, or could be the name of a file that is not served. "not ready" cannot
-        be told yet, "closed" not as long as a folder cannot be looked into. An unknown name takes
+        be told yet, "unreadable" not as long as a folder cannot be looked into. An unknown name takes
         as long whatever the index holds, unless files were just put into the data folder by hand:
         then one of them may bear it.
         """
@@ -216,9 +216,9 @@ class Index:
         is_looked_through = (
             not self._left and not self._look_again and scan.unchanged(self._folders)
         )
-        standing = self._standing(project)
-        if standing != "unknown" or is_looked_through or not self._lies_there(project):
-            return standing
+        status = self._status(project)
+        if status != "unknown" or is_looked_through or not self._lies_there(project):
+            return status
         if not self._refreshing.acquire(blocking=False):
             return "not ready"
         try:
@@ -227,10 +227,10 @@ class Index:
             return "not ready"  # follow() meets the same, and says so.
         finally:
             self._refreshing.release()
-        return self._standing(project)
+        return self._status(project)
 
     @property
-    def closed(self) -> list[str]:
+    def unreadable(self) -> list[str]:
         """Sentences that say what of the data folder could not be looked into at the last look.
 
         There may be files of any name, so that no name is unknown as long as there is one.
@@ -252,7 +252,7 @@ class Index:
             for location in (*look.files, *look.others)
         )
 
-    def _standing(self, project: str) -> Standing:
+    def _status(self, project: str) -> Status:
         page = self._folder / "simple" / project / pages.HTML
         if page.exists():
             return "here"
@@ -267,7 +267,7 @@ class Index:
                     return "here" if page.exists() else "gone"
         except sqlite3.DatabaseError:
             return "not ready"
-        return "closed" if self._closed else "unknown"
+        return "unreadable" if self._closed else "unknown"
 
     def listed(self, project: str) -> list[pages.Listed]:
         """Return the distributions of a project, by its normalised name."""

@@ -14,8 +14,9 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timezone
 from hashlib import sha256
 from pathlib import Path
@@ -30,12 +31,85 @@ TIMESTAMP = "%Y-%m-%dT%H:%M:%S.%fZ"
 """The form of PEP 700."""
 _TIMESTAMP = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
 
-Record = dict[str, Any]
-"""A line: `time`, `action` and `file`, and what else belongs to the action.
+_DIGEST = re.compile("[0-9a-f]{64}")
 
-upload: size, sha256, by. find: size, sha256, uploaded, and instead_of if another name stood for the
-same before. sign: size and sha256 of the signature, by. yank: reason, by. unyank, remove: by.
-repair, whose file is the journal itself: reason, by. What a repair brought back is `restored`."""
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What one line of the journal says.
+
+    Attributes:
+        time: when it happened, in the form of PEP 700.
+        action: upload, find, sign, yank, unyank, remove or repair; others come from newer versions.
+        file: the name of the distribution; for a repair, that of the journal itself.
+        size, sha256: of the distribution; for a sign, of its signature.
+        uploaded: for a find, when the file was last modified.
+        instead_of: for a find, another name that said the same and was in the journal before.
+        reason: why a release was yanked, or what was repaired.
+        by: the account, or the user of the machine.
+        more: fields that this version does not know, or whose values it cannot read.
+        restored: whether a repair brought the line back.
+        after: the hash of the line before; two records are equal whatever it is.
+    """
+
+    time: str
+    action: str
+    file: str
+    size: int | None = None
+    sha256: str | None = None
+    uploaded: str | None = None
+    instead_of: str | None = None
+    reason: str | None = None
+    by: str | None = None
+    more: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    restored: bool = False
+    after: str | None = field(default=None, compare=False)
+
+    @classmethod
+    def parse(cls, line: bytes | str) -> Record | None:
+        """Return what a line says; None if it is torn, damaged, or not a record at all."""
+        try:
+            values = json.loads(line)
+        except (ValueError, RecursionError):
+            return None
+        if not isinstance(values, dict):
+            return None
+        restored, after = bool(values.pop("restored", False)), values.pop("after", None)
+        known: dict[str, Any] = {}
+        more: dict[str, Any] = {}
+        for name, value in values.items():
+            is_right = _FORMS.get(name)
+            (known if is_right and is_right(value) else more)[name] = value
+        # A person reads these, so a record has them in a form that can be read.
+        if not {"time", "action", "file"} <= known.keys() or not more.keys().isdisjoint(_SHOWN):
+            return None
+        return cls(
+            **known, more=more, restored=restored, after=after if isinstance(after, str) else None
+        )
+
+    def as_line(self) -> bytes:
+        """Return the line that says this, without its end."""
+        values: dict[str, object] = {}
+        for name in _NAMES:
+            value = getattr(self, name)
+            if name == "more":
+                values |= value
+            elif value is not None and value is not False:
+                values[name] = value
+        return json.dumps(values, ensure_ascii=True).encode()
+
+    @property
+    def text(self) -> str:
+        """What two lines have in common that say the same, wherever they stand."""
+        return replace(self, restored=False, after=None).as_line().decode()
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether the index can act on it: a person may have edited the line."""
+        has_digest = self.sha256 is not None or self.action not in ("upload", "find", "sign")
+        return (
+            has_digest and "uploaded" not in self.more and is_utf8(self.file + (self.reason or ""))
+        )
 
 
 class Journal:
@@ -74,7 +148,7 @@ class Journal:
         torn = bool(end) and os.pread(self._descriptor, 1, end - 1) != b"\n"
         lines, after = [b"\n"] if torn else [], self._hash(end, b"\n" if torn else b"")
         for record in records:
-            line = json.dumps({**record, "after": after}, ensure_ascii=True).encode()
+            line = replace(record, after=after).as_line()
             lines.append(line + b"\n")
             after = _hashed(line)
         content = memoryview(b"".join(lines))
@@ -119,7 +193,7 @@ class Journal:
     def since(self, offset: int) -> Iterator[Record]:
         """Yield the records from a place in the file on; what is not a record is left out."""
         for line in self._lines(offset):
-            record = parse(line)
+            record = Record.parse(line)
             if record:
                 yield record
 
@@ -205,23 +279,6 @@ def examined(lines: Iterable[bytes]) -> Iterator[tuple[int, bytes, bool]]:
         last = content
 
 
-def parse(line: bytes) -> Record | None:
-    """Return what a line says, without its hash; None if it is no record."""
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(record, dict) or not {"time", "action", "file"} <= record.keys():
-        return None
-    record.pop("after", None)
-    return record
-
-
-def text(record: Record) -> str:
-    """Return what two lines have in common that say the same, whatever stands before them."""
-    return json.dumps({key: value for key, value in record.items() if key != "restored"})
-
-
 def _hashed(line: bytes) -> str:
     return sha256(line).hexdigest()[:16]
 
@@ -245,12 +302,10 @@ def is_timestamp(value: object) -> bool:
         return False
 
 
-def is_text(value: object) -> bool:
-    """Return whether a value is text that UTF-8 can hold: JSON may name half a character."""
-    if not isinstance(value, str):
-        return False
+def is_utf8(text: str) -> bool:
+    """Return whether UTF-8 can hold a text: JSON and names of files may have half a character."""
     try:
-        value.encode()
+        text.encode()
     except UnicodeEncodeError:
         return False
     return True
@@ -259,3 +314,22 @@ def is_text(value: object) -> bool:
 def timestamp(seconds: float) -> str:
     """Return a time since 1970 as PEP 700 writes it."""
     return datetime.fromtimestamp(seconds, timezone.utc).strftime(TIMESTAMP)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+_FORMS: dict[str, Callable[[object], bool]] = {
+    "time": is_timestamp,
+    "action": _is_text,
+    "file": _is_text,
+    "size": lambda value: type(value) is int,
+    "sha256": lambda value: isinstance(value, str) and bool(_DIGEST.fullmatch(value)),
+    "uploaded": is_timestamp,
+    "instead_of": _is_text,
+    "reason": _is_text,
+    "by": _is_text,
+}
+_SHOWN = ("time", "action", "file", "by", "reason")
+_NAMES = [one.name for one in fields(Record)]

@@ -83,12 +83,12 @@ def _find(index: Index, path: str, environ: Environ) -> Answer | None:
 
 
 def _project(index: Index, name: str, environ: Environ) -> Answer | None:
-    status = index.standing(name)
+    status = index.status(name)
     if status == "here":
         return _page(index.folder / "simple" / name, environ)
     if status == "not ready":
         return not_ready()
-    if status == "closed":
+    if status == "unreadable":
         text = "Part of pypi_data cannot be looked into, there may be files of any name"
         return refusal(503, f"{text}: the index's log says why.", ("Retry-After", "5"))
     if status == "gone":

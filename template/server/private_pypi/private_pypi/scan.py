@@ -13,7 +13,7 @@ from typing import NamedTuple
 from packaging.utils import canonicalize_name
 
 from .distribution import is_normalised
-from .journal import is_text
+from .journal import is_utf8
 
 # What lies beside a distribution and belongs to it.
 _COMPANIONS = (".asc", ".metadata")
@@ -115,7 +115,7 @@ def scan(data: Path) -> Look:
                 elif entry.name.endswith(_COMPANIONS):
                     if entry.name.rpartition(".")[0] not in names:
                         look.others.append(location)
-                elif entry.is_file() and is_text(location):
+                elif entry.is_file() and is_utf8(location):
                     look.files[location] = Seen.of(
                         entry.stat(), signed=f"{entry.name}.asc" in names
                     )
