@@ -34,7 +34,7 @@ def settings(tmp_path: Path, auth: Path) -> Settings:
     """
     accounts.add(auth, "alice", "publisher", PASSWORD)
     accounts.add(auth, "bob", "reader", PASSWORD)
-    (tmp_path / "pypi_data").mkdir()
+    (tmp_path / "pypi_data").mkdir(exist_ok=True)
     return Settings(
         data=tmp_path / "pypi_data",
         index=tmp_path / "pypi_index",

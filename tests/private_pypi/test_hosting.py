@@ -15,11 +15,11 @@ from typing import IO, Any
 import pytest
 from kit import wheel
 from private_pypi import distribution, uploads
+from private_pypi.hosting import ARCHIVES, Storage
 from private_pypi.index import Index, NameTakenError, NotReadyError
 from private_pypi.journal import Journal
 from private_pypi.layout import UPLOADS
 from private_pypi.turns import AccountTurns
-from private_pypi.hosting import ARCHIVES, Storage
 from pypiserver.bottle_wrapper import HTTPError, request
 from pypiserver.config import Config
 from pypiserver.core import PkgFile

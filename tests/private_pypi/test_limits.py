@@ -8,8 +8,8 @@ import pytest
 from gunicorn.config import Config
 from kit.template import QUESTIONS, ROOT
 from private_pypi import accounts, app, archive, body, distribution, uploads, wheel
-from private_pypi.settings import Settings
 from private_pypi.hosting import ARCHIVES
+from private_pypi.settings import Settings
 
 PAGE = (ROOT / "docs/limits.md").read_text()
 CADDYFILE = (ROOT / "template/server/gateway/Caddyfile.jinja").read_text()
