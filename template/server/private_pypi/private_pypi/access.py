@@ -65,7 +65,7 @@ class Access:
             raise
 
     def keep_open(self) -> None:
-        """Keep the catalogue open: SQLite takes its time to tidy up when the last user closes it."""
+        """Keep the catalogue open: SQLite takes its time to tidy up after its last user."""
         if not self._kept_open or self.is_lost:
             known = Catalogue(self.folder)
             self._kept_open = catalogue.numbers(self.folder), known
