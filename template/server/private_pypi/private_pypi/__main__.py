@@ -14,7 +14,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from . import accounts, catalogue, filesystem, gateway, ownership
+from . import accounts, database, filesystem, gateway, ownership
 from .accounts import AccountError
 from .audit import audit as audited
 from .audit import told
@@ -287,7 +287,7 @@ def user_list(settings: Settings, _: argparse.Namespace) -> None:
 def _warn_of_journal(settings: Settings) -> None:
     """Say that the journal was damaged; the index can be served all the same."""
     # An older server may still run, whose catalogue must not be made anew under it.
-    if not catalogue.is_current(settings.index):
+    if not database.is_current(settings.index):
         return
     try:
         problem, _, _ = _index(settings).examine_journal()

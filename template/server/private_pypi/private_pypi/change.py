@@ -10,7 +10,6 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from . import catalogue, journal, pages
+from . import database, journal, pages
 from .catalogue import Catalogue
 from .distribution import Distribution
 from .journal import Journal, Record
@@ -72,10 +71,10 @@ def _open(folder: Path, *, check: bool) -> Catalogue:
     try:
         known = Catalogue(folder, check=check)
     except sqlite3.DatabaseError as error:
-        if not catalogue.is_damage(error):
+        if not database.is_damage(error):
             raise
         log.warning("pypi_index is damaged (%s): it is made again", error)
-        catalogue.delete(folder)
+        database.delete(folder)
         known = Catalogue(folder)
     return known
 
@@ -99,7 +98,7 @@ class Change:
         self._obsolete: list[Path] = []
         self._doomed: list[Path] = []
         self.catalogue = known
-        self.touched = known.replay(lines)
+        self.touched = known.history.replay(lines)
         self.noted = False
         self.taken_in: tuple[int, int] | None = None
 
@@ -206,7 +205,7 @@ class Change:
 
         What was put there by hand after the removal stays.
         """
-        for location, seen, time_removed in self.catalogue.removed:
+        for location, seen, time_removed in self.catalogue.history.removed:
             try:
                 stat = (self._data / location).stat()
             except OSError:
@@ -238,28 +237,27 @@ class Change:
 
     def examine_journal(self) -> str | None:
         """Read the whole journal; return what is wrong with it in a sentence without an end."""
-        self.touched |= self.catalogue.replay(self._lines, whole=True)
-        return self.catalogue.journal_problem
+        self.touched |= self.catalogue.history.replay(self._lines, whole=True)
+        return self.catalogue.history.journal_problem
 
     def damage(self) -> tuple[list[int], list[Record]]:
         """Return which lines of the journal do not follow the others, and what it has lost."""
-        return self._lines.breaks(), self.catalogue.lost(self._lines)
+        return self._lines.breaks(), self.catalogue.history.lost(self._lines)
 
     def repair_journal(self, *, by: str) -> Path:
         """Write the journal anew, with all lines that are known; return where the old one is kept.
 
         Lost lines stand where they stood, with a mark that they were restored.
         """
-        lost = {record.text for record in self.catalogue.lost(self._lines)}
-        records = [
-            replace(record, restored=record.text in lost) for record in self.catalogue.lines()
-        ]
+        history = self.catalogue.history
+        lost = history.lost(self._lines)
+        records = history.repaired(self._lines)
         reason = f"{len(lost)} lost lines restored from pypi_index"
         now = journal.timestamp(time.time())
         records.append(Record(now, "repair", journal.FILE, reason=reason, by=by))
         kept = self._lines.replace(self._data, records)
-        self.catalogue.begin_journal()
-        self.touched |= self.catalogue.replay(self._lines)
+        history.begin_journal()
+        self.touched |= history.replay(self._lines)
         return kept
 
     def write_pages(self) -> None:
@@ -300,7 +298,7 @@ class Change:
     def _append(self, records: list[Record]) -> None:
         self._lines.append(records)
         self.noted = True
-        self.touched |= self.catalogue.replay(self._lines)
+        self.touched |= self.catalogue.history.replay(self._lines)
 
 
 def _second(location: str, first: str) -> str:

@@ -28,7 +28,7 @@ from pathlib import Path
 from threading import Event, Lock
 from typing import Literal
 
-from . import catalogue, distribution, journal, pages, scan
+from . import database, distribution, journal, pages, scan
 from .catalogue import Catalogue, Rank, Served
 from .change import UNFINISHED, Change, changing, leads_to, link, metadata, signature, sync
 from .distribution import Distribution, DistributionError
@@ -78,7 +78,7 @@ class Index:
         self._taken_in: tuple[int, int] | None = None
         self._look_again = False
         self._looked = self._look_took = 0.0
-        self._kept_open: tuple[list[int], Catalogue] | None = None
+        self._kept_open: tuple[database.State, Catalogue] | None = None
 
     @property
     def folder(self) -> Path:
@@ -318,7 +318,7 @@ class Index:
             self._delete_spoilt()
         with self._change(check=reread or not self._checked) as change:
             is_whole = self._checked and change.catalogue.complete
-            known_problem = change.catalogue.journal_problem
+            known_problem = change.catalogue.history.journal_problem
             problem = known_problem if is_whole and not reread else change.examine_journal()
             self._note_journal_problem(problem or "")
         missing = self._mend() if reread or not is_whole else set()
@@ -372,7 +372,7 @@ class Index:
     @property
     def problem(self) -> str:
         """A sentence without its end that says what has to be mended; empty if nothing is known."""
-        if self._kept_open and self._kept_open[0] != catalogue.numbers(self._folder):
+        if self._kept_open and self._kept_open[0] != database.state(self._folder):
             return "pypi_index/index.sqlite3 was damaged: it is being made again"
         return self._journal_problem
 
@@ -594,9 +594,9 @@ class Index:
 
     def _keep_open(self) -> None:
         """Hold the catalogue open: SQLite takes its time to tidy up after whoever is the last."""
-        if not self._kept_open or self._kept_open[0] != catalogue.numbers(self._folder):
+        if not self._kept_open or self._kept_open[0] != database.state(self._folder):
             known = Catalogue(self._folder)
-            self._kept_open = catalogue.numbers(self._folder), known
+            self._kept_open = database.state(self._folder), known
 
     def _is_spoilt(self) -> bool:
         """Return whether the open catalogue lost its content or its companion to somebody else.
@@ -605,15 +605,14 @@ class Index:
         """
         if not self._kept_open:
             return False
-        file, *parts = catalogue.numbers(self._folder)
-        return [file] == self._kept_open[0][:1] and parts != self._kept_open[0][1:]
+        return database.state(self._folder).is_spoilt_since(self._kept_open[0])
 
     def _delete_spoilt(self) -> None:
         with journal.locked(self._data):
             # Somebody else may have done it meanwhile.
             if self._is_spoilt():
                 log.warning("pypi_index/index.sqlite3 was damaged: it is made again")
-                catalogue.delete(self._folder)
+                database.delete(self._folder)
                 self._checked = False
 
     def _may_have_changed(self) -> bool:
@@ -623,7 +622,7 @@ class Index:
             or self._look_again
             or time.monotonic() - self._looked > _LOOK_AT_LEAST_EVERY
             or self._kept_open is None
-            or self._kept_open[0] != catalogue.numbers(self._folder)
+            or self._kept_open[0] != database.state(self._folder)
             or journal.state(self._data) != self._taken_in
             or not scan.unchanged(self._folders)
         )
@@ -667,7 +666,7 @@ class Index:
         try:
             yield
         except sqlite3.DatabaseError as error:
-            if catalogue.is_damage(error):
+            if database.is_damage(error):
                 self._checked = False
             raise
 
