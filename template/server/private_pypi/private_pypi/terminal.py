@@ -19,6 +19,11 @@ def printable(text: str) -> str:
     )
 
 
+def quoted(text: str) -> str:
+    """Return a text of unknown origin as a message quotes it: short, and in ASCII."""
+    return ascii(text if len(text) <= 80 else f"{text[:77]}...")
+
+
 def guarded(stream: TextIO) -> TextIO:
     """Return a stream that writes to another only what is printable, and ends of lines."""
     return cast(TextIO, _Guarded(stream))
