@@ -25,10 +25,13 @@ from typing import Any
 
 import pytest
 from kit import wheel
-from private_pypi import distribution, journal, pages, scan
+from private_pypi import disk, distribution, journal, pages, scan
+from private_pypi.access import Access
 from private_pypi.catalogue import Catalogue
 from private_pypi.change import NoSuchReleaseError
 from private_pypi.index import Index, NameTakenError, NotReadyError, NotYoursError
+from private_pypi.refresh import Refresher
+from private_pypi.verify import differences
 
 SPAWN = multiprocessing.get_context("spawn")
 WHEEL = "my_lib-1.0-py3-none-any.whl"
@@ -172,7 +175,8 @@ def check_files(folder: Path, data: Path) -> None:
 def check(index: Index, folder: Path, data: Path) -> None:
     """Check an index from outside and by its own means."""
     check_files(folder, data)
-    assert [line for line in index.verify() if not line.startswith("not served: ")] == []
+    found = differences(data, folder)
+    assert [line for line in found if not line.startswith("not served: ")] == []
 
 
 # Looking at the data ------------------------------------------------------------------------------
@@ -374,7 +378,7 @@ def test_a_file_that_cannot_be_read_is_said_once_and_its_name_is_not_passed_on(
     assert index.status("broken-lib") == "gone"
     assert index.status("named-well") == "gone"
     assert index.status("readme") == "gone"
-    assert sorted(line.split(":")[0] for line in index.verify()) == ["not served"] * 3
+    assert [line.split(":")[0] for line in differences(data, folder)] == ["not served"] * 3
     check_files(folder, data)
 
 
@@ -776,7 +780,7 @@ def test_a_name_that_lies_there_in_any_form_is_ours_and_others_are_passed_on(
     assert index.status("my-lib") == "here"
     if before:
         assert index.status("mylib") == "gone"
-        (sentence,) = index.verify()
+        (sentence,) = differences(data, index.folder)
         assert sentence.startswith("not served: ")
 
 
@@ -815,8 +819,8 @@ def test_as_long_as_part_of_the_folder_cannot_be_looked_into_no_name_is_passed_o
     (sentence,) = index.unreadable
     assert sentence.startswith("pypi_data/more cannot be looked into")
     said = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
-    assert said == [f"names that are not held are answered 503: {sentence}"]
-    assert list(index.verify()) == [sentence]
+    assert said == [f"names that this index does not have are answered 503: {sentence}"]
+    assert list(differences(data, index.folder)) == [sentence]
     # As if a disk was mounted: nothing in pypi_data itself changes.
     (data / "nowhere").mkdir()
     age(data)
@@ -841,13 +845,13 @@ def test_what_a_folder_holds_is_not_passed_on_while_it_is_first_looked_into(
         (old / name).touch()
         age(old / name)
     statuses: set[str] = set()
-    real = Index._change
+    real = Access.change
 
-    def changing(self: Index, *arguments: Any, **options: Any) -> Any:
+    def changing(self: Access, *arguments: Any, **options: Any) -> Any:
         statuses.update(index._status(name) for name in ("mylib", "lonely"))
         return real(self, *arguments, **options)
 
-    monkeypatch.setattr(Index, "_change", changing)
+    monkeypatch.setattr(Access, "change", changing)
     index.refresh()
     monkeypatch.undo()
 
@@ -1037,7 +1041,7 @@ def test_a_full_disk_leaves_an_index_that_shows_what_is_there(
 
     where: dict[str, tuple[Any, str]] = {
         "note": (journal.Journal, "append"),
-        "pages": (pages, "write_atomically"),
+        "pages": (disk, "write_unsynced"),
         "link": (os, "link"),
     }
     monkeypatch.setattr(*where[target], full)
@@ -1286,7 +1290,7 @@ def test_what_says_another_thing_is_published_beside(
         upload(index, data, file)
 
     assert sorted(all_names(folder)) == sorted(files)
-    assert list(index.verify()) == []
+    assert list(differences(data, index.folder)) == []
 
 
 @pytest.mark.parametrize("known", [False, True])
@@ -1310,7 +1314,7 @@ def test_of_two_spellings_put_there_by_hand_the_first_is_served_until_it_is_gone
 
     for _ in range(3):
         assert all_names(folder) == [first]
-        (said,) = (line for line in index.verify() if line.startswith("not served: "))
+        (said,) = (line for line in differences(data, folder) if line.startswith("not served: "))
         assert f"b/{second} is a second " in said
         assert f" of {place.name}/{first}, which came first: delete one of them" in said
         assert caplog.text.count(f"b/{second} is a second ") == 1
@@ -1341,7 +1345,7 @@ def test_of_two_spellings_put_there_by_hand_the_first_is_served_until_it_is_gone
     other.unlink()
     index.refresh()
     assert all_names(folder) == [first]
-    assert not any(line.startswith("not served: ") for line in index.verify())
+    assert not any(line.startswith("not served: ") for line in differences(data, index.folder))
 
 
 def test_another_spelling_takes_the_place_of_a_file_only_as_long_as_that_is_damaged(
@@ -1591,7 +1595,7 @@ def test_what_was_removed_and_cannot_be_deleted_stops_nothing_else(
     assert (data / WHEEL).exists()
     assert index.status("requests") == "unknown"
     problem = f"{WHEEL} was removed and cannot be deleted: delete it by hand"
-    assert f"not served: {problem}" in list(index.verify())
+    assert f"not served: {problem}" in list(differences(data, index.folder))
 
 
 def test_a_name_is_ours_though_the_disk_was_full_once_the_journal_had_it(
@@ -1690,7 +1694,7 @@ def test_a_time_that_no_database_can_hold_does_no_harm(
 
         assert path.stat().st_mtime_ns == when
         assert names(folder) == [WHEEL]
-        assert list(index.verify()) == []
+        assert list(differences(data, index.folder)) == []
         assert index.status("requests") == "unknown"
 
 
@@ -1779,7 +1783,7 @@ def test_each_file_of_the_index_that_is_damaged_is_made_again_by_a_restart(
             path.symlink_to("/dev/null") if was_link else path.write_bytes(os.urandom(5000))
         again = Index(data, folder)
         again.refresh()
-        if served(folder) != before or records(data) != lines or list(again.verify()):
+        if served(folder) != before or records(data) != lines or list(differences(data, folder)):
             wrong.append(name)
             shutil.rmtree(folder)
             Index(data, folder).refresh()
@@ -1886,14 +1890,14 @@ def test_each_page_of_the_catalogue_may_be_damaged_while_nobody_has_it_open(
         again.refresh()
         close(again)
         assert served(folder) == before
-        assert list(Index(data, folder).verify()) == []
+        assert list(differences(data, folder)) == []
     assert pages_of_it > 10
 
 
 def close(index: Index) -> None:
     """Let go of an index as its process does when it ends."""
-    assert index._kept_open
-    index._kept_open[1].close()
+    assert index._access._kept_open
+    index._access._kept_open[1].close()
 
 
 def test_a_catalogue_damaged_while_it_is_used_is_made_again_by_the_next_look(
@@ -2126,16 +2130,15 @@ def test_verify_finds_each_difference_and_nothing_else_and_index_mends_it(
     index: Index, folder: Path, data: Path, name: str, damage: Callable[[Path], None], said: str
 ) -> None:
     fill(index, data)
-    assert list(index.verify()) == []
+    assert list(differences(data, index.folder)) == []
 
     damage(folder.parent / name)
-    differences = list(index.verify())
+    (difference,) = differences(data, folder)
 
-    assert len(differences) == 1
-    assert said in differences[0]
+    assert said in difference
     if "pypi_index" in name:
         index.refresh(reread=True)
-        assert list(index.verify()) == []
+        assert list(differences(data, index.folder)) == []
 
 
 def test_verify_says_what_is_not_served_and_why(index: Index, data: Path) -> None:
@@ -2144,7 +2147,7 @@ def test_verify_says_what_is_not_served_and_why(index: Index, data: Path) -> Non
     age(path)
     index.refresh()
 
-    (line,) = index.verify()
+    (line,) = differences(data, index.folder)
 
     assert line.startswith(f"not served: {WHEEL}")
 
@@ -2162,7 +2165,7 @@ def test_verify_takes_what_is_published_meanwhile_for_no_difference(
         return walk(*arguments)
 
     monkeypatch.setattr(os, "walk", publish_and_walk)
-    assert list(index.verify()) == []
+    assert list(differences(data, index.folder)) == []
     assert published
 
 
@@ -2172,14 +2175,14 @@ def test_verify_counts_what_it_has_read(index: Index, data: Path) -> None:
     index.refresh()
     done: list[tuple[int, int]] = []
 
-    assert list(index.verify(progress=lambda *numbers: done.append(numbers))) == []
+    assert list(differences(data, index.folder, lambda *numbers: done.append(numbers))) == []
     assert done == [(1, 2), (2, 2)]
 
 
 def test_verify_of_an_index_that_is_not_made_says_how_to_make_it(data: Path, folder: Path) -> None:
     copy(data)
 
-    assert list(Index(data, folder).verify()) == ["the index is not made yet: run make pypi-index"]
+    assert list(differences(data, folder)) == ["the index is not made yet: run make pypi-index"]
 
 
 # At the same time ---------------------------------------------------------------------------------
@@ -2374,7 +2377,7 @@ def following(index: Index, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
 
     # Its own clock: other threads of this process sleep, too.
     clock = SimpleNamespace(**{**vars(time), "sleep": sleep})
-    monkeypatch.setattr("private_pypi.index.time", clock)
+    monkeypatch.setattr("private_pypi.refresh.time", clock)
     thread = threading.Thread(target=follow)
     thread.start()
     try:
@@ -2437,15 +2440,15 @@ def test_what_the_start_takes_does_not_put_off_the_next_look(
         assert seconds == 1
         raise StoppedError
 
-    mend = Index._mend
+    mend = Refresher._mend
 
-    def mend_long(index: Index) -> set[str]:
+    def mend_long(refresher: Refresher) -> set[str]:
         time.sleep(0.6)
-        return mend(index)
+        return mend(refresher)
 
-    monkeypatch.setattr(Index, "_mend", mend_long)
+    monkeypatch.setattr(Refresher, "_mend", mend_long)
     clock = SimpleNamespace(**{**vars(time), "sleep": stop})
-    monkeypatch.setattr("private_pypi.index.time", clock)
+    monkeypatch.setattr("private_pypi.refresh.time", clock)
     with pytest.raises(StoppedError):
         Index(data, folder).follow()
 

@@ -25,6 +25,7 @@ from .layout import UPLOADS
 from .ownership import OwnershipError
 from .settings import SettingError, Settings
 from .terminal import guarded, printable
+from .verify import differences
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -191,18 +192,15 @@ def index(settings: Settings, _: argparse.Namespace) -> None:
 
 def verify(settings: Settings, _: argparse.Namespace) -> None:
     """Read every distribution again and compare it with the index."""
-    verified = _index(settings)
-    differences = 0
-    for difference in verified.verify(_progress):
+    count = 0
+    for difference in differences(settings.data, settings.index, _progress):
         print(difference)
-        differences += 1
-    if differences:
+        count += 1
+    if count:
         raise SettingError(
-            f"{differences} differences, see above"
-            if differences > 1
-            else "one difference, see above"
+            f"{count} differences, see above" if count > 1 else "one difference, see above"
         )
-    print(f"{verified.counts()[0]} distributions are what was published")
+    print(f"{_index(settings).counts()[0]} distributions are what was published")
 
 
 def audit(settings: Settings, options: argparse.Namespace) -> None:
