@@ -131,7 +131,7 @@ def test_a_catalogue_is_made_while_somebody_else_makes_it(
                 other.execute("COMMIT")
 
         clock = SimpleNamespace(**{**vars(time), "sleep": sleep})
-        monkeypatch.setattr("private_pypi.catalogue.time", clock)
+        monkeypatch.setattr("private_pypi.database.time", clock)
         index.refresh()
 
     assert next(waits) == 3

@@ -14,10 +14,10 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from . import accounts, catalogue, filesystem, gateway, ownership
+from . import accounts, database, filesystem, gateway, ownership
 from .accounts import AccountError
+from .audit import as_lines
 from .audit import audit as audited
-from .audit import told
 from .certificate import CertificateError, copy_pair
 from .change import NoSuchReleaseError
 from .index import Index
@@ -224,7 +224,7 @@ def journal_repair(settings: Settings, options: argparse.Namespace) -> None:
         print(f"Line {number} does not follow the lines before it: some were lost or changed.")
     if lost:
         print("These lines are missing, and stand in pypi_index:")
-        print("\n".join(f"  {line}" for line in told(lost)))
+        print("\n".join(f"  {line}" for line in as_lines(lost)))
     if breaks and not lost:
         print("pypi_index does not know what stood there. With a backup of pypi_data that is older")
         print("than the damage, put its .journal.jsonl in place first: nothing newer is forgotten.")
@@ -285,7 +285,7 @@ def user_list(settings: Settings, _: argparse.Namespace) -> None:
 def _warn_of_journal(settings: Settings) -> None:
     """Say that the journal was damaged; the index can be served all the same."""
     # An older server may still run, whose catalogue must not be made anew under it.
-    if not catalogue.is_current(settings.index):
+    if not database.is_current(settings.index):
         return
     try:
         problem, _, _ = _index(settings).examine_journal()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from . import catalogue, journal
+from . import database, journal
 from .catalogue import Catalogue
 from .change import Change, changing
 
@@ -30,7 +30,7 @@ class Access:
         self.folder = folder.resolve()
         self.is_checked = False
         self.journal_state: tuple[int, int] | None = None
-        self._kept_open: tuple[list[int], Catalogue] | None = None
+        self._kept_open: tuple[database.State, Catalogue] | None = None
 
     @contextmanager
     def catalogue(self) -> Iterator[Catalogue]:
@@ -60,7 +60,7 @@ class Access:
         try:
             yield
         except sqlite3.DatabaseError as error:
-            if catalogue.is_damage(error):
+            if database.is_damage(error):
                 self.is_checked = False
             raise
 
@@ -68,12 +68,12 @@ class Access:
         """Keep the catalogue open: SQLite takes its time to tidy up after its last user."""
         if not self._kept_open or self.is_lost:
             known = Catalogue(self.folder)
-            self._kept_open = catalogue.numbers(self.folder), known
+            self._kept_open = database.state(self.folder), known
 
     @property
     def is_lost(self) -> bool:
         """Whether others have replaced, deleted or spoilt the catalogue that is kept open."""
-        return self._kept_open is not None and self._kept_open[0] != catalogue.numbers(self.folder)
+        return self._kept_open is not None and self._kept_open[0] != database.state(self.folder)
 
     def delete_spoilt(self) -> None:
         """Delete the catalogue if others have spoilt it, so that it is made again."""
@@ -83,7 +83,7 @@ class Access:
             # Another process may have done it meanwhile.
             if self._is_spoilt():
                 log.warning("pypi_index/index.sqlite3 was damaged: it is made again")
-                catalogue.delete(self.folder)
+                database.delete(self.folder)
                 self.is_checked = False
 
     def _is_spoilt(self) -> bool:
@@ -93,5 +93,4 @@ class Access:
         """
         if not self._kept_open:
             return False
-        file, *parts = catalogue.numbers(self.folder)
-        return [file] == self._kept_open[0][:1] and parts != self._kept_open[0][1:]
+        return database.state(self.folder).is_spoilt_since(self._kept_open[0])

@@ -10,14 +10,13 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from . import catalogue, disk, journal, pages
+from . import database, disk, journal, pages
 from .catalogue import Catalogue
 from .distribution import Distribution
 from .journal import Journal, Record
@@ -75,10 +74,10 @@ def _open(folder: Path, *, check: bool) -> Catalogue:
     try:
         return Catalogue(folder, check=check)
     except sqlite3.DatabaseError as error:
-        if not catalogue.is_damage(error):
+        if not database.is_damage(error):
             raise
         log.warning("pypi_index is damaged (%s): it is made again", error)
-        catalogue.delete(folder)
+        database.delete(folder)
         return Catalogue(folder)
 
 
@@ -101,7 +100,7 @@ class Change:
         self._obsolete: list[Path] = []
         self._to_delete: list[Path] = []
         self.catalogue = known
-        self.touched = known.replay(opened)
+        self.touched = known.history.replay(opened)
         self.noted = False
         self.journal_state: tuple[int, int] | None = None
 
@@ -208,7 +207,7 @@ class Change:
 
         A file that was put there by hand after the removal stays.
         """
-        for location, seen, time_removed in self.catalogue.removed:
+        for location, seen, time_removed in self.catalogue.history.removed:
             try:
                 stat = (self._data / location).stat()
             except OSError:
@@ -240,28 +239,27 @@ class Change:
 
     def examine_journal(self) -> str | None:
         """Read the whole journal; return what is wrong with it in a sentence without an end."""
-        self.touched |= self.catalogue.replay(self._journal, whole=True)
-        return self.catalogue.journal_problem
+        self.touched |= self.catalogue.history.replay(self._journal, whole=True)
+        return self.catalogue.history.journal_problem
 
     def damage(self) -> tuple[list[int], list[Record]]:
         """Return the numbers of lines that do not follow the others, and the lost records."""
-        return self._journal.breaks(), self.catalogue.lost(self._journal)
+        return self._journal.breaks(), self.catalogue.history.lost(self._journal)
 
     def repair_journal(self, *, by: str) -> Path:
         """Write the journal anew, with all lines that are known; return where the old one is kept.
 
         Lost lines come back to their places, marked as restored.
         """
-        lost = {record.text for record in self.catalogue.lost(self._journal)}
-        records = [
-            replace(record, restored=record.text in lost) for record in self.catalogue.lines()
-        ]
+        history = self.catalogue.history
+        lost = history.lost(self._journal)
+        records = history.repaired(self._journal)
         reason = f"{len(lost)} lost lines restored from pypi_index"
         now = journal.timestamp(time.time())
         records.append(Record(now, "repair", journal.FILE, reason=reason, by=by))
         kept = self._journal.replace(self._data, records)
-        self.catalogue.begin_journal()
-        self.touched |= self.catalogue.replay(self._journal)
+        history.begin_journal()
+        self.touched |= history.replay(self._journal)
         return kept
 
     def write_pages(self) -> None:
@@ -302,7 +300,7 @@ class Change:
     def _append(self, records: list[Record]) -> None:
         self._journal.append(records)
         self.noted = True
-        self.touched |= self.catalogue.replay(self._journal)
+        self.touched |= self.catalogue.history.replay(self._journal)
 
 
 def _second_problem(location: str, first: str) -> str:

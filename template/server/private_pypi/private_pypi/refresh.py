@@ -108,7 +108,7 @@ class Refresher:
         """Read journal and catalogue as far as necessary; return the locations to be mended."""
         with self._access.change(check=reread or not self._access.is_checked) as change:
             is_whole = self._access.is_checked and change.catalogue.complete
-            known_problem = change.catalogue.journal_problem
+            known_problem = change.catalogue.history.journal_problem
             problem = known_problem if is_whole and not reread else change.examine_journal()
             self._note_journal_problem(problem or "")
         return self._mend() if reread or not is_whole else set()

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from pypiserver.bottle_wrapper import HTTPError, request
 
-from .catalogue import is_damage
+from .database import is_damage
 from .distribution import DistributionError
 from .index import NameTakenError, NotReadyError, NotYoursError
 from .uploads import PATIENCE, FormError, StalledError, TooLargeError

@@ -19,6 +19,7 @@ from packaging.utils import canonicalize_name
 from .distribution import is_normalised
 from .journal import is_utf8
 from .layout import file_of
+from .terminal import spelled
 
 log = logging.getLogger(__name__)
 
@@ -265,17 +266,12 @@ def unchanged(folders: dict[Path, int]) -> bool:
         return False
 
 
-def shown(location: str) -> str:
-    """Return a location in ASCII, as a sentence may show it whatever a file is called."""
-    return os.fsencode(location).decode("ascii", "backslashreplace").rstrip("/")
-
-
 def _unreadable(location: str, error: OSError) -> str:
     if error.errno in (errno.ENOENT, errno.ELOOP):
         remedy = "delete the link, or have it lead to what the containers see, too"
     else:
         remedy = "let the owner of pypi_data read and enter it, or take it out of pypi_data"
-    return f"pypi_data/{shown(location)} cannot be looked into ({error.strerror}): {remedy}"
+    return f"pypi_data/{spelled(location)} cannot be looked into ({error.strerror}): {remedy}"
 
 
 def _possible_projects(locations: Iterable[str]) -> frozenset[str]:

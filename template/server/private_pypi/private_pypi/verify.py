@@ -11,6 +11,7 @@ from . import disk, pages, scan
 from .catalogue import Catalogue, Served
 from .change import changing
 from .layout import PACKAGES, SIMPLE, is_link_to, link, metadata, pages_of, signature
+from .terminal import spelled
 
 Progress = Callable[[int, int], None]
 """Called with how many of how many files are done."""
@@ -45,7 +46,7 @@ def differences(data: Path, folder: Path, progress: Progress | None = None) -> I
         if location.rpartition(".")[0] in locations:
             continue  # It belongs to a distribution that is missing, which is said below.
         yield (
-            f"not served: {scan.shown(location)} is no file of a distribution; names it could"
+            f"not served: {spelled(location)} is no file of a distribution; names it could"
             " stand for are not asked for on PyPI"
         )
     not_indexed = found.files.keys() - locations
