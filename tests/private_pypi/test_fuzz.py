@@ -33,6 +33,7 @@ from kit.wheel import write as write_wheel
 from kit.wsgi import HOST, Answer, call
 from private_pypi.app import create_app
 from private_pypi.settings import MEBIBYTE, Settings
+from private_pypi.verify import differences
 
 SECONDS = 10.0
 """What a request may take at most, also on a busy machine and while memory is counted."""
@@ -131,7 +132,7 @@ class Site:
                 assert "packages/" not in rest or (
                     (self.data / name.removesuffix(".metadata")).is_file()
                 ), path
-        assert list(self._index.verify()) == []
+        assert list(differences(self.data, self._index.folder)) == []
 
     def listed(self) -> dict[str, str]:
         """Return file names and digests of all that the pages list."""

@@ -271,6 +271,107 @@ def test_a_journal_with_other_lines_before_a_place_has_another_mark_there(tmp_pa
         assert lines.mark(end) != before
 
 
+# Records ------------------------------------------------------------------------------------------
+
+TIME = "2026-01-01T00:00:00.000000Z"
+DIGEST = "0123456789abcdef" * 4
+
+
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        (
+            journal.Record(TIME, "upload", "f", size=0, sha256=DIGEST, by="alice"),
+            f'"action": "upload", "file": "f", "size": 0, "sha256": "{DIGEST}", "by": "alice"',
+        ),
+        (
+            journal.Record(TIME, "find", "f", size=1, sha256=DIGEST, uploaded=TIME, instead_of="F"),
+            f'"action": "find", "file": "f", "size": 1, "sha256": "{DIGEST}",'
+            f' "uploaded": "{TIME}", "instead_of": "F"',
+        ),
+        (
+            journal.Record(TIME, "yank", "f", reason="", by="bob"),
+            '"action": "yank", "file": "f", "reason": "", "by": "bob"',
+        ),
+        (
+            journal.Record(TIME, "remove", "f", by="bob", restored=True, more={"new": [1]}),
+            '"action": "remove", "file": "f", "by": "bob", "new": [1], "restored": true',
+        ),
+    ],
+)
+def test_a_record_is_written_as_ever_and_read_as_what_was_written(
+    tmp_path: Path, said: journal.Record, line: str
+) -> None:
+    append(tmp_path, said)
+
+    (written,) = (tmp_path / journal.FILE).read_text().splitlines()
+    after = json.loads(written)["after"]
+    assert written == f'{{"time": "{TIME}", {line}, "after": "{after}"}}'
+    assert journal.Record.parse(written) == said
+    assert records(tmp_path) == [said]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"time": "yesterday"},
+        {"time": 5},
+        {"time": "2026-02-30T00:00:00.000000Z"},
+        {"action": 5},
+        {"action": None},
+        {"file": ["f"]},
+        {"by": None},
+        {"reason": []},
+    ],
+)
+def test_what_nobody_could_be_told_is_no_record(values: dict[str, Any]) -> None:
+    line = {"time": TIME, "action": "yank", "file": "f", **values}
+
+    assert journal.Record.parse(json.dumps(line)) is None
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"action": "upload"},
+        {"action": "sign"},
+        {"action": "find", "sha256": DIGEST.upper()},
+        {"action": "find", "sha256": 5},
+        {"action": "find", "sha256": DIGEST, "uploaded": "2026-01-01"},
+        {"file": "f\ud800"},
+        {"reason": "\ud800"},
+    ],
+)
+def test_a_record_the_index_cannot_act_on_is_kept_as_it_is(values: dict[str, Any]) -> None:
+    line = {"time": TIME, "action": "yank", "file": "f", **values}
+
+    said = journal.Record.parse(json.dumps(line))
+
+    assert said
+    assert not said.is_valid
+    assert json.loads(said.as_line()) == line
+
+
+@pytest.mark.parametrize("values", [{}, {"size": "large"}, {"by": "\ud800"}, {"sha256": 5}])
+def test_what_a_record_need_not_say_may_be_anything(values: dict[str, Any]) -> None:
+    line = {"time": TIME, "action": "yank", "file": "f", **values}
+
+    said = journal.Record.parse(json.dumps(line))
+
+    assert said
+    assert said.is_valid
+    assert json.loads(said.as_line()) == line
+
+
+def test_two_lines_say_the_same_wherever_they_stand_and_however_they_came_there() -> None:
+    one = journal.Record(TIME, "yank", "f", by="bob")
+    other = journal.Record(TIME, "yank", "f", by="bob", restored=True, after="0" * 16)
+
+    assert one.text == other.text
+    assert one != other
+    assert journal.Record(TIME, "yank", "f", by="zoe").text != one.text
+
+
 # Lock ---------------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ import re
 import pytest
 from gunicorn.config import Config
 from kit.template import QUESTIONS, ROOT
-from private_pypi import accounts, app, archive, body, distribution, uploads, wheel
+from private_pypi import accounts, app, archive, body, distribution, metadata, uploads, wheel
 from private_pypi.hosting import ARCHIVES
 from private_pypi.settings import Settings
 
@@ -57,12 +57,12 @@ ROWS = {
     "the list of members of a ZIP or wheel": megabytes(archive.DIRECTORY),
     "the headers of one member of a `.tar.gz`": f"{distribution._HEADER_LIMIT // 1024} kB",
     "combinations of tags that the name of a wheel stands for": f"{distribution.TAGS}",
-    "its metadata": megabytes(distribution.METADATA_LIMIT),
+    "its metadata": megabytes(metadata.METADATA_LIMIT),
     "Name, Version, Requires-Dist and the like in it, which are all that is read": (
-        f"{distribution._FIELDS_LIMIT // 1024} kB"
+        f"{metadata.FIELDS_LIMIT // 1024} kB"
     ),
-    "one Requires-Dist": f"{distribution._FIELDS['requires-dist']:,} bytes",
-    "one of the others": f"{max(sorted(distribution._FIELDS.values())[:-1]):,} bytes",
+    "one Requires-Dist": f"{metadata.FIELDS['requires-dist']:,} bytes",
+    "one of the others": f"{max(sorted(metadata.FIELDS.values())[:-1]):,} bytes",
     "the file RECORD of a wheel": megabytes(wheel.RECORD),
     "a line of it": f"{wheel.RECORD_LINE:,} letters",
     "the file WHEEL of a wheel": f"{wheel.FORMAT // 1024} kB",

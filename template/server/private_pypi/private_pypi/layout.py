@@ -11,6 +11,9 @@ from pathlib import Path
 
 from .distribution import DistributionError, parse_name
 
+SIMPLE, PACKAGES = "simple", "packages"
+"""The folders of the index that are served: the pages, and links to the distributions."""
+
 UPLOADS = ".uploads"
 """The folder of unfinished uploads: in the data folder, so that a hard link can publish them."""
 
@@ -19,13 +22,13 @@ UNFINISHED = ".new"
 
 
 def pages_of(folder: Path, project: str) -> Path:
-    """Return the folder of a project's pages; for an empty name, that of the list of projects."""
-    return folder / "simple" / project
+    """Return the folder of a project's pages; for an empty name, of the list of projects."""
+    return folder / SIMPLE / project
 
 
 def link(folder: Path, location: str) -> Path:
     """Return where in the index a distribution is served."""
-    return folder / "packages" / location
+    return folder / PACKAGES / location
 
 
 def metadata(place: Path) -> Path:

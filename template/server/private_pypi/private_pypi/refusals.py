@@ -8,7 +8,7 @@ import sqlite3
 
 from .answers import Answer, Environ, plain, refusal
 from .body import PATIENCE
-from .catalogue import is_damage
+from .database import is_damage
 from .distribution import DistributionError
 from .index import NameTakenError, NotReadyError, NotYoursError
 from .uploads import FormError, StalledError, TooLargeError
