@@ -1,0 +1,129 @@
+"""The git repository that this folder is in: whether all is committed, and which tags it has.
+
+Only a folder without a repository counts as committed and untagged. Where git is missing or
+refuses to answer, nobody would know what was published.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+CONFIG_HOME = "USERS_XDG_CONFIG_HOME"
+"""The variable in which git finds what uv must not see; empty where it was not set."""
+
+# What git passes over, and answers the rest with success.
+PASSED_OVER = re.compile(r"ignoring (broken|dangling)|could not open")
+
+
+class GitError(Exception):
+    """Git does not answer; the message has its words and says what to do."""
+
+
+def repository() -> Path | None:
+    """Return the folder whose repository this folder belongs to, None if there is none."""
+    return next((one for one in (ROOT, *ROOT.parents) if os.path.lexists(one / ".git")), None)
+
+
+def git_environment() -> dict[str, str]:
+    """Return the environment in which git tells of the folder that it is called in."""
+    # Git calls a hook with variables that name another repository. GIT_CONFIG_... are settings.
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("GIT_") or name.startswith("GIT_CONFIG")
+    }
+    if CONFIG_HOME in kept:
+        kept["XDG_CONFIG_HOME"] = kept.pop(CONFIG_HOME)
+    return {**kept, "GIT_DISCOVERY_ACROSS_FILESYSTEM": "1", "LC_ALL": "C"}
+
+
+def run_git(
+    *arguments: str, folder: Path = ROOT, timeout: float | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """Run git in a folder; return its code and all that it said."""
+    return subprocess.run(
+        ["git", *arguments],
+        cwd=folder,
+        env=git_environment(),
+        capture_output=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def git(*arguments: str) -> str:
+    """Return what git answers about this folder, nothing if that belongs to no repository.
+
+    Raises:
+        GitError: it does not answer.
+    """
+    there = repository()
+    if not there:
+        return ""
+    try:
+        done = run_git(*arguments)
+    except OSError:
+        raise GitError(f"{there} is a git repository, but git is missing: install it.") from None
+    said = done.stderr.decode(errors="replace").strip()
+    if done.returncode or PASSED_OVER.search(said):
+        raise GitError(
+            f"{said}\ngit does not tell what is committed in {there}: do what it"
+            " says above. A broken repository is best cloned anew."
+        )
+    return os.fsdecode(done.stdout)
+
+
+def tags() -> list[str]:
+    """Return the tags of the commit that is checked out.
+
+    Raises:
+        GitError: git does not answer.
+    """
+    # Before the first commit there is no HEAD to ask about, and no tag either.
+    return git("tag", "--points-at", "HEAD").split() if git("tag") else []
+
+
+def commit_error() -> str:
+    """Return why not all of this folder is committed and what to do, or an empty string."""
+    # Settings may have git leave out new files or changes in submodules.
+    options = ("--untracked-files=normal", "--ignore-submodules=none")
+    try:
+        changed = git("status", "--porcelain", *options, "--", ".")
+        files = git("ls-files", "-v", "-z", "--", ".").split("\0")
+    except GitError as error:
+        return str(error)
+    if changed:
+        return "Not everything is committed: commit it, or say 'make publish FORCE=1'."
+    # Lower-case: assumed unchanged. S: skipped, as what a sparse checkout leaves out is.
+    overlooked = shlex.join(
+        name
+        for tag, _, name in (file.partition(" ") for file in files)
+        if (tag == "S" or tag.islower()) and os.path.lexists(ROOT / name)
+    )
+    if not overlooked:
+        return ""
+    return (
+        f"git was told not to look at {overlooked}: `git update-index --no-skip-worktree"
+        f" --no-assume-unchanged {overlooked}` has it look again."
+    )
+
+
+def ignore_error(path: Path) -> str:
+    """Return why git might commit a file, and what to do, or an empty string."""
+    if not any((folder / ".git").exists() for folder in path.parents):
+        return ""
+    try:
+        done = run_git("check-ignore", "--quiet", "--", path.name, folder=path.parent)
+    except FileNotFoundError:
+        return ""
+    if done.returncode > 1:
+        said = done.stderr.decode(errors="replace").strip()
+        return f"git does not tell whether it ignores {path.name}: {said}."
+    remedy = f"`git rm --cached {path.name}`, let .gitignore name it, and run `make login` again."
+    return f"git would commit {path.name}: {remedy}" if done.returncode else ""
