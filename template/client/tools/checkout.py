@@ -4,12 +4,11 @@ Only a folder without a repository counts as committed and untagged. Where git i
 refuses to answer, nobody would know what was published.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -19,10 +18,6 @@ CONFIG_HOME = "USERS_XDG_CONFIG_HOME"
 
 # What git passes over, and answers the rest with success.
 PASSED_OVER = re.compile(r"ignoring (broken|dangling)|could not open")
-
-
-class GitError(Exception):
-    """Git does not answer; the message has its words and says what to do."""
 
 
 def repository() -> Path | None:
@@ -43,36 +38,24 @@ def git_environment() -> dict[str, str]:
     return {**kept, "GIT_DISCOVERY_ACROSS_FILESYSTEM": "1", "LC_ALL": "C"}
 
 
-def run_git(
-    *arguments: str, folder: Path = ROOT, timeout: float | None = None
-) -> subprocess.CompletedProcess[bytes]:
+def run_git(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[bytes]:
     """Run git in a folder; return its code and all that it said."""
-    return subprocess.run(
-        ["git", *arguments],
-        cwd=folder,
-        env=git_environment(),
-        capture_output=True,
-        timeout=timeout,
-        check=False,
-    )
+    command, surroundings = ["git", *arguments], git_environment()
+    return subprocess.run(command, cwd=folder, env=surroundings, capture_output=True, check=False)
 
 
 def git(*arguments: str) -> str:
-    """Return what git answers about this folder, nothing if that belongs to no repository.
-
-    Raises:
-        GitError: it does not answer.
-    """
+    """Return what git answers about this folder, nothing if that belongs to no repository."""
     there = repository()
     if not there:
         return ""
     try:
         done = run_git(*arguments)
     except OSError:
-        raise GitError(f"{there} is a git repository, but git is missing: install it.") from None
+        sys.exit(f"{there} is a git repository, but git is missing: install it.")
     said = done.stderr.decode(errors="replace").strip()
     if done.returncode or PASSED_OVER.search(said):
-        raise GitError(
+        sys.exit(
             f"{said}\ngit does not tell what is committed in {there}: do what it"
             " says above. A broken repository is best cloned anew."
         )
@@ -80,38 +63,9 @@ def git(*arguments: str) -> str:
 
 
 def tags() -> list[str]:
-    """Return the tags of the commit that is checked out.
-
-    Raises:
-        GitError: git does not answer.
-    """
+    """Return the tags of the commit that is checked out."""
     # Before the first commit there is no HEAD to ask about, and no tag either.
     return git("tag", "--points-at", "HEAD").split() if git("tag") else []
-
-
-def commit_error() -> str:
-    """Return why not all of this folder is committed and what to do, or an empty string."""
-    # Settings may have git leave out new files or changes in submodules.
-    options = ("--untracked-files=normal", "--ignore-submodules=none")
-    try:
-        changed = git("status", "--porcelain", *options, "--", ".")
-        files = git("ls-files", "-v", "-z", "--", ".").split("\0")
-    except GitError as error:
-        return str(error)
-    if changed:
-        return "Not everything is committed: commit it, or say 'make publish FORCE=1'."
-    # Lower-case: assumed unchanged. S: skipped, as what a sparse checkout leaves out is.
-    overlooked = shlex.join(
-        name
-        for tag, _, name in (file.partition(" ") for file in files)
-        if (tag == "S" or tag.islower()) and os.path.lexists(ROOT / name)
-    )
-    if not overlooked:
-        return ""
-    return (
-        f"git was told not to look at {overlooked}: `git update-index --no-skip-worktree"
-        f" --no-assume-unchanged {overlooked}` has it look again."
-    )
 
 
 def ignore_error(path: Path) -> str:
@@ -127,3 +81,23 @@ def ignore_error(path: Path) -> str:
         return f"git does not tell whether it ignores {path.name}: {said}."
     remedy = f"`git rm --cached {path.name}`, let .gitignore name it, and run `make login` again."
     return f"git would commit {path.name}: {remedy}" if done.returncode else ""
+
+
+def main(*_: object) -> None:
+    """Refuse if not all of this folder is committed; a larger repository may have other changes."""
+    # Settings may have git leave out new files or changes in submodules.
+    options = ("--untracked-files=normal", "--ignore-submodules=none")
+    if git("status", "--porcelain", *options, "--", "."):
+        sys.exit("Not everything is committed: commit it, or say 'make publish FORCE=1'.")
+    # Lower-case: assumed unchanged. S: skipped, as what a sparse checkout leaves out is.
+    files = [file.partition(" ") for file in git("ls-files", "-v", "-z", "--", ".").split("\0")]
+    unseen = shlex.join(
+        name
+        for tag, _, name in files
+        if (tag == "S" or tag.islower()) and os.path.lexists(ROOT / name)
+    )
+    if unseen:
+        sys.exit(
+            f"git was told not to look at {unseen}: `git update-index --no-skip-worktree"
+            f" --no-assume-unchanged {unseen}` has it look again."
+        )

@@ -4,8 +4,6 @@ Both hold lines such as NAME='value'. They are read here as data: nothing in the
 run.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import tempfile

@@ -1,7 +1,5 @@
 """The private index, asked over HTTP whether it knows an account and what it has."""
 
-from __future__ import annotations
-
 import base64
 import http.client
 import socket
