@@ -231,6 +231,20 @@ def test_the_last_log_lines_of_a_failed_launch_do_nothing_to_the_terminal(
     assert [line for line in said.split("\r\n") if not line.isprintable()] == []
 
 
+# Status -------------------------------------------------------------------------------------------
+
+
+def test_the_status_counts_distributions_alone(with_heard: Repository) -> None:
+    data = with_heard.folder / "pypi_data"
+    (data / "team").mkdir()
+    for name in ("lib-1.0.tar.gz", "team/lib-1.0-py3-none-any.whl"):
+        (data / name).write_bytes(b"")
+        (data / f"{name}.asc").write_bytes(b"")
+    (data / ".journal.jsonl").write_bytes(b"")
+
+    assert re.search(r"^2 distributions, ", with_heard.make("pypi-status"), re.M)
+
+
 # Without Docker -----------------------------------------------------------------------------------
 
 
@@ -697,7 +711,7 @@ def test_a_fresh_clone_launches_under_the_name_of_the_answers(
 
     if https == "none":
         assert said == (
-            "Let the proxy for pypi.acme.test send what it is asked on to this address.\n"
+            "Let the proxy for pypi.acme.test forward its requests to this address.\n"
             "The index is at http://127.0.0.1:8080/\n"
         )
     else:
