@@ -498,7 +498,7 @@ def test_a_repository_can_be_locked_later_and_unlocked_again(
 LEFT_BEHIND = [
     ("client", "package_name=Our.App", "src/my_app/app.py", "src/my_app/__main__.py"),
     ("client", "ci=gitlab", ".github/workflows/ci.yml", ".github/dependabot.yml"),
-    ("client", "locked=true", "requirements.txt", "scripts/upgrade.py"),
+    ("client", "locked=true", "requirements.txt", "tests/test_requirements.py"),
     ("server", "https=internal", "certs/.gitignore", ""),
     ("server", "ci=none", ".github/dependabot.yml", ".github/workflows/check.yml"),
 ]
