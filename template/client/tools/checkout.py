@@ -16,32 +16,37 @@ ROOT = Path(__file__).resolve().parent.parent
 CONFIG_HOME = "USERS_XDG_CONFIG_HOME"
 """The variable in which git finds what uv must not see; empty where it was not set."""
 
-# What git passes over, and answers the rest with success.
 PASSED_OVER = re.compile(r"ignoring (broken|dangling)|could not open")
+"""What git warns of, and answers the rest with success."""
 
 
-def repository() -> Path | None:
-    """Return the folder whose repository this folder belongs to, None if there is none."""
-    return next((one for one in (ROOT, *ROOT.parents) if os.path.lexists(one / ".git")), None)
+def repository(path: Path = ROOT) -> Path | None:
+    """Return the folder whose repository a folder belongs to, None if there is none."""
+    return next((one for one in (path, *path.parents) if os.path.lexists(one / ".git")), None)
 
 
 def git_environment() -> dict[str, str]:
     """Return the environment in which git tells of the folder that it is called in."""
     # Git calls a hook with variables that name another repository. GIT_CONFIG_... are settings.
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("GIT_") or name.startswith("GIT_CONFIG")
-    }
+    other = re.compile("GIT_(?!CONFIG).*")
+    kept = {name: value for name, value in os.environ.items() if not other.fullmatch(name)}
     if CONFIG_HOME in kept:
         kept["XDG_CONFIG_HOME"] = kept.pop(CONFIG_HOME)
     return {**kept, "GIT_DISCOVERY_ACROSS_FILESYSTEM": "1", "LC_ALL": "C"}
 
 
-def run_git(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[bytes]:
+def run_git(
+    *arguments: str, folder: Path = ROOT, timeout: float | None = None
+) -> subprocess.CompletedProcess[bytes]:
     """Run git in a folder; return its code and all that it said."""
-    command, surroundings = ["git", *arguments], git_environment()
-    return subprocess.run(command, cwd=folder, env=surroundings, capture_output=True, check=False)
+    return subprocess.run(
+        ["git", *arguments],
+        cwd=folder,
+        env=git_environment(),
+        capture_output=True,
+        timeout=timeout,
+        check=False,
+    )
 
 
 def git(*arguments: str) -> str:
@@ -70,7 +75,7 @@ def tags() -> list[str]:
 
 def ignore_error(path: Path) -> str:
     """Return why git might commit a file, and what to do, or an empty string."""
-    if not any((folder / ".git").exists() for folder in path.parents):
+    if not repository(path.parent):
         return ""
     try:
         done = run_git("check-ignore", "--quiet", "--", path.name, folder=path.parent)
@@ -90,13 +95,8 @@ def main(*_: object) -> None:
     if git("status", "--porcelain", *options, "--", "."):
         sys.exit("Not everything is committed: commit it, or say 'make publish FORCE=1'.")
     # Lower-case: assumed unchanged. S: skipped, as what a sparse checkout leaves out is.
-    files = [file.partition(" ") for file in git("ls-files", "-v", "-z", "--", ".").split("\0")]
-    unseen = shlex.join(
-        name
-        for tag, _, name in files
-        if (tag == "S" or tag.islower()) and os.path.lexists(ROOT / name)
-    )
-    if unseen:
+    files = re.findall(r"(?:^|(?<=\0))[a-zS] ([^\0]+)", git("ls-files", "-v", "-z", "--", "."))
+    if unseen := shlex.join(name for name in files if os.path.lexists(ROOT / name)):
         sys.exit(
             f"git was told not to look at {unseen}: `git update-index --no-skip-worktree"
             f" --no-assume-unchanged {unseen}` has it look again."

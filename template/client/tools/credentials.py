@@ -1,6 +1,6 @@
 """The two files of credentials: .pypi.env, which is make's, and .env, which is Compose's and yours.
 
-Both hold lines such as NAME='value'. They are read here as data: nothing in them is expanded or
+Both have lines such as NAME='value'. They are read here as data: nothing in them is expanded or
 run.
 """
 
@@ -29,7 +29,7 @@ _STATEMENT = re.compile(
     rb"""
     [^\S\n]* (?P<export>export[^\S\n]+)? (?P<name>[A-Za-z_][A-Za-z0-9_.-]*)
     [^\S\n]* [=:] [^\S\n]*
-    (?: '(?:[^'\\]|\\.)*' | "(?:[^"\\]|\\.)*" )? [^\n]* (?:\n|\Z)
+    (?: '(?:[^'\\]|\\.)*' | "(?:[^"\\]|\\.)*" )? [^\n]*? (?P<end>\r?\n|\r?\Z)
     | [^\n]*\n | [^\n]+\Z
     """,
     re.VERBOSE | re.DOTALL,
@@ -43,8 +43,7 @@ _MARK = b"\xef\xbb\xbf"
 def read(path: Path = PYPI_ENV) -> dict[str, str]:
     """Return the credentials in .pypi.env; none if there is no such file.
 
-    Raises:
-        ValueError: why it cannot be read and what to do, in a sentence.
+    Raises ValueError if it cannot be read: it says why and what to do.
     """
     try:
         # ASCII matters alone; what else there is may have any encoding.
@@ -58,34 +57,30 @@ def read(path: Path = PYPI_ENV) -> dict[str, str]:
     for number, line in enumerate(lines, 1):
         name, value = credential(line)
         if name and value is None:
-            raise ValueError(
-                f"Line {number} of {path.name} is not of the form NAME='value': correct it, or run"
-                " `make login`."
-            )
-        if name and value is not None:
-            found[name] = value
+            remedy = "is not of the form NAME='value': correct it, or run `make login`."
+            raise ValueError(f"Line {number} of {path.name} {remedy}")
+        found[name] = value or ""
+    found.pop("", None)
     return found
 
 
 def credential(line: str) -> tuple[str, str | None]:
-    """Return which credential a line of .pypi.env names, and its value.
+    """Return which credential a line of .pypi.env names, if any, and its value.
 
-    The name is empty if the line names none; the value is None if the line is not of the form
-    NAME='value'.
+    The value is None if the line is not of the form NAME='value'.
     """
     named = re.match(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)", line)
     if not (named and CREDENTIAL.fullmatch(named[1])):
-        return "", None
+        return "", ""
     name, equals, value = line.partition("=")
-    literal = name == named[1] and equals and _LITERAL.fullmatch(value)
-    return named[1], value.strip().strip("'") if literal else None
+    is_literal = name == named[1] and equals and _LITERAL.fullmatch(value)
+    return named[1], value.strip().strip("'") if is_literal else None
 
 
 def split(url: str) -> tuple[str, str, str]:
     """Return URL, user and password of what pip is given: `https://user:pw@host/simple/`.
 
-    Raises:
-        ValueError: if the text is not the URL of an index.
+    Raises ValueError if the text is not the URL of an index.
     """
     parts = urlsplit(url)
     if not url.isascii() or parts.scheme not in ("http", "https") or not parts.hostname:
@@ -100,37 +95,36 @@ def with_line(content: bytes, name: str, value: str) -> bytes:
     Every line that sets the variable is changed, or one is added at the end. All others stay as
     they are, byte for byte.
     """
-    text = content.removeprefix(_MARK)
-    line = f"{name}={value}".encode("ascii")
-    statements, found = [], False
-    for statement in _STATEMENT.finditer(text):
-        whole = statement[0]
-        if statement["name"] == name.encode("ascii"):
-            end = re.search(rb"\r?\n?\Z", whole)
-            whole = (statement["export"] or b"") + line + (end[0] if end else b"")
-            found = True
-        statements.append(whole)
+    line, key = f"{name}={value}".encode("ascii"), name.encode("ascii")
+    mark = _MARK if content.startswith(_MARK) else b""
+    text, found = content.removeprefix(mark), False
+
+    def changed(one: re.Match[bytes]) -> bytes:
+        nonlocal found
+        if one["name"] != key:
+            return one[0]
+        found = True
+        return (one["export"] or b"") + line + one["end"]
+
+    text = _STATEMENT.sub(changed, text)
     if not found:
         line_end = b"\r\n" if b"\r\n" in text else b"\n"
-        statements += [line_end] if text and not text.endswith(b"\n") else []
-        statements += [line, line_end]
-    return content[: len(content) - len(text)] + b"".join(statements)
+        text += (b"" if not text or text.endswith(b"\n") else line_end) + line + line_end
+    return mark + text
 
 
 def others(content: bytes, mine: re.Pattern[str]) -> bytes:
     """Return the lines of a file, less comments and the variables whose names match."""
-    kept = [
-        statement[0]
-        for statement in _STATEMENT.finditer(content.removeprefix(_MARK))
-        if statement[0].strip()
-        and not statement[0].lstrip().startswith(b"#")
-        and not mine.fullmatch((statement["name"] or b"").decode("ascii"))
-    ]
-    return b"".join(line if line.endswith(b"\n") else line + b"\n" for line in kept)
+    kept = b""
+    for one in _STATEMENT.finditer(content.removeprefix(_MARK)):
+        is_mine = mine.fullmatch((one["name"] or b"").decode("ascii"))
+        if not is_mine and not re.match(rb"\s*(#|\Z)", one[0]):
+            kept += one[0] if one[0].endswith(b"\n") else one[0] + b"\n"
+    return kept
 
 
 def write(path: Path, content: bytes, mode: int = 0o600) -> None:
-    """Write a file at once or not at all, at no time readable to anybody whom the mode excludes."""
+    """Write a file at once or not at all, at no time readable to anybody whom its mode excludes."""
     # Both git and Docker ignore such a name, should it be left behind.
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".pypi.env.")
     try:
@@ -150,12 +144,12 @@ def put_line(path: Path, name: str, value: str) -> str:
             return f"{path.name} is no file of its own: make it one, and run `make login` again."
         if path.exists() and not path.stat().st_mode & 0o200:
             return f"{path.name} is read-only: `chmod u+w {path.name}`, and run `make login` again."
-        if refusal := ignore_error(path):
-            return refusal
         content = path.read_bytes() if path.exists() else b""
-        if b"\0" in content:
-            return f"{path.name} is no text that Compose can read: save it as UTF-8."
-        write(path, with_line(content, name, value))
+        refusal = ignore_error(path)
+        if not refusal and b"\0" in content:
+            refusal = f"{path.name} is no text that Compose can read: save it as UTF-8."
+        if not refusal:
+            write(path, with_line(content, name, value))
+        return refusal
     except OSError as error:
         return f"{path.name} cannot be written: {error.strerror}."
-    return ""

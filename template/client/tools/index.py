@@ -15,12 +15,10 @@ from .settings import Settings
 TIMEOUT = 15
 """Seconds to wait for an answer."""
 
+ACCEPT = "application/vnd.pypi.simple.v1+json, text/html;q=0.1"
 REDIRECTS = (301, 302, 303, 307, 308)
-
 NO_ANSWER = (OSError, http.client.HTTPException)
 """What open_page raises if there is no answer, or none in HTTP."""
-
-ACCEPT = "application/vnd.pypi.simple.v1+json, text/html;q=0.1"
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -31,26 +29,19 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 def open_page(
-    url: str,
-    user: str = "",
-    password: str = "",
-    *,
-    accept: str = "text/html",
-    data: bytes | None = None,
-    timeout: float | None = None,
+    url: str, user: str = "", password: str = "", *, accept: str = "text/html", **more: Any
 ) -> Any:
-    """Open a page as pip would, or POST data, but follow no redirect; return the response.
+    """Open a page as pip would, or POST `data`, but follow no redirect; return the response.
 
-    Raises:
-        urllib.error.HTTPError: the answer is an error or a redirect.
-        OSError, http.client.HTTPException: as NO_ANSWER says.
+    Raises urllib.error.HTTPError if the answer is an error or a redirect, or what NO_ANSWER lists.
     """
     headers = {"Accept": accept}
     if user:
         account = base64.b64encode(f"{user}:{password}".encode()).decode("ascii")
         headers["Authorization"] = f"Basic {account}"
-    request = urllib.request.Request(url, data, headers)
-    return urllib.request.build_opener(_NoRedirect).open(request, timeout=timeout or TIMEOUT)
+    request = urllib.request.Request(url, more.get("data"), headers)
+    opener = urllib.request.build_opener(_NoRedirect)
+    return opener.open(request, timeout=more.get("timeout", TIMEOUT))
 
 
 def access_error(url: str, user: str, password: str, projects: Iterable[str] = ()) -> str:
@@ -66,9 +57,9 @@ def access_error(url: str, user: str, password: str, projects: Iterable[str] = (
         except urllib.error.HTTPError as error:
             if page != url and error.code in REDIRECTS:
                 return ""
-            refusal = refusal or status_error(url, error)
             if error.code != 404:
-                return status_error(url, error)
+                return _status_error(url, error)
+            refusal = _status_error(url, error)
         except NO_ANSWER as error:
             return connection_error(url, error)
         else:
@@ -79,8 +70,7 @@ def access_error(url: str, user: str, password: str, projects: Iterable[str] = (
 def project_page(url: str, user: str, password: str, name: str) -> tuple[str, bytes] | None:
     """Return type and content of the page that the index itself has of a project, None without one.
 
-    Raises:
-        LookupError: why there is no answer and what to do, in a sentence.
+    Raises LookupError if there is no answer: it says why and what to do.
     """
     try:
         with open_page(f"{url}{name}/", user, password, accept=ACCEPT) as answer:
@@ -88,7 +78,7 @@ def project_page(url: str, user: str, password: str, name: str) -> tuple[str, by
     except urllib.error.HTTPError as error:
         if error.code in (*REDIRECTS, 404):
             return None
-        raise LookupError(status_error(url, error)) from None
+        raise LookupError(_status_error(url, error)) from None
     except NO_ANSWER as error:
         raise LookupError(connection_error(url, error)) from None
 
@@ -96,24 +86,21 @@ def project_page(url: str, user: str, password: str, name: str) -> tuple[str, by
 def connection_error(url: str, error: Exception) -> str:
     """Return in one sentence why no answer came, and what to do."""
     reason = error.reason if isinstance(error, urllib.error.URLError) else error
-    parts = urlsplit(url)
-    host = parts.netloc
+    host, name = urlsplit(url).netloc, urlsplit(url).hostname
     if (proxy := proxy_of(url)) and not isinstance(reason, ssl.SSLError):
         remedy = "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY."
         return f"{host} cannot be reached through the proxy {proxy} ({reason}): {remedy}"
     if isinstance(reason, socket.gaierror):
-        remedy = "check its spelling, your DNS and your VPN."
-        return f"The name {parts.hostname} does not resolve: {remedy}"
+        return f"The name {name} does not resolve: check its spelling, your DNS and your VPN."
     if isinstance(reason, ssl.SSLCertVerificationError):
+        remedy = (
+            "if its authority is your own, point SSL_CERT_FILE, PIP_CERT and REQUESTS_CA_BUNDLE"
+            " to the authority's certificate."
+        )
         if file := Settings.load().ca_certificate:
             remedy = (
                 f"if its authority is a new one, put that one's certificate into {file}:"
                 " `make -s pypi-ca` in the server's repository prints it."
-            )
-        else:
-            remedy = (
-                "if its authority is your own, point SSL_CERT_FILE, PIP_CERT and"
-                " REQUESTS_CA_BUNDLE to the authority's certificate."
             )
         return f"The TLS certificate of {host} is not trusted ({reason.verify_message}): {remedy}"
     if isinstance(reason, ssl.SSLError):
@@ -130,18 +117,16 @@ def proxy_of(url: str) -> str:
     """Return the host of the proxy that requests go through, an empty string if there is none."""
     parts = urlsplit(url)
     proxy = urllib.request.getproxies().get(parts.scheme, "")
-    if not proxy or urllib.request.proxy_bypass(parts.hostname or ""):
-        return ""
-    return urlsplit(proxy).hostname or ""
+    is_direct = not proxy or urllib.request.proxy_bypass(parts.hostname or "")
+    return "" if is_direct else urlsplit(proxy).hostname or ""
 
 
-def status_error(url: str, error: urllib.error.HTTPError) -> str:
+def _status_error(url: str, error: urllib.error.HTTPError) -> str:
     """Return in one sentence why an index answered with an error, and what to do."""
     if error.code in REDIRECTS:
-        target = error.headers.get("Location", "another place")
         return (
-            f"{url} redirects to {target}: make that the repository's `pypi_url`,"
-            " with `make template-update`, and run `make login` again."
+            f"{url} redirects to {error.headers.get('Location', 'another place')}: make that the"
+            " repository's `pypi_url`, with `make template-update`, and run `make login` again."
         )
     if error.code in (401, 403):
         return f"{url} refuses this user or password ({error.code}): run `make login` again."

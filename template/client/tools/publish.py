@@ -131,7 +131,9 @@ def is_same(path: Path, hashes: dict[str, str]) -> bool:
     )
 
 
-def missing(files: list[Path], settings: Settings, name: str, account: tuple[str, str]) -> list[Path]:
+def missing(
+    files: list[Path], settings: Settings, name: str, account: tuple[str, str]
+) -> list[Path]:
     """Return those of a project's files that the index does not have with the same content.
 
     These are all of them if its page cannot be read: an account may be for publishing alone.
@@ -145,15 +147,10 @@ def missing(files: list[Path], settings: Settings, name: str, account: tuple[str
 
 
 def run(command: list[str], environment: dict[str, str]) -> tuple[int, str]:
-    """Run a command in an environment, pass its output on as it comes, return code and output."""
-    output = ""
+    """Run a command in an environment, print its output as it comes, return code and output."""
+    output, pipe = "", subprocess.PIPE
     with subprocess.Popen(
-        command,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
+        command, env=environment, stdout=pipe, stderr=subprocess.STDOUT, text=True, errors="replace"
     ) as process:
         for line in process.stdout or ():
             print(line, end="", flush=True)
