@@ -38,10 +38,18 @@ def git_environment() -> dict[str, str]:
     return {**kept, "GIT_DISCOVERY_ACROSS_FILESYSTEM": "1", "LC_ALL": "C"}
 
 
-def run_git(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[bytes]:
+def run_git(
+    *arguments: str, folder: Path = ROOT, timeout: float | None = None
+) -> subprocess.CompletedProcess[bytes]:
     """Run git in a folder; return its code and all that it said."""
-    command, surroundings = ["git", *arguments], git_environment()
-    return subprocess.run(command, cwd=folder, env=surroundings, capture_output=True, check=False)
+    return subprocess.run(
+        ["git", *arguments],
+        cwd=folder,
+        env=git_environment(),
+        capture_output=True,
+        timeout=timeout,
+        check=False,
+    )
 
 
 def git(*arguments: str) -> str:
