@@ -14,6 +14,7 @@ from kit.acme import NOWHERE, Pebble, pebble
 from kit.https import SecureAnswer, ask, https_server
 from kit.in_docker import Server
 from kit.template import PASSWORD, Render
+from kit.waiting import wait_until
 
 pytestmark = pytest.mark.docker
 
@@ -169,8 +170,10 @@ def test_port_443_alone_is_enough_also_to_renew_while_it_serves(
     ):
         first = serial(answer(TLS, acme, server))
         began = server.inspect("gateway")["State"]["StartedAt"]
-        deadline = time.monotonic() + 55
-        while serial(answer(TLS, acme, server)) == first:
-            assert time.monotonic() < deadline, f"{server.logs()}\n{acme.logs()}"
-            time.sleep(0.5)
+        wait_until(
+            lambda: serial(answer(TLS, acme, server)) != first,
+            55,
+            pause=0.5,
+            explain=lambda: f"{server.logs()}\n{acme.logs()}",
+        )
         assert server.inspect("gateway")["State"]["StartedAt"] == began
