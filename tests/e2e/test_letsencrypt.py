@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -100,16 +99,19 @@ def answer(address: str, acme: Pebble, server: Server) -> SecureAnswer:
     Raises:
         ssl.SSLCertVerificationError: it is not the ACME server's, or not valid now.
     """
-    context = acme.context()
-    deadline = time.monotonic() + 120
-    while True:
+    context, answers = acme.context(), list[SecureAnswer]()
+
+    def answered() -> bool:
         try:
-            return ask(address, HOST, context)
+            answers.append(ask(address, HOST, context))
         except ssl.SSLCertVerificationError:
             raise
         except (ssl.SSLError, ConnectionError):
-            assert time.monotonic() < deadline, f"{server.logs()}\n{acme.logs()}"
-            time.sleep(0.2)
+            return False
+        return True
+
+    wait_until(answered, 120, pause=0.2, explain=lambda: f"{server.logs()}\n{acme.logs()}")
+    return answers[0]
 
 
 def serial(found: SecureAnswer) -> int:

@@ -24,7 +24,7 @@ from kit import tls_probe, wheel
 from kit.acme import NOWHERE, pebble
 from kit.authority import Authority
 from kit.http import basic
-from kit.https import ask
+from kit.https import SecureAnswer, ask
 from kit.in_docker import Server, docker
 from kit.template import PASSWORD, Render
 from kit.waiting import wait_until
@@ -474,17 +474,20 @@ def test_the_resolver_gets_the_certificate(render: Render, tmp_path: Path, front
                 other_network=project,
                 host=host,
             )
-            context = acme.context()
-            deadline = time.monotonic() + 120
-            while True:
+            context, received = acme.context(), list[SecureAnswer]()
+
+            def answered() -> bool:
                 try:
-                    answer = ask(address, host, context)
-                    break
+                    received.append(ask(address, host, context))
                 except (ssl.SSLError, ConnectionError):
                     # Until then Traefik has a certificate of its own making.
-                    assert time.monotonic() < deadline, docker("logs", f"{project}-traefik")
-                    time.sleep(0.5)
-            assert (answer.status, answer.body) == (200, b"ok")
+                    return False
+                return True
+
+            wait_until(
+                answered, 120, pause=0.5, explain=lambda: docker("logs", f"{project}-traefik")
+            )
+            assert (received[0].status, received[0].body) == (200, b"ok")
             assert acme.given() == 1
         finally:
             server.make("pypi-stop")
