@@ -33,7 +33,7 @@ format: .venv/test ## Format the Python code
 	@.venv/bin/ruff check --quiet --fix . && .venv/bin/ruff format --quiet .
 
 docs: .venv/demo ## Write docs/questions.md anew from copier.yml
-	@.venv/bin/python docs/questions.py > docs/questions.md
+	@.venv/bin/python scripts/questions.py > docs/questions.md
 
 bench: .venv/test .venv/peers/installed ## Measure the server beside its peers (SCALE=small: quickly)
 	@.venv/bin/python bench/bench.py --scale $(SCALE)
