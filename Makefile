@@ -26,7 +26,7 @@ demo: .venv/demo ## Render both templates, publish a package, install it; no Doc
 test: .venv/test .venv/peers/installed ## Run every test this machine can run
 	@.venv/bin/pytest --numprocesses 2 --dist loadfile $(PYTEST_ARGUMENTS)
 
-lint: .venv/test ## Check style, types, YAML, shell and workflows
+lint: .venv/test ## Check style, types, YAML, shell, workflows and docs
 	@sh scripts/lint.sh
 
 format: .venv/test ## Format the Python code
