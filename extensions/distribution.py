@@ -28,7 +28,7 @@ _STANDARD_LIBRARY = sys.stdlib_module_names | {
 Python that runs Copier, those that came or went between versions, and some that `sys` omits."""
 
 _TAKEN = {
-    **dict.fromkeys(["dist", "scripts", "src", "tests"], "a folder of this repository"),
+    **dict.fromkeys(["dist", "scripts", "src", "tests", "tools"], "a folder of this repository"),
     **dict.fromkeys(
         ["conftest", "test_app", "test_lock", "test_requirements"], "a module of the app's tests"
     ),
