@@ -46,7 +46,7 @@ require_docker() {
 
 prepare_folders() {
 	mkdir -p pypi_data pypi_index pypi_auth gateway/accounts gateway/live gateway_data
-	# This fails if the folders belong to another user, who has closed them already.
+	# Fails without harm if the folders belong to another user: then they are closed already.
 	chmod 700 pypi_auth gateway/accounts gateway_data 2>/dev/null || :
 	# The gateway reads it as the owner of pypi_data, whichever user launches, with whatever umask.
 	chmod 755 gateway/live 2>/dev/null || :
