@@ -196,7 +196,7 @@ check_certificate() {
 install_caddyfile() {
 	[ -f gateway/Caddyfile ] && [ -r gateway/Caddyfile ] ||
 		fail "the gateway cannot use gateway/Caddyfile: $(id -un) finds no such file to read; restore it and launch again"
-	# Caddy would accept a file that was cut off between two sites, and serve nothing. This site is the last.
+	# Caddy would accept a file that was cut off between two sites, and serve nothing. :2020 is the last.
 	grep -q ':2020 {' gateway/Caddyfile ||
 		fail "the gateway cannot use gateway/Caddyfile: it lacks the site :2020 for the health check, its end may be cut off; restore it and launch again"
 	messages=$(mktemp)
