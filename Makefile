@@ -4,9 +4,10 @@ PYTHON ?= python3
 PYTEST_ARGUMENTS ?=
 WORKERS ?= 3
 SCALE ?= full
+VERSION ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format docs bench requirements clean
+.PHONY: help demo test lint format docs bench requirements release clean
 
 help: ## List the targets
 	@bold= cyan= plain=; if [ -t 1 ]; then \
@@ -28,20 +29,23 @@ test: .venv/test .venv/peers/installed ## Run every test this machine can run
 	@.venv/bin/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder \
 		$(PYTEST_ARGUMENTS)
 
-lint: .venv/test ## Check style, types, YAML, shell and workflows
+lint: .venv/test ## Check style, types, YAML, shell, workflows and docs
 	@sh scripts/lint.sh
 
 format: .venv/test ## Format the Python code
 	@.venv/bin/ruff check --quiet --fix . && .venv/bin/ruff format --quiet .
 
 docs: .venv/demo ## Write docs/questions.md anew from copier.yml
-	@.venv/bin/python docs/questions.py > docs/questions.md
+	@.venv/bin/python scripts/questions.py > docs/questions.md
 
 bench: .venv/test .venv/peers/installed ## Measure the server beside its peers (SCALE=small: quickly)
 	@.venv/bin/python bench/bench.py --scale $(SCALE)
 
 requirements: .venv/test ## Pin every Python requirement anew, with hashes
 	@sh scripts/requirements.sh
+
+release: ## Release VERSION=1.2.3: changelog, commit and tag; nothing is pushed
+	@$(PYTHON) scripts/release.py -- "$$VERSION"
 
 clean: ## Delete what make made
 	rm -rf .venv build .mypy_cache .pytest_cache .ruff_cache .hypothesis
