@@ -1,6 +1,6 @@
 """Checks that every installer unpacks the same files from an archive, inside its own folder.
 
-pip and Poetry use the list of members at the end of a ZIP file, uv reads one member after the other.
+pip and Poetry use the list of members at the end of a ZIP file, uv reads the file from its start.
 So the list and the members must agree, with nothing before, between or behind them.
 """
 
