@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from . import filesystem
-from .accounts import write_atomically
+from .disk import write_atomically
 
 HOUR = 60 * 60
 DAY = 24 * HOUR
@@ -49,7 +49,7 @@ def copy_pair(folder: Path, host: str, copy: Path) -> str:
         needs = (filesystem.SYNC, filesystem.REPLACE, filesystem.PRIVATE)
         if complaints := filesystem.complaints(copy.parent, "gateway_data", *needs):
             raise CertificateError("\nerror: ".join(complaints))
-        write_atomically(copy, content.decode(errors="surrogateescape"))
+        write_atomically(copy, content)
     except OSError as error:
         raise CertificateError(
             f"no copy of certs/ can be written for the gateway ({error.strerror}): give"
