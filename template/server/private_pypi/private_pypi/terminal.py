@@ -1,7 +1,7 @@
 """Text for people's terminals: letters that are shown, and none that a terminal acts on.
 
-Names, reasons and addresses come from whoever publishes or copies files. A terminal takes controls
-in them for commands, and marks that turn the direction of writing show one name as another.
+Names, reasons and addresses come from publishers, and from people who copy files. A terminal takes
+control characters in them for commands, and marks of writing direction show one name as another.
 """
 
 from __future__ import annotations
