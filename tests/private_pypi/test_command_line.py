@@ -21,11 +21,11 @@ from typing import Any
 
 import pytest
 from kit import wheel
+from kit.template import PASSWORD
 from passlib.hash import bcrypt
 from private_pypi import accounts
 from private_pypi.__main__ import main
 
-PASSWORD = "correct-horse-battery"
 HASH = "$2y$04$private.pypi.tests..uugfvOQnbet/tUFgFlRVT9OR15g5aLe82"
 PACKAGE = Path(accounts.__file__).parent.parent
 
