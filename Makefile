@@ -1,17 +1,21 @@
-# The commands of the template repository: `make` lists them.
+# The commands of this repository: `make` lists them.
 
 PYTHON ?= python3
 PYTEST_ARGUMENTS ?=
+WORKERS ?= 3
 SCALE ?= full
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format docs bench requirements clean
 
-help:
-	@if [ -t 1 ]; then bold=$$(printf '\033[1m') cyan=$$(printf '\033[36m') plain=$$(printf '\033[0m'); fi; \
+help: ## List the targets
+	@bold= cyan= plain=; if [ -t 1 ]; then \
+		bold=$$(printf '\033[1m') cyan=$$(printf '\033[36m') plain=$$(printf '\033[0m'); \
+	fi; \
 	awk -v bold="$$bold" -v cyan="$$cyan" -v plain="$$plain" -F ':.*## ' ' \
 		/^##@ / { printf "\n%s%s%s\n", bold, substr($$0, 5), plain } \
-		/^[a-z-]+:.*## / { printf "  %s%-14s%s %s\n", cyan, $$1, plain, $$2 }' Makefile
+		/^[a-z-]+:.*## / { printf "  %s%-19s%s %s\n", cyan, $$1, plain, $$2 }' \
+		$(firstword $(MAKEFILE_LIST))
 
 ##@ Try it
 
@@ -21,7 +25,8 @@ demo: .venv/demo ## Render both templates, publish a package, install it; no Doc
 ##@ Work on it
 
 test: .venv/test .venv/peers/installed ## Run every test this machine can run
-	@.venv/bin/pytest --numprocesses 2 --dist loadfile $(PYTEST_ARGUMENTS)
+	@.venv/bin/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder \
+		$(PYTEST_ARGUMENTS)
 
 lint: .venv/test ## Check style, types, YAML, shell and workflows
 	@sh scripts/lint.sh
@@ -32,7 +37,7 @@ format: .venv/test ## Format the Python code
 docs: .venv/demo ## Write docs/questions.md anew from copier.yml
 	@.venv/bin/python docs/questions.py > docs/questions.md
 
-bench: .venv/test .venv/peers/installed ## Measure the server beside its peers (SCALE=small: a quick look)
+bench: .venv/test .venv/peers/installed ## Measure the server beside its peers (SCALE=small: quickly)
 	@.venv/bin/python bench/bench.py --scale $(SCALE)
 
 requirements: .venv/test ## Pin every Python requirement anew, with hashes
