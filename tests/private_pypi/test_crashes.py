@@ -98,7 +98,9 @@ class Steps:
             if name == "open":
                 return "r" not in frame.f_locals.get("mode", "r")
             return isinstance(owner, (io.RawIOBase, io.BufferedWriter, io.BufferedRandom))
-        return module in ("posix", "fcntl", "sqlite3", "_sqlite3") and name != "connect"
+        if isinstance(owner, (sqlite3.Connection, sqlite3.Cursor)):
+            return True
+        return module in ("posix", "fcntl")
 
 
 def killed(work: Work, at: int) -> bool:
