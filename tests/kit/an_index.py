@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import shutil
-import tarfile
 import threading
 import time
 from collections.abc import Callable
@@ -19,10 +17,11 @@ from private_pypi.index import Index
 from private_pypi.verify import differences
 
 from kit import wheel
+from kit.archives import tarred
 
 WHEEL = "my_lib-1.0-py3-none-any.whl"
 
-# Of folders and files that nobody has touched for a while.
+# The time of folders and files that have not changed for a while.
 LONG_AGO = 1_700_000_000 * 10**9
 
 
@@ -35,19 +34,16 @@ def copy(data: Path, name: str = "my-lib", version: str = "1.0", origin: str = "
 
 
 def age(path: Path) -> None:
-    """Let a file look as if nobody was writing it."""
+    """Let a file look as if it had not been written for a while."""
     os.utime(path, ns=(LONG_AGO, LONG_AGO))
 
 
 def copy_sdist(data: Path, name: str = "my-lib", version: str = "1.0") -> Path:
     """Put an sdist with static metadata into a folder by hand."""
     start = f"{name.replace('-', '_')}-{version}"
-    text = f"Metadata-Version: 2.2\nName: {name}\nVersion: {version}\n".encode()
+    text = f"Metadata-Version: 2.2\nName: {name}\nVersion: {version}\n"
     path = data / f"{start}.tar.gz"
-    with tarfile.open(path, "w:gz") as archive:
-        info = tarfile.TarInfo(f"{start}/PKG-INFO")
-        info.size = len(text)
-        archive.addfile(info, io.BytesIO(text))
+    path.write_bytes(tarred({f"{start}/PKG-INFO": text}))
     age(path)
     return path
 

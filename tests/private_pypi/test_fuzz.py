@@ -26,10 +26,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
+from kit.archives import zipped
 from kit.forms import BOUNDARY, TYPE, multipart, part
 from kit.http import basic
 from kit.template import PASSWORD
-from kit.wheel import write as write_wheel
+from kit.wheel import packed as packed_wheel
 from kit.wsgi import HOST, Answer, call
 from private_pypi.app import create_app
 from private_pypi.settings import MEBIBYTE, Settings
@@ -236,17 +237,12 @@ def wheel(
     members: dict[str, bytes] | None = None,
 ) -> bytes:
     """Return a wheel with more members, if any are given."""
-    file = io.BytesIO()
-    write_wheel(file, {**(members or {}), "lib-1.0.dist-info/METADATA": metadata}, kind)
-    return file.getvalue()
+    return packed_wheel({**(members or {}), "lib-1.0.dist-info/METADATA": metadata}, kind)
 
 
 def zip_sdist(metadata: bytes = METADATA) -> bytes:
     """Return an sdist as a ZIP file."""
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(zipfile.ZipInfo("lib-1.0/PKG-INFO"), metadata)
-    return file.getvalue()
+    return zipped({"lib-1.0/PKG-INFO": metadata}, zipfile.ZIP_DEFLATED)
 
 
 def member(
