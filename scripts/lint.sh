@@ -12,5 +12,7 @@ git ls-files -z '*.sh' .ci/run .ci/docker | xargs -0 shellcheck
 zizmor --quiet --offline --no-progress .github
 actionlint
 check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
+check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
 .venv/bin/python docs/questions.py | diff -u docs/questions.md - ||
 	{ echo 'error: docs/questions.md is not what copier.yml says: run make docs' >&2; exit 1; }
