@@ -46,7 +46,7 @@ def test_every_link_leads_to_a_file_and_a_heading(page: str) -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_every_test_that_a_page_names_exists(page: str) -> None:
     files = re.findall(
-        r"`(?:tests/)?((?:template|private_pypi|e2e)/test_\w+\.py)(?:::(\w+))?`", text(page)
+        r"`(?:tests/)?((?:template|private_pypi|e2e)/[\w/]*test_\w+\.py)(?:::(\w+))?`", text(page)
     )
     for file, name in files:
         assert (ROOT / "tests" / file).exists(), file
