@@ -10,7 +10,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import time
 import urllib.error
@@ -28,11 +27,13 @@ import pytest
 import requests
 import tomli
 from kit import wheel
+from kit.commands import run
 from kit.library import Library
 from kit.public_index import PublicIndex
 from kit.server import Server
 from kit.template import PASSWORD
 from kit.user import User, installed
+from kit.waiting import wait_until
 
 JSON = "application/vnd.pypi.simple.v1+json"
 HTML = "application/vnd.pypi.simple.v1+html"
@@ -63,7 +64,7 @@ class Resolve(Protocol):
     ) -> Resolved: ...
 
 
-class Install(Protocol):
+class InstallAsBob(Protocol):
     """Installs requirements into an environment, as bob; returns what the client printed."""
 
     def __call__(
@@ -190,9 +191,9 @@ def resolve(request: pytest.FixtureRequest) -> Resolve:
 @pytest.fixture(
     params=[install_with_pip, install_with_uv, install_with_poetry], ids=["pip", "uv", "poetry"]
 )
-def install(request: pytest.FixtureRequest) -> Install:
+def install(request: pytest.FixtureRequest) -> InstallAsBob:
     """Each of the clients."""
-    chosen: Install = request.param
+    chosen: InstallAsBob = request.param
     return chosen
 
 
@@ -258,33 +259,6 @@ def get_ready(server: Server, path: str, **headers: str) -> requests.Response:
     return answer
 
 
-class Manage(Protocol):
-    """Runs one of the server's commands; returns what it printed."""
-
-    def __call__(self, *command: str) -> str: ...
-
-
-@pytest.fixture
-def manage(rendered: Path, server: Server) -> Manage:
-    """Run the server's commands in its repository."""
-
-    def run(*command: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "private_pypi", *command],
-            cwd=server.data.parent,
-            env={**os.environ, "PYTHONPATH": str(rendered / "private_pypi")},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout
-        return done.stdout
-
-    return run
-
-
 class Asked(NamedTuple):
     """A request in the access log."""
 
@@ -303,11 +277,12 @@ def listening(server: Server) -> Iterator[list[Asked]]:
     last = f"/{uuid.uuid4().hex}"
     with suppress(urllib.error.HTTPError):
         urllib.request.urlopen(f"{server.url().rstrip('/')}{last}", timeout=10).close()
-    deadline = time.monotonic() + 10
-    while last not in (log := server.log.read_bytes()[start:].decode()):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    for method, path, status in re.findall(r'"(\w+) (\S+) HTTP/1\.1" (\d+)', log):
+
+    def log() -> str:
+        return server.log.read_bytes()[start:].decode()
+
+    wait_until(lambda: last in log(), 10)
+    for method, path, status in re.findall(r'"(\w+) (\S+) HTTP/1\.1" (\d+)', log()):
         if path != last:
             requested.append(Asked(method, path, int(status)))
 
@@ -377,7 +352,7 @@ def test_versions_are_chosen_by_metadata_alone(
 
 
 def test_only_what_is_installed_is_fetched(
-    install: Install, user: User, server: Server, tree: Tree, venv: Path
+    install: InstallAsBob, user: User, server: Server, tree: Tree, venv: Path
 ) -> None:
     with listening(server) as requested:
         install(user, server, venv, tree.names[0])
@@ -429,7 +404,7 @@ def test_an_sdist_whose_metadata_a_build_could_change_is_asked_itself(
 
 @pytest.mark.parametrize("suffix", [".tar.gz", ".zip"])
 def test_an_sdist_installs(
-    install: Install,
+    install: InstallAsBob,
     user: User,
     server: Server,
     venv: Path,
@@ -447,7 +422,7 @@ def test_an_sdist_installs(
 @pytest.mark.parametrize("kind", [wheel.build, wheel.build_sdist], ids=["wheel", "sdist"])
 @pytest.mark.parametrize("asked", ["1.0", "1.0.0"])
 def test_a_version_that_the_metadata_spells_otherwise_than_the_file_name_installs(
-    install: Install,
+    install: InstallAsBob,
     user: User,
     server: Server,
     venv: Path,
@@ -482,10 +457,10 @@ def put(server: Server, path: Path, when: datetime) -> None:
 
 def wait_for_versions(server: Server, name: str, count: int) -> None:
     """Return when the page of a project has so many; the index may find one after the other."""
-    deadline = time.monotonic() + 60
-    while len(page(server, name)["versions"]) < count:
-        assert time.monotonic() < deadline, page(server, name)["versions"]
-        time.sleep(0.05)
+    wait_until(
+        lambda: len(page(server, name)["versions"]) >= count,
+        explain=lambda: page(server, name)["versions"],
+    )
 
 
 def test_versions_of_after_a_date_can_be_left_out(
@@ -526,7 +501,7 @@ def test_upload_times_survive_a_copy_that_loses_the_times_of_the_files(
         before = page(first, name)
     second = Server(rendered, tmp_path / "second")
     shutil.copytree(first.auth, second.auth, dirs_exist_ok=True)
-    subprocess.run(["cp", "-r", f"{first.data}/.", second.data], check=True)
+    run("cp", "-r", f"{first.data}/.", second.data)
     assert (second.data / f"{name.replace('-', '_')}-0.1-py3-none-any.whl").stat().st_mtime > (
         LAST.timestamp()
     )
@@ -559,22 +534,22 @@ def coveted(server: Server, public: PublicIndex, made: Path, name: str) -> str:
 
 
 def test_a_yanked_version_is_passed_over_until_the_yank_is_taken_back(
-    resolve: Resolve, user: User, server: Server, manage: Manage, coveted: str
+    resolve: Resolve, user: User, server: Server, coveted: str
 ) -> None:
     def chosen() -> dict[str, str]:
         return resolve(user, server, f"{coveted}==0.*").versions
 
     assert chosen() == {coveted: "0.2.0"}
-    manage("yank", coveted, "0.2.0", "--reason", REASON)
+    server.run("yank", coveted, "0.2.0", "--reason", REASON)
     assert chosen() == {coveted: "0.1.0"}
-    manage("unyank", coveted, "0.2.0")
+    server.run("unyank", coveted, "0.2.0")
     assert chosen() == {coveted: "0.2.0"}
 
 
 def test_a_yanked_version_can_be_pinned_and_the_client_says_why_it_should_not(
-    install: Install, user: User, server: Server, venv: Path, manage: Manage, coveted: str
+    install: InstallAsBob, user: User, server: Server, venv: Path, coveted: str
 ) -> None:
-    manage("yank", coveted, "0.2.0", "--reason", REASON)
+    server.run("yank", coveted, "0.2.0", "--reason", REASON)
 
     said = install(user, server, venv, f"{coveted}==0.2.0")
 
@@ -583,10 +558,8 @@ def test_a_yanked_version_can_be_pinned_and_the_client_says_why_it_should_not(
     assert REASON in " ".join(said.split()), said
 
 
-def test_a_yank_needs_no_reason(
-    resolve: Resolve, user: User, server: Server, manage: Manage, coveted: str
-) -> None:
-    manage("yank", coveted, "0.2.0")
+def test_a_yank_needs_no_reason(resolve: Resolve, user: User, server: Server, coveted: str) -> None:
+    server.run("yank", coveted, "0.2.0")
 
     assert resolve(user, server, f"{coveted}==0.*").versions == {coveted: "0.1.0"}
     pinned = resolve(user, server, f"{coveted}==0.2.0")
@@ -598,12 +571,11 @@ def test_a_library_all_of_whose_versions_are_yanked_is_not_taken_from_elsewhere(
     resolve: Resolve,
     user: User,
     server: Server,
-    manage: Manage,
     coveted: str,
     public: PublicIndex,
 ) -> None:
     for version in VERSIONS:
-        manage("yank", coveted, version)
+        server.run("yank", coveted, version)
 
     found = resolve(user, server, f"{coveted}>=0.1", ok=False)
 
@@ -612,21 +584,20 @@ def test_a_library_all_of_whose_versions_are_yanked_is_not_taken_from_elsewhere(
 
 
 def test_a_removed_version_is_gone_and_a_removed_library_is_never_a_strangers(
-    install: Install,
+    install: InstallAsBob,
     user: User,
     server: Server,
     venv: Path,
-    manage: Manage,
     coveted: str,
     public: PublicIndex,
 ) -> None:
     install(user, server, venv, coveted)
     assert installed(venv) == {coveted: "0.2.0 from us"}
-    manage("remove", coveted, "0.2.0", "--yes")
+    server.run("remove", coveted, "0.2.0", "--yes")
     user.run("uv", "pip", "uninstall", "--quiet", "--python", venv, coveted)
     install(user, server, venv, coveted)
     assert installed(venv) == {coveted: "0.1.0 from us"}
-    manage("remove", coveted, "0.1.0", "--yes")
+    server.run("remove", coveted, "0.1.0", "--yes")
     user.run("uv", "pip", "uninstall", "--quiet", "--python", venv, coveted)
 
     with listening(server) as requested:
@@ -639,10 +610,10 @@ def test_a_removed_version_is_gone_and_a_removed_library_is_never_a_strangers(
 
 
 def test_the_files_of_a_removed_version_are_gone_and_their_names_stay_taken(
-    server: Server, manage: Manage, coveted: str, made: Path
+    server: Server, coveted: str, made: Path
 ) -> None:
     (file,) = (one["filename"] for one in page(server, coveted)["files"] if "0.2.0" in one["url"])
-    manage("remove", coveted, "0.2.0", "--yes")
+    server.run("remove", coveted, "0.2.0", "--yes")
 
     assert get(server, f"packages/{file}").status_code == 404
     assert get(server, f"packages/{file}.metadata").status_code == 404
@@ -678,7 +649,7 @@ def test_a_version_for_another_python_is_passed_over_because_the_page_says_so(
 
 
 def test_a_library_for_another_python_alone_is_refused_with_the_python_it_needs(
-    install: Install, user: User, server: Server, venv: Path, name: str, made: Path
+    install: InstallAsBob, user: User, server: Server, venv: Path, name: str, made: Path
 ) -> None:
     publish(server, wheel.build(made, name, "1.0", origin="us", requires_python=">=99"))
 
@@ -982,7 +953,7 @@ def test_a_client_with_a_page_sees_the_next_version_at_once(
 
 
 def test_a_file_that_a_client_has_is_not_fetched_again(
-    install: Install, user: User, server: Server, tree: Tree, venv: Path
+    install: InstallAsBob, user: User, server: Server, tree: Tree, venv: Path
 ) -> None:
     install(user, server, venv, tree.names[0])
     user.run("uv", "pip", "uninstall", "--quiet", "--python", venv, *tree.names)
@@ -997,7 +968,7 @@ def test_a_file_that_a_client_has_is_not_fetched_again(
 
 @pytest.mark.parametrize("accept", [JSON, HTML, "text/html"])
 def test_the_etag_of_a_page_stands_for_its_content(
-    server: Server, name: str, made: Path, manage: Manage, accept: str
+    server: Server, name: str, made: Path, accept: str
 ) -> None:
     path = f"simple/{name}/"
 
@@ -1015,7 +986,7 @@ def test_the_etag_of_a_page_stands_for_its_content(
     assert etag() == first
     publish(server, wheel.build(made, name, "0.2", origin="us"))
     second = etag()
-    manage("yank", name, "0.2")
+    server.run("yank", name, "0.2")
     third = etag()
 
     assert len({first, second, third}) == 3

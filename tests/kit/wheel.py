@@ -6,6 +6,7 @@ import base64
 import gzip
 import hashlib
 import io
+import random
 import tarfile
 import zipfile
 from collections.abc import Mapping
@@ -49,6 +50,12 @@ def build(
     path = folder / _wheel(name, version)
     write(path, members)
     return path
+
+
+def of_size(folder: Path, name: str, kilobytes: int = 0) -> tuple[str, bytes]:
+    """Write a wheel of about that size; return its file name and content."""
+    path = build(folder, name, "1.0", origin=random.randbytes(512 * kilobytes).hex())
+    return path.name, path.read_bytes()
 
 
 def write(

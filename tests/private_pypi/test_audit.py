@@ -188,7 +188,9 @@ def test_it_waits_for_whoever_is_in_the_middle_of_a_line_and_for_nobody_else(
         audit.start()
         audit.join(0.2)
         assert audit.is_alive()
-        held.append([json.loads(record("06T00:00:00", "yank", by="zoe"))])
+        last = journal.Record.parse(record("06T00:00:00", "yank", by="zoe"))
+        assert last
+        held.append([last])
     audit.join()
 
     printed = capsys.readouterr()

@@ -21,11 +21,13 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from kit import crash, wheel
+from kit import integrity, wheel
+from kit.forms import upload_form
 from private_pypi import accounts
 from private_pypi.app import Gatekeeper, create_app
 from private_pypi.change import Change, NoSuchReleaseError
 from private_pypi.settings import MEBIBYTE, Settings
+from private_pypi.verify import differences
 
 PASSWORD = "correct-horse-battery"
 
@@ -179,7 +181,7 @@ class Place:
 
     def post(self, path: Path) -> tuple[int, str]:
         """Send a distribution; return status and sentence of the answer."""
-        body, content_type = crash.form(path.name, path.read_bytes())
+        body, content_type = upload_form(path.name, path.read_bytes())
         pair = base64.b64encode(f"alice:{PASSWORD}".encode()).decode()
         answered: list[str] = []
         request: dict[str, Any] = {
@@ -215,7 +217,7 @@ class Place:
             location = path.name
             if path.is_relative_to(self.settings.data):
                 location = str(path.relative_to(self.settings.data))
-            self.published[location] = crash.digest(path.read_bytes())
+            self.published[location] = integrity.digest(path.read_bytes())
 
     def withdraw(self, name: str, version: str) -> None:
         """Remove a version that no test looks at any more, so that looking stays fast."""
@@ -224,13 +226,13 @@ class Place:
 
     def check_served(self) -> None:
         """What a web server finds now is whole, and all that was published is there."""
-        found = crash.served(self.settings.index)
+        found = integrity.served(self.settings.index)
         assert self.published.items() <= found.items()
 
     def check_tidy(self) -> None:
         """All is listed as it was published, fits together, and nothing else is left."""
-        assert crash.check_tidy(self.settings.data, self.settings.index) == self.published
-        assert list(self.app.index.verify()) == []
+        assert integrity.check_tidy(self.settings.data, self.settings.index) == self.published
+        assert list(differences(self.settings.data, self.settings.index)) == []
 
     def pages(self) -> dict[str, bytes]:
         """Return all pages."""
@@ -312,7 +314,7 @@ def test_an_upload_killed_before_any_step_is_whole_or_not_there(
         place.check_served()
 
         place.start()
-        found = crash.served(place.settings.index)
+        found = integrity.served(place.settings.index)
         assert was_killed or path.name in found
         if path.name in found:
             place.note(path)
@@ -357,7 +359,7 @@ def test_an_upload_killed_in_the_middle_of_a_write_is_whole_or_not_there(place: 
         place.check_served()
 
         place.start()
-        found = crash.served(place.settings.index)
+        found = integrity.served(place.settings.index)
         assert died_of or path.name in found
         if path.name in found:
             place.note(path)
@@ -438,10 +440,10 @@ def test_a_removal_killed_before_any_step_has_happened_or_not(place: Place, is_l
         if at % 2:
             # Whoever changes anything first finishes it.
             place.publish(path)
-            assert path.name in crash.served(place.settings.index)
+            assert path.name in integrity.served(place.settings.index)
             place.app.index.remove(name, version, by="alice")
         place.start()
-        is_served = path.name in crash.served(place.settings.index)
+        is_served = path.name in integrity.served(place.settings.index)
         assert is_served is not (is_noted or at % 2 == 1)
         assert (place.settings.data / path.name).exists() is is_served
         if is_served:
@@ -519,7 +521,7 @@ def test_a_rebuild_killed_before_any_step_ends_at_the_next_start(place: Place, w
         if way == "from nothing":
             shutil.rmtree(place.settings.index)
         was_killed = killed(partial(place.app.index.refresh, reread=way == "in place"), at)
-        found = crash.served(place.settings.index)
+        found = integrity.served(place.settings.index)
         assert found.items() <= place.published.items()
         if way == "in place":
             assert found == place.published
@@ -560,7 +562,7 @@ def test_an_upload_that_finds_the_disk_full_at_any_step_is_answered_as_the_journ
         if at % 2:
             # The background thread looks.
             place.app.index.refresh()
-            assert (path.name in crash.served(place.settings.index)) is is_published
+            assert (path.name in integrity.served(place.settings.index)) is is_published
 
         place.publish(path)
         place.note(path)
@@ -647,7 +649,7 @@ def test_an_index_made_on_a_full_disk_is_made_when_there_is_space(place: Place) 
             except (OSError, sqlite3.OperationalError):
                 is_full = True
         assert is_full == (len(steps.names) >= at), steps.names[-1]
-        assert crash.served(place.settings.index).items() <= place.published.items()
+        assert integrity.served(place.settings.index).items() <= place.published.items()
 
         place.app.index.refresh()
         place.check_tidy()

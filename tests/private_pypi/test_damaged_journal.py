@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 from kit import wheel
-from private_pypi import catalogue, distribution, journal
+from private_pypi import database, distribution, journal
 from private_pypi.__main__ import main
 from private_pypi.index import Index, NameTakenError
+from private_pypi.verify import differences
 
 Captured = pytest.CaptureFixture[str]
 Damage = Callable[[Path], None]
@@ -82,8 +83,8 @@ def knowing_a_damaged_journal(index: Index, data: Path) -> Index:
 
 def check_known(index: Index, data: Path) -> None:
     """Check that a removed name stays ours and that a yank stays one."""
-    assert index.standing("gone-lib") == "gone"
-    assert index.standing("requests") == "unknown"
+    assert index.status("gone-lib") == "gone"
+    assert index.status("requests") == "unknown"
     with pytest.raises(NameTakenError):
         publish(index, data, "gone-lib", origin="somebody else")
     assert yanked(index) == ["breaks on Tuesdays"]
@@ -93,7 +94,7 @@ def check_whole(index: Index, data: Path) -> None:
     """Check that the journal alone tells all of it again."""
     index.refresh()
     assert index.problem == ""
-    assert list(index.verify()) == []
+    assert list(differences(data, index.folder)) == []
     anew = Index(data, data.with_name("another_index"))
     anew.refresh()
     assert anew.problem == ""
@@ -140,7 +141,7 @@ def test_what_a_damaged_journal_said_stays_known_is_said_and_repaired(
     assert index.problem.startswith("pypi_data/.journal.jsonl was damaged (")
     assert index.problem.endswith("): run make pypi-journal-repair")
     assert [one.getMessage() for one in caplog.records].count(index.problem) == 1
-    assert index.problem in list(index.verify())
+    assert index.problem in list(differences(data, index.folder))
     publish(index, data, "more-lib")
     assert main(["journal-repair", "--yes"]) == 0
 
@@ -207,13 +208,50 @@ def test_damage_that_only_the_journal_can_tell_is_said_until_it_is_repaired(
     assert printed.out.splitlines()[-1].split()[3:5] == ["repaired", ".journal.jsonl"]
 
 
+@pytest.mark.parametrize("made_anew", [False, True])
+def test_a_second_repair_keeps_the_marks_of_the_first(
+    index: Index, data: Path, made_anew: bool
+) -> None:
+    for number in (1, 3):
+        write(data, [line for place, line in enumerate(lines(data)) if place != number])
+        assert main(["journal-repair", "--yes"]) == 0
+        if made_anew:
+            shutil.rmtree(index.folder)
+            Index(data, index.folder).refresh()
+
+    restored = [json.loads(line).get("restored", False) for line in lines(data)]
+    assert restored == [False, True, False, True, False, False, False]
+
+
+def test_a_repair_keeps_what_only_a_newer_version_can_read(index: Index, data: Path) -> None:
+    newer = {
+        "time": "2026-01-01T00:00:00.000000Z",
+        "action": "bless",
+        "file": KEPT,
+        "size": "large",
+        "how": {"often": [1, 2.5, None]},
+        "by": "bob",
+    }
+    with (data / journal.FILE).open("a") as file:
+        file.write(f"{json.dumps(newer)}\n")
+    index.refresh()
+    write(data, lines(data)[1:])
+
+    assert main(["journal-repair", "--yes"]) == 0
+
+    kept = next(line for line in map(json.loads, lines(data)) if line["action"] == "bless")
+    del kept["after"]
+    assert kept == newer
+    check_whole(index, data)
+
+
 def test_a_backup_of_the_journal_put_in_place_brings_what_it_knows(
     index: Index, data: Path
 ) -> None:
     backup = lines(data)
     index = knowing_a_damaged_journal(index, data)
     publish(index, data, "newer-lib")
-    assert index.standing("gone-lib") == "gone"
+    assert index.status("gone-lib") == "gone"
     assert yanked(index) == [None]
 
     write(data, backup)
@@ -252,7 +290,7 @@ def test_an_update_that_makes_the_index_anew_forgets_nothing_that_the_journal_lo
     index: Index, data: Path
 ) -> None:
     DAMAGES["deleted"](data)
-    with closing(sqlite3.connect(index.folder / catalogue.FILE)) as known:
+    with closing(sqlite3.connect(index.folder / database.FILE)) as known:
         known.execute("PRAGMA user_version = 1")
 
     updated = Index(data, index.folder)

@@ -27,7 +27,7 @@ from kit import heavy, wheel
 from packaging.version import InvalidVersion, Version
 from private_pypi import distribution
 from private_pypi.distribution import Distribution, DistributionError
-from private_pypi.storage import ARCHIVES
+from private_pypi.hosting import ARCHIVES
 
 METADATA = "Metadata-Version: 2.1\nName: my.Lib\nVersion: 1.0.0\n\nA description.\n"
 WHEEL = "my_lib-1.0.0-py3-none-any.whl"

@@ -32,6 +32,7 @@ from kit.wheel import write as write_wheel
 from private_pypi import accounts
 from private_pypi.app import create_app
 from private_pypi.settings import MEBIBYTE, Settings
+from private_pypi.verify import differences
 
 PASSWORD = "correct-horse-battery"
 BOUNDARY = "----private-pypi-fuzz"
@@ -191,7 +192,7 @@ class Site:
                 assert "packages/" not in rest or (
                     (self.data / name.removesuffix(".metadata")).is_file()
                 ), path
-        assert list(self._index.verify()) == []
+        assert list(differences(self.data, self._index.folder)) == []
 
     def listed(self) -> dict[str, str]:
         """Return file names and digests of all that the pages list."""

@@ -1,4 +1,4 @@
-"""A look at the data folder: which names its files could stand for, and what it cannot tell."""
+"""A scan of the data folder: which names its files could stand for, and what it cannot tell."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from private_pypi import scan
     ],
 )
 def test_a_file_name_stands_for_all_that_it_could(file: str, projects: set[str]) -> None:
-    assert projects <= set(scan.projects(file))
+    assert projects <= set(scan.possible_projects(file))
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_file_name_stands_for_all_that_it_could(file: str, projects: set[str])
     ],
 )
 def test_a_file_name_stands_for_no_part_of_a_name(file: str, project: str) -> None:
-    assert project not in set(scan.projects(file))
+    assert project not in set(scan.possible_projects(file))
 
 
 def test_what_can_be_no_distribution_is_told_apart(tmp_path: Path) -> None:
@@ -74,12 +74,12 @@ def test_what_can_be_no_distribution_is_told_apart(tmp_path: Path) -> None:
     (tmp_path / "h-1.0.whl").symlink_to(os.devnull)
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/i-\xff.whl")).touch()
 
-    look = scan.scan(tmp_path)
+    found = scan.scan(tmp_path)
 
-    assert set(look.files) == {"sub/a-1.0.whl", "d-1.0/PKG-INFO"}
-    assert look.files["sub/a-1.0.whl"].signed
-    assert {other.rstrip("/").rpartition("/")[2][0] for other in look.others} == set("bcdefghi")
-    assert look.closed == []
+    assert set(found.files) == {"sub/a-1.0.whl", "d-1.0/PKG-INFO"}
+    assert found.files["sub/a-1.0.whl"].signed
+    assert {other.rstrip("/").rpartition("/")[2][0] for other in found.others} == set("bcdefghi")
+    assert found.unreadable == []
 
 
 def test_a_folder_or_a_link_to_one_that_is_named_like_a_distribution_is_told_apart(
@@ -92,9 +92,9 @@ def test_a_folder_or_a_link_to_one_that_is_named_like_a_distribution_is_told_apa
         (tmp_path / name).mkdir()
     (tmp_path / "PKG-INFO").touch()
 
-    look = scan.scan(tmp_path)
+    found = scan.scan(tmp_path)
 
-    assert {other[0] for other in look.others} == set("abcd")
+    assert {other[0] for other in found.others} == set("abcd")
 
 
 def test_links_to_folders_are_followed_and_none_is_looked_into_twice(tmp_path: Path) -> None:
@@ -110,13 +110,13 @@ def test_links_to_folders_are_followed_and_none_is_looked_into_twice(tmp_path: P
     (elsewhere / "back").symlink_to(data)
     (data / "c-1.0.whl").symlink_to(elsewhere / "deep" / "a-1.0.whl")
 
-    look = scan.scan(data)
+    found = scan.scan(data)
 
-    assert set(look.files) == {"z/b-1.0.whl", "out/deep/a-1.0.whl", "c-1.0.whl"}
-    assert (look.others, look.closed) == ([], [])
-    assert scan.unchanged(look.folders)
+    assert set(found.files) == {"z/b-1.0.whl", "out/deep/a-1.0.whl", "c-1.0.whl"}
+    assert (found.others, found.unreadable) == ([], [])
+    assert scan.unchanged(found.folders)
     (elsewhere / "deep" / "new-1.0.whl").touch()
-    assert not scan.unchanged(look.folders)
+    assert not scan.unchanged(found.folders)
 
 
 @pytest.mark.parametrize("target", ["nowhere", "link", "/proc/nothing"])
@@ -124,7 +124,7 @@ def test_a_link_that_leads_nowhere_may_hide_anything(tmp_path: Path, target: str
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "link").symlink_to(target)
 
-    (sentence,) = scan.scan(tmp_path).closed
+    (sentence,) = scan.scan(tmp_path).unreadable
 
     assert sentence.startswith("pypi_data/sub/link cannot be looked into (")
     assert sentence.endswith(": delete the link, or have it lead to what the containers see, too")
@@ -145,7 +145,7 @@ def test_a_folder_that_may_be_listed_but_not_entered_is_one_thing_to_say(
 
     monkeypatch.setattr(os.path, "isfile", deny)
 
-    (sentence,) = scan.scan(tmp_path).closed
+    (sentence,) = scan.scan(tmp_path).unreadable
     assert sentence == (
         "pypi_data/sub cannot be looked into (Permission denied): let the owner of pypi_data read"
         " and enter it, or take it out of pypi_data"

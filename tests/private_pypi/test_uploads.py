@@ -10,26 +10,29 @@ import os
 import subprocess
 import sys
 import tracemalloc
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import IO, Any
 
 import pytest
 from kit import wheel
 from private_pypi import uploads
+from private_pypi.body import Body
 from private_pypi.distribution import DistributionError
+from private_pypi.hosting import Storage
 from private_pypi.index import Index
-from private_pypi.storage import Storage
+from private_pypi.layout import UPLOADS
+from private_pypi.slots import UploadSlots
 from private_pypi.uploads import (
     FORM,
     SIGNATURE,
+    Form,
     FormError,
-    Places,
     TooLargeError,
     delete_abandoned,
     read_form,
 )
-from pypiserver.bottle_wrapper import FormsDict, request
+from pypiserver.bottle_wrapper import request
 from pypiserver.config import Config
 
 MEGABYTE = 2**20
@@ -40,7 +43,7 @@ END = b"--x--\r\n"
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """An empty folder of unfinished uploads."""
-    folder = tmp_path / "pypi_data" / uploads.FOLDER
+    folder = tmp_path / "pypi_data" / UPLOADS
     folder.mkdir(parents=True)
     return folder
 
@@ -71,7 +74,7 @@ def environ(
         "CONTENT_LENGTH": str(length),
         "wsgi.input": body,
     }
-    return {**made, "wsgi.input": uploads.Body(made)}
+    return {**made, "wsgi.input": Body(made)}
 
 
 def left(folder: Path) -> list[str]:
@@ -90,12 +93,13 @@ def test_a_file_comes_to_the_disk_byte_for_byte_and_is_read_from_its_start(
 
     form = read_form(environ(file(content) + END), folder, MEGABYTE)
 
-    upload = form["content"]
-    assert upload.raw_filename == "lib-1.0.tar.gz"
-    assert upload.file.read() == content
-    assert Path(upload.file.name).parent == folder
-    assert Path(upload.file.name).read_bytes() == content
-    uploads.close(form)
+    upload = form.distribution
+    assert upload
+    assert upload.name == "lib-1.0.tar.gz"
+    assert upload.content.read() == content
+    assert Path(upload.content.name).parent == folder
+    assert Path(upload.content.name).read_bytes() == content
+    form.close()
 
 
 @pytest.mark.parametrize(
@@ -107,8 +111,9 @@ def test_a_file_may_hold_what_looks_like_the_end_of_a_field(folder: Path, conten
 
     form = read_form(environ(body, kind='multipart/form-data; boundary="xyz123"'), folder, MEGABYTE)
 
-    assert form["content"].file.read() == content
-    uploads.close(form)
+    assert form.distribution
+    assert form.distribution.content.read() == content
+    form.close()
 
 
 def test_text_is_text_whatever_its_bytes_and_only_what_is_read_is_kept(folder: Path) -> None:
@@ -118,12 +123,10 @@ def test_text_is_text_whatever_its_bytes_and_only_what_is_read_is_kept(folder: P
 
     form = read_form(environ(body), folder, MEGABYTE)
 
-    assert dict(form.allitems()) == {
-        ":action": "Größe: 5 €",
-        "md5_digest": "b",
-        "sha256_digest": "a\ufffdb\0",
-        "blake2_256_digest": "",
-    }
+    assert form == Form(
+        action="Größe: 5 €",
+        digests={"md5": "b", "sha256": "a\ufffdb\0", "blake2_256": ""},
+    )
     assert left(folder) == []
 
 
@@ -138,14 +141,14 @@ def test_text_takes_no_memory_while_an_upload_waits(folder: Path, name: str) -> 
 
     kept, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    uploads.close(form)
+    form.close()
     assert kept < FORM // 40
 
 
 def test_a_file_nobody_asked_for_is_text_and_takes_no_disk(folder: Path) -> None:
     form = read_form(environ(file(b"x", name="sha256_digest") + END), folder, MEGABYTE)
 
-    assert form["sha256_digest"] == "x"
+    assert form == Form(digests={"sha256": "x"})
     assert left(folder) == []
 
 
@@ -154,16 +157,17 @@ def test_a_closed_form_leaves_nothing_on_the_disk(folder: Path) -> None:
     form = read_form(environ(body + END), folder, MEGABYTE)
     assert len(left(folder)) == 2
 
-    uploads.close(form)
+    form.close()
 
     assert left(folder) == []
 
 
 def test_what_is_published_stays_when_its_form_is_closed(folder: Path) -> None:
     form = read_form(environ(file(b"content") + END), folder, MEGABYTE)
-    os.link(form["content"].file.name, folder.parent / "lib-1.0.tar.gz")
+    assert form.distribution
+    os.link(form.distribution.content.name, folder.parent / "lib-1.0.tar.gz")
 
-    uploads.close(form)
+    form.close()
 
     assert (folder.parent / "lib-1.0.tar.gz").read_bytes() == b"content"
     assert left(folder) == []
@@ -210,8 +214,9 @@ def test_a_large_file_goes_to_the_disk_while_it_arrives_and_never_into_memory(fo
     assert most < 4 * MEGABYTE
     assert body.on_disk == sorted(body.on_disk)
     assert body.on_disk[-1] > 63 * MEGABYTE
-    assert Path(form["content"].file.name).stat().st_size == 64 * MEGABYTE
-    uploads.close(form)
+    assert form.distribution
+    assert Path(form.distribution.content.name).stat().st_size == 64 * MEGABYTE
+    form.close()
 
 
 # What is refused ----------------------------------------------------------------------------------
@@ -284,7 +289,7 @@ def test_a_form_that_ends_early_is_told_to_be_sent_again(folder: Path, kept: int
 
 
 def test_a_file_may_be_as_large_as_the_limit_and_no_byte_larger(folder: Path) -> None:
-    uploads.close(read_form(environ(file(b"x" * 1000) + END), folder, 1000))
+    read_form(environ(file(b"x" * 1000) + END), folder, 1000).close()
 
     with pytest.raises(TooLargeError):
         read_form(environ(file(b"x" * 1001) + END), folder, 1000)
@@ -296,7 +301,7 @@ def test_a_signature_may_have_64_kb_and_no_byte_more_however_much_a_file_may_hav
     folder: Path,
 ) -> None:
     most, name = b"x" * SIGNATURE, "gpg_signature"
-    uploads.close(read_form(environ(file(most, name) + END), folder, MEGABYTE))
+    read_form(environ(file(most, name) + END), folder, MEGABYTE).close()
 
     with pytest.raises(FormError) as refusal:
         read_form(environ(file(most + b"x", name) + END), folder, MEGABYTE)
@@ -320,7 +325,7 @@ def test_a_file_that_is_too_large_is_not_written_to_its_end(folder: Path) -> Non
 
 def test_text_may_have_four_megabytes_in_all_and_no_byte_more(folder: Path) -> None:
     half = b"x" * (FORM // 2)
-    uploads.close(read_form(environ(text("a", half) + text("b", half) + END), folder, 10))
+    read_form(environ(text("a", half) + text("b", half) + END), folder, 10).close()
 
     with pytest.raises(FormError) as refusal:
         read_form(environ(text("a", half) + text("b", half + b"x") + END), folder, 10)
@@ -375,7 +380,7 @@ def test_a_name_with_control_characters_is_refused_without_repeating_them(
 def test_the_name_of_a_field_is_never_the_name_of_a_file(folder: Path, name: str) -> None:
     form = read_form(environ(file(b"x", name) + text(name, "y") + END), folder, MEGABYTE)
 
-    assert list(form.allitems()) == []
+    assert form == Form()
     assert left(folder) == []
 
 
@@ -401,13 +406,13 @@ def test_a_disk_that_is_full_leaves_nothing_of_the_form(
     assert left(folder) == []
 
 
-# Places -------------------------------------------------------------------------------------------
+# Slots --------------------------------------------------------------------------------------------
 
 
-def fill(stack: ExitStack, places: Places, account: str) -> int:
-    """Take as many places as an account gets; return how many."""
+def fill(stack: ExitStack, slots: UploadSlots, account: str) -> int:
+    """Hold as many slots as an account gets; return how many."""
     count = 0
-    while stack.enter_context(places.taken(account)):
+    while stack.enter_context(slots.slot(account)):
         count += 1
     return count
 
@@ -415,29 +420,29 @@ def fill(stack: ExitStack, places: Places, account: str) -> int:
 @pytest.mark.parametrize("places", [2, 8, 24, 25])
 def test_an_account_alone_gets_half_of_the_places_and_leaves_the_others_free(places: int) -> None:
     with ExitStack() as stack:
-        assert fill(stack, Places(places), "alice") == (places + 1) // 2
+        assert fill(stack, UploadSlots(places), "alice") == (places + 1) // 2
 
 
 def test_each_who_fills_what_it_can_leaves_some_to_the_next() -> None:
-    places = Places(24)
+    slots = UploadSlots(24)
     with ExitStack() as stack:
-        assert [fill(stack, places, name) for name in "abcde"] == [12, 6, 3, 2, 1]
-        assert fill(stack, places, "f") == 0
+        assert [fill(stack, slots, name) for name in "abcde"] == [12, 6, 3, 2, 1]
+        assert fill(stack, slots, "f") == 0
 
 
 def test_a_place_that_was_given_back_is_free_for_whoever_has_fewest() -> None:
-    places = Places(4)
+    slots = UploadSlots(4)
     with ExitStack() as stack:
-        assert fill(stack, places, "alice") == 2
-        assert fill(stack, places, "bob") == 1
+        assert fill(stack, slots, "alice") == 2
+        assert fill(stack, slots, "bob") == 1
         with ExitStack() as more:
-            assert fill(more, places, "carla") == 1
-            assert fill(stack, places, "dave") == 0
-        assert fill(stack, places, "alice") == 0
-        assert fill(stack, places, "dave") == 1
+            assert fill(more, slots, "carla") == 1
+            assert fill(stack, slots, "dave") == 0
+        assert fill(stack, slots, "alice") == 0
+        assert fill(stack, slots, "dave") == 1
 
     with ExitStack() as stack:
-        assert fill(stack, places, "alice") == 2
+        assert fill(stack, slots, "alice") == 2
 
 
 # Digests ------------------------------------------------------------------------------------------
@@ -454,12 +459,10 @@ def storage(folder: Path) -> Storage:
 def publish(folder: Path, *fields: bytes) -> None:
     """Send an upload form, which is handed over as pypiserver does."""
     sent = environ(b"".join(fields) + END)
-    form: FormsDict = read_form(sent, folder, MEGABYTE)
-    request.bind({**sent, "bottle.request.post": form, "private_pypi.account": "alice"})
-    try:
-        storage(folder).add_package(form["content"].raw_filename, form["content"].file)
-    finally:
-        uploads.close(form)
+    with closing(read_form(sent, folder, MEGABYTE)) as form:
+        request.bind({"private_pypi.account": "alice", "private_pypi.digests": form.digests})
+        assert form.distribution
+        storage(folder).add_package(form.distribution.name, form.distribution.content)
 
 
 def upload(folder: Path, path: Path, digests: dict[str, str]) -> None:
@@ -535,6 +538,7 @@ WRITER = """
 import os, sys
 from pathlib import Path
 from private_pypi import uploads
+from private_pypi.body import Body
 unfinished = uploads.create(Path(sys.argv[1]))
 print(Path(unfinished.name).name, flush=True)
 sys.stdin.read()

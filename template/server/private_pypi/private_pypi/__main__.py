@@ -14,16 +14,18 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from . import accounts, catalogue, disk, gateway, ownership
+from . import accounts, database, filesystem, gateway, ownership
 from .accounts import AccountError
+from .audit import as_lines
 from .audit import audit as audited
-from .audit import told
 from .certificate import CertificateError, copy_pair
 from .change import NoSuchReleaseError
 from .index import Index
+from .layout import UPLOADS
 from .ownership import OwnershipError
 from .settings import SettingError, Settings
 from .terminal import guarded, printable
+from .verify import differences
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -81,22 +83,28 @@ def check(settings: Settings, _: argparse.Namespace) -> None:
     settings.index.mkdir(exist_ok=True)
     for folder in (settings.data, settings.index):
         _require_writable(folder)
-    arrives = settings.data / disk.UPLOADS
+    arrives = settings.data / UPLOADS
     try:
         arrives.mkdir(mode=0o700, exist_ok=True)
     except FileExistsError:
         raise SettingError(f"{arrives} is no folder where uploads can arrive: delete it") from None
     _require_writable(arrives)
     _require_disk(
-        *disk.complaints(
+        *filesystem.complaints(
             settings.data,
             "pypi_data",
-            *(disk.hard_links(arrives), disk.LOCKS, disk.SYNC, disk.MODES, disk.CHANGES),
+            *(
+                filesystem.hard_links(arrives),
+                filesystem.LOCKS,
+                filesystem.SYNC,
+                filesystem.MODES,
+                filesystem.CHANGES,
+            ),
         ),
-        *disk.complaints(
+        *filesystem.complaints(
             settings.index,
             "pypi_index",
-            *(disk.SYMBOLIC_LINKS, disk.REPLACE, disk.SHARED_MEMORY),
+            *(filesystem.SYMBOLIC_LINKS, filesystem.REPLACE, filesystem.SHARED_MEMORY),
         ),
     )
     _warn_of_journal(settings)
@@ -184,18 +192,15 @@ def index(settings: Settings, _: argparse.Namespace) -> None:
 
 def verify(settings: Settings, _: argparse.Namespace) -> None:
     """Read every distribution again and compare it with the index."""
-    verified = _index(settings)
-    differences = 0
-    for difference in verified.verify(_progress):
+    count = 0
+    for difference in differences(settings.data, settings.index, _progress):
         print(difference)
-        differences += 1
-    if differences:
+        count += 1
+    if count:
         raise SettingError(
-            f"{differences} differences, see above"
-            if differences > 1
-            else "one difference, see above"
+            f"{count} differences, see above" if count > 1 else "one difference, see above"
         )
-    print(f"{verified.counts()[0]} distributions are what was published")
+    print(f"{_index(settings).counts()[0]} distributions are what was published")
 
 
 def audit(settings: Settings, options: argparse.Namespace) -> None:
@@ -219,7 +224,7 @@ def journal_repair(settings: Settings, options: argparse.Namespace) -> None:
         print(f"Line {number} does not follow the lines before it: some were lost or changed.")
     if lost:
         print("These lines are missing, and stand in pypi_index:")
-        print("\n".join(f"  {line}" for line in told(lost)))
+        print("\n".join(f"  {line}" for line in as_lines(lost)))
     if breaks and not lost:
         print("pypi_index does not know what stood there. With a backup of pypi_data that is older")
         print("than the damage, put its .journal.jsonl in place first: nothing newer is forgotten.")
@@ -280,7 +285,7 @@ def user_list(settings: Settings, _: argparse.Namespace) -> None:
 def _warn_of_journal(settings: Settings) -> None:
     """Say that the journal was damaged; the index can be served all the same."""
     # An older server may still run, whose catalogue must not be made anew under it.
-    if not catalogue.is_current(settings.index):
+    if not database.is_current(settings.index):
         return
     try:
         problem, _, _ = _index(settings).examine_journal()
@@ -357,8 +362,8 @@ def _require_disk(*complaints: str) -> None:
 
 def _require_disk_for_accounts(folder: Path, name: str) -> None:
     _require_writable(folder)
-    needs = (disk.LOCKS, disk.SYNC, disk.REPLACE, disk.PRIVATE)
-    _require_disk(*disk.complaints(folder, name, *needs))
+    needs = (filesystem.LOCKS, filesystem.SYNC, filesystem.REPLACE, filesystem.PRIVATE)
+    _require_disk(*filesystem.complaints(folder, name, *needs))
 
 
 def _require_free(host: str, port: int) -> None:

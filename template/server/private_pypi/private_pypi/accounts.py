@@ -7,18 +7,15 @@ are accepted, since the gateway verifies nothing else.
 from __future__ import annotations
 
 import codecs
-import fcntl
-import os
 import re
 import secrets
 import string
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from passlib.hash import bcrypt
+
+from .disk import locked, write_atomically
 
 FILES = {"publisher": ".htpasswd", "reader": ".htpasswd-readers"}
 """Role to file: a publisher may publish and install, a reader may install."""
@@ -30,14 +27,14 @@ Who steals the file can guess at these, so their hash is slow; but each wrong pa
 sends costs the gateway as much. 10 is what OWASP asks for at least.
 """
 
-MADE_UP_COST = 4
+GENERATED_COST = 4
 """The same for a password of `new_password`, the lowest there is: 1 ms.
 
 Nobody guesses 190 random bits, whatever a guess costs. A slow hash would only help those who keep
 the server busy with wrong passwords.
 """
 
-DECOY = f"$2y${MADE_UP_COST:02}$a.decoy.for.strangers.nobody.knows.a.password.for.it."
+DECOY = f"$2y${GENERATED_COST:02}$a.decoy.for.strangers.nobody.knows.a.password.for.it."
 """A hash that was written, not computed, so that no password is known to fit it. A password under a
 name without an account is compared with it, which takes as long as with one that was made up."""
 
@@ -246,7 +243,7 @@ def _name(line: str) -> str:
 
 
 def _line(name: str, password: str, made_up: bool) -> str:
-    cost = MADE_UP_COST if made_up else COST
+    cost = GENERATED_COST if made_up else COST
     return f"{name}:{bcrypt.using(rounds=cost, ident='2y').hash(password)}"
 
 
@@ -272,33 +269,6 @@ def _lines(folder: Path, role: str) -> list[str]:
     return [line.removeprefix("\ufeff") for line in lines]
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keep others from changing files of a folder at the same time and losing this change."""
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def _write(folder: Path, role: str, lines: list[str]) -> None:
-    write_atomically(folder / FILES[role], "".join(f"{line}\n" for line in lines))
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file that only its owner reads; a crash leaves the old one or the new one."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink()
-        raise
-    # The new name is on the disk only when its folder is.
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    text = "".join(f"{line}\n" for line in lines)
+    write_atomically(folder / FILES[role], text.encode(errors="surrogateescape"))

@@ -15,6 +15,8 @@ import zipfile
 from itertools import pairwise
 from typing import IO
 
+from .terminal import quoted
+
 MEMBERS = 100_000
 """Members that an archive may have; the most that is known on PyPI is 58,474 (ansible)."""
 
@@ -100,24 +102,24 @@ def check_zip(archive: zipfile.ZipFile, content: IO[bytes]) -> None:
         name = member.orig_filename
         if name != member.filename or not _is_printable(name):
             raise DistributionError(
-                f"has a member whose name has control characters: {shown(name)}"
+                f"has a member whose name has control characters: {quoted(name)}"
             )
         if "\\" in name:
-            raise DistributionError(f"has a member with a backslash in its name: {shown(name)}")
+            raise DistributionError(f"has a member with a backslash in its name: {quoted(name)}")
         path = inside(name).replace("/", "\0")
         if not path and not member.is_dir():
             raise DistributionError("has a member without a name")
         if (member.external_attr >> 16) & _KIND not in (0, _FOLDER, _FILE):
-            raise DistributionError(f"has a member that is no file or folder: {shown(name)}")
+            raise DistributionError(f"has a member that is no file or folder: {quoted(name)}")
         if member.is_dir() and member.file_size:
-            raise DistributionError(f"has a folder that is a file, too: {shown(name)}")
+            raise DistributionError(f"has a folder that is a file, too: {quoted(name)}")
         # Nothing sorts before what ends a name here: a file stands next to what is below it.
         paths.append(f"{path}\0" if member.is_dir() else path)
     for path, following in pairwise(sorted(paths)):
         is_folder = path.endswith("\0")
         if following.startswith(f"{path}\0") or (path == following and not is_folder):
             name = path.replace("\0", "/")
-            raise DistributionError(f"has more than one member {shown(name)}")
+            raise DistributionError(f"has more than one member {quoted(name)}")
 
 
 def check_tar_member(member: tarfile.TarInfo) -> None:
@@ -140,7 +142,7 @@ def check_tar_member(member: tarfile.TarInfo) -> None:
     elif member.islnk():
         _check_link(member, [], 0)
     elif not member.isreg() and not member.isdir():
-        raise DistributionError(f"has a member that is no file or folder: {shown(member.name)}")
+        raise DistributionError(f"has a member that is no file or folder: {quoted(member.name)}")
 
 
 def _check_link(member: tarfile.TarInfo, folder: list[str], floor: int) -> None:
@@ -149,7 +151,7 @@ def _check_link(member: tarfile.TarInfo, folder: list[str], floor: int) -> None:
     for part in target.split("/"):
         depth += -1 if part == ".." else part not in ("", ".")
         if depth < floor or _is_absolute(target):
-            raise DistributionError(f"has a link that leaves its folder: {shown(member.name)}")
+            raise DistributionError(f"has a link that leaves its folder: {quoted(member.name)}")
 
 
 def inside(name: str) -> str:
@@ -166,7 +168,7 @@ def inside(name: str) -> str:
     parts = [part for part in path.split("/") if part not in ("", ".")]
     plain = "/".join(parts)
     if ".." in parts or _is_absolute(path) or _is_absolute(plain):
-        raise DistributionError(f"has a member that leaves its folder: {shown(name)}")
+        raise DistributionError(f"has a member that leaves its folder: {quoted(name)}")
     return plain
 
 
@@ -290,8 +292,3 @@ def _directory(content: IO[bytes]) -> tuple[int, int, int, int, bytes]:
     if disk or first_disk or here != number:
         raise DistributionError(_UNLIKE)
     return int(start), int(length), int(number), end, comment
-
-
-def shown(text: str) -> str:
-    """Return what somebody sent as a message may show it: short, and without control characters."""
-    return ascii(text if len(text) <= 80 else f"{text[:77]}...")

@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from . import disk
-from .accounts import write_atomically
+from . import filesystem
+from .disk import write_atomically
 
 HOUR = 60 * 60
 DAY = 24 * HOUR
@@ -46,10 +46,10 @@ def copy_pair(folder: Path, host: str, copy: Path) -> str:
         raise CertificateError("certs/ changed while it was checked: try again")
     try:
         copy.parent.mkdir(mode=0o700, exist_ok=True)
-        needs = (disk.SYNC, disk.REPLACE, disk.PRIVATE)
-        if complaints := disk.complaints(copy.parent, "gateway_data", *needs):
+        needs = (filesystem.SYNC, filesystem.REPLACE, filesystem.PRIVATE)
+        if complaints := filesystem.complaints(copy.parent, "gateway_data", *needs):
             raise CertificateError("\nerror: ".join(complaints))
-        write_atomically(copy, content.decode(errors="surrogateescape"))
+        write_atomically(copy, content)
     except OSError as error:
         raise CertificateError(
             f"no copy of certs/ can be written for the gateway ({error.strerror}): give"

@@ -17,12 +17,9 @@ from math import prod
 from pathlib import Path
 from typing import IO
 
-from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
 from packaging.utils import (
     InvalidSdistFilename,
     InvalidWheelFilename,
-    canonicalize_name,
     canonicalize_version,
     parse_sdist_filename,
     parse_wheel_filename,
@@ -30,41 +27,23 @@ from packaging.utils import (
 from packaging.version import InvalidVersion, Version
 
 from . import wheel
-from .archive import MEMBERS, TOO_MANY_MEMBERS, check_list, check_tar_member, check_zip, shown
+from .archive import MEMBERS, TOO_MANY_MEMBERS, check_list, check_tar_member, check_zip
 from .archive import DistributionError as DistributionError
+from .metadata import METADATA_LIMIT, TOO_MUCH_METADATA, Metadata
+from .terminal import quoted
 
 # pypiserver accepts these characters; ".metadata" must fit behind the name on disk.
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.!+-]{0,239}", re.ASCII)
-
-METADATA_LIMIT = 4 * 2**20
-"""Bytes that metadata may have."""
 
 TAGS = 500
 """Combinations of tags that a wheel's name may stand for (PEP 425), which installers all make."""
 
 # The headers of one member of a tar file, such as a long name; Python takes time by the square.
 _HEADER_LIMIT = 2**13
-# The fields of metadata that are read here, and the bytes that one may have. Nothing parses the
-# others, however many there are.
-_FIELDS = {
-    "metadata-version": 1000,
-    "name": 1000,
-    "version": 1000,
-    "requires-python": 1000,
-    "requires-dist": 10_000,
-    "dynamic": 1000,
-}
-_FIELDS_LIMIT = 2**19
-_FIELD = re.compile(rf"^({'|'.join(_FIELDS)}):".encode(), re.IGNORECASE | re.MULTILINE)
-# A line that does not go on with the field of the line before, and one that ends the fields: what
-# the parser of e-mails that pip has takes for it (RFC 822).
-_NEXT = re.compile(rb"^(?![ \t])", re.MULTILINE)
-_END = re.compile(rb"^(?![!-9;-~]*:|[ \t]|From )", re.MULTILINE)
 _UNPACKED_LIMIT, _UNPACKED_RATIO = 256 * 2**20, 20
 _TOO_LARGE = (
     f"unpacks to more than {_UNPACKED_LIMIT // 2**20} MB plus {_UNPACKED_RATIO} times its size"
 )
-_TOO_MUCH_METADATA = f"has more than {METADATA_LIMIT // 2**20} MB of metadata"
 
 
 @dataclass(frozen=True)
@@ -120,7 +99,7 @@ def _split(file: str) -> tuple[str, Version, str]:
     """Return project, version, and what else a file name says in the one form we give it."""
     if not _FILE_NAME.fullmatch(file):
         raise DistributionError(
-            f"{shown(file)} is not the name of a distribution: use at most 240 letters, digits"
+            f"{quoted(file)} is not the name of a distribution: use at most 240 letters, digits"
             " or any of . _ + ! -"
         )
     try:
@@ -165,6 +144,7 @@ def read(path: Path, file: str | None = None) -> Distribution:
     """
     file = file or path.name
     project, version = parse_name(file)
+    is_wheel = file.endswith(".whl")
     try:
         with path.open("rb") as content:
             size = os.fstat(content.fileno()).st_size
@@ -172,10 +152,10 @@ def read(path: Path, file: str | None = None) -> Distribution:
             content.seek(0)
             limit = _UNPACKED_LIMIT + _UNPACKED_RATIO * size
             if file.endswith(".tar.gz"):
-                metadata, folder = _from_tar(content, limit), ""
+                core, folder = Metadata.parse(_from_tar(content, limit)), ""
             else:
-                metadata, folder = _from_zip(content, limit, is_wheel=file.endswith(".whl"))
-        fields = _fields(metadata)
+                found, folder = _from_zip(content, limit, is_wheel=is_wheel)
+                core = Metadata.parse(found)
     except DistributionError as error:
         raise DistributionError(f"{file} {error}") from None
     except Exception as error:
@@ -185,22 +165,18 @@ def read(path: Path, file: str | None = None) -> Distribution:
         raise DistributionError(
             f"{file} is damaged: it cannot be read to its end ({type(error).__name__})"
         ) from None
-    _check(file, "Name", _only(fields, "name"), project)
-    _check(file, "Version", _only(fields, "version"), version)
-    if file.endswith(".whl"):
+    core.check_release(file, project, version)
+    if is_wheel:
         wheel.check_folder(file, folder, project, version)
-        _check_requirements(file, fields.get("requires-dist", []))
-    is_static = file.endswith(".whl") or (
-        _at_least_2_2(_only(fields, "metadata-version") or "") and "dynamic" not in fields
-    )
+        core.check_requirements(file)
     return Distribution(
         file=file,
         project=project,
         version=version,
         size=size,
         sha256=sha256,
-        requires_python=_specifier(_only(fields, "requires-python")),
-        metadata=metadata if is_static else None,
+        requires_python=core.requires_python,
+        metadata=core.content if is_wheel or core.is_static else None,
     )
 
 
@@ -236,7 +212,7 @@ def _from_zip(content: IO[bytes], limit: int, *, is_wheel: bool) -> tuple[bytes,
         if is_wheel:
             kept |= {f"{folder}/WHEEL": b"", f"{folder}/entry_points.txt": b""}
         if found.file_size > METADATA_LIMIT:
-            raise DistributionError(_TOO_MUCH_METADATA)
+            raise DistributionError(TOO_MUCH_METADATA)
         for member in members:
             digest = wheel.Digest(member.filename, hashes.get(member.filename, ""))
             with archive.open(member) as unpacked:
@@ -318,86 +294,9 @@ def _from_tar(content: IO[bytes], limit: int) -> bytes:
 
 def _content(archive: tarfile.TarFile, member: tarfile.TarInfo, unpacked: _Unpacked) -> bytes:
     if member.size > METADATA_LIMIT:
-        raise DistributionError(_TOO_MUCH_METADATA)
+        raise DistributionError(TOO_MUCH_METADATA)
     if not member.isreg() or member.issparse():
         raise DistributionError("has a PKG-INFO that is not a file")
     unpacked.allow(METADATA_LIMIT + _HEADER_LIMIT)
     file = archive.extractfile(member)
     return file.read() if file else b""
-
-
-def _fields(metadata: bytes) -> dict[str, list[str]]:
-    """Return the values of those fields that are read here, by name in lower case.
-
-    The description may follow behind an empty line; nothing looks into it.
-    """
-    lines = metadata.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    end = _END.search(lines)
-    head = lines[: end.start()] if end else lines
-    fields: dict[str, list[str]] = {}
-    total = 0
-    for start in _FIELD.finditer(head):
-        name = start[1].decode().lower()
-        following = _NEXT.search(head, start.end())
-        length = (following.start() if following else len(head)) - start.start()
-        if length > _FIELDS[name]:
-            raise DistributionError(
-                f"has a {name.title()} of more than {_FIELDS[name]:,} bytes in its metadata"
-            )
-        total += length
-        if total > _FIELDS_LIMIT:
-            raise DistributionError(
-                f"has metadata whose Name, Version, Requires-Dist and the like have more than"
-                f" {_FIELDS_LIMIT // 2**10} kB"
-            )
-        value = head[start.end() : start.start() + length].decode(errors="replace").strip()
-        fields.setdefault(name, []).append(value)
-    return fields
-
-
-def _only(fields: dict[str, list[str]], name: str) -> str | None:
-    """Return the value of a field that may stand there once."""
-    values = fields.get(name, [])
-    return values[0] if len(values) == 1 else None
-
-
-def _check(file: str, field: str, value: str | None, expected: str) -> None:
-    try:
-        same = value is not None and (
-            canonicalize_name(value) == expected
-            if field == "Name"
-            else Version(value) == Version(expected)
-        )
-    except ValueError:  # no version, or a number of thousands of digits
-        same = False
-    if not same:
-        raise DistributionError(
-            f"{file} has metadata of another {field.lower()}: {field} is"
-            f" {'missing' if value is None else shown(value)}, the file name says {expected}"
-        )
-
-
-def _check_requirements(file: str, requirements: list[str]) -> None:
-    for text in requirements:
-        try:
-            Requirement(text)
-        except (ValueError, RecursionError):
-            raise DistributionError(
-                f"{file} has a Requires-Dist that installers cannot read: {shown(text)}"
-            ) from None
-
-
-def _specifier(value: str | None) -> str | None:
-    if not value:
-        return None
-    try:
-        specifiers = SpecifierSet(value)
-        specifiers.contains("3.13")  # Only now it reads the numbers.
-    except ValueError:
-        return None
-    return str(specifiers)
-
-
-def _at_least_2_2(version: str) -> bool:
-    match = re.fullmatch(r"([0-9]{1,4})\.([0-9]{1,4})", version)
-    return match is not None and (int(match[1]), int(match[2])) >= (2, 2)

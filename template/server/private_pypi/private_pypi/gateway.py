@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 from . import accounts
+from .disk import locked, write_atomically
 
 FILE = "accounts.caddy"
 STRANGERS = "strangers.conf"
@@ -48,7 +49,7 @@ def write(auth: Path, gateway: Path) -> list[str]:
         gateway: folder from which the gateway imports its accounts.
     """
     # Locked, so that nobody who read the accounts before they changed writes last.
-    with accounts.locked(gateway):
+    with locked(gateway):
         known, complaints = accounts.read(auth)
         pairs = [(DECOY, accounts.DECOY), *((account.name, account.hash) for account in known)]
         _write(gateway / STRANGERS, _strangers([name for name, _ in pairs]))
@@ -94,7 +95,7 @@ def _strangers(names: list[str]) -> list[str]:
 
 
 def _write(path: Path, lines: list[str]) -> None:
-    accounts.write_atomically(path, "".join(f"{line}\n" for line in [_HEAD, *lines]))
+    write_atomically(path, "".join(f"{line}\n" for line in [_HEAD, *lines]).encode())
 
 
 def follow(auth: Path, gateway: Path, *, every: float = 0.5) -> None:

@@ -6,6 +6,7 @@ in them for commands, and marks that turn the direction of writing show one name
 
 from __future__ import annotations
 
+import os
 from typing import TextIO, cast
 
 
@@ -17,6 +18,16 @@ def printable(text: str) -> str:
         letter if letter.isprintable() else letter.encode("unicode_escape").decode()
         for letter in text
     )
+
+
+def quoted(text: str) -> str:
+    """Return a text of unknown origin as a message quotes it: short, and in ASCII."""
+    return ascii(text if len(text) <= 80 else f"{text[:77]}...")
+
+
+def spelled(location: str) -> str:
+    """Return the path of a file as a sentence shows it: in ASCII, whatever its name is."""
+    return os.fsencode(location).decode("ascii", "backslashreplace").rstrip("/")
 
 
 def guarded(stream: TextIO) -> TextIO:

@@ -14,9 +14,10 @@ from itertools import count
 from typing import IO
 
 from packaging.utils import canonicalize_name
-from packaging.version import Version
 
-from .archive import MEMBERS, DistributionError, inside, shown
+from .archive import MEMBERS, DistributionError, inside
+from .metadata import is_version
+from .terminal import quoted
 
 RECORD, FORMAT, SCRIPTS = 16 * 2**20, 2**16, 2**18
 """Bytes that the files RECORD, WHEEL and entry_points.txt may have."""
@@ -40,13 +41,9 @@ def check_folder(file: str, folder: str, project: str, version: str) -> None:
         DistributionError: if it is not.
     """
     name, _, its_version = folder.removesuffix(".dist-info").rpartition("-")
-    try:
-        same = canonicalize_name(name) == project and Version(its_version) == Version(version)
-    except ValueError:  # no version, or a number of thousands of digits
-        same = False
-    if not same:
+    if canonicalize_name(name) != project or not is_version(its_version, version):
         raise DistributionError(
-            f"{file} has the folder {shown(folder)}, the file name says {project} {version}"
+            f"{file} has the folder {quoted(folder)}, the file name says {project} {version}"
         )
 
 
@@ -67,13 +64,13 @@ def recorded(archive: zipfile.ZipFile, folder: str) -> dict[str, str]:
         raise DistributionError(f"has {len(folders)} folders *.dist-info instead of one")
     for name in (f"{folder}/WHEEL", f"{folder}/RECORD"):
         if name not in names:
-            raise DistributionError(f"has no file {shown(name)}: build it again")
+            raise DistributionError(f"has no file {quoted(name)}: build it again")
     for name in names:
         top, _, path = name.partition("/")
         if top.endswith(".data") and path and not re.match(f"({_SCHEMES})(/|$)", path):
-            raise DistributionError(f"has {shown(name)}, which installers put nowhere")
+            raise DistributionError(f"has {quoted(name)}, which installers put nowhere")
         if top.endswith(".data") and not path and not name.endswith("/"):
-            raise DistributionError(f"has a file {shown(name)} where installers want a folder")
+            raise DistributionError(f"has a file {quoted(name)} where installers want a folder")
     for said, name, limit in (
         ("a RECORD", "RECORD", RECORD),
         ("a WHEEL", "WHEEL", FORMAT),
@@ -94,7 +91,7 @@ def check_format(content: bytes) -> None:
     head = re.split(rb"\r?\n\r?\n", content, maxsplit=1)[0]
     said = re.search(rb"(?im)^Wheel-Version:([^\r\n]*)", head)
     if not said or not re.fullmatch(rb"1(\.[0-9]{1,9})+", said[1].strip()):
-        version = shown(said[1].strip().decode(errors="replace")) if said else "missing"
+        version = quoted(said[1].strip().decode(errors="replace")) if said else "missing"
         raise DistributionError(f"is of another format: its Wheel-Version is {version}, not '1.0'")
 
 
@@ -123,7 +120,7 @@ def check_scripts(content: bytes) -> None:
     for name, called in scripts:
         if not _CALLED.fullmatch(called):
             raise DistributionError(
-                f"has a script {shown(name)} that calls {shown(called)}: name module:function"
+                f"has a script {quoted(name)} that calls {quoted(called)}: name module:function"
             )
 
 
@@ -138,7 +135,7 @@ def _hashes(archive: zipfile.ZipFile, folder: str) -> dict[str, str]:
                     continue  # Some list folders, too.
                 member = members.get(path) or members.get(inside(path))
                 if member is None:
-                    raise DistributionError(f"lacks {shown(path)}, which its RECORD names")
+                    raise DistributionError(f"lacks {quoted(path)}, which its RECORD names")
                 if member is record:
                     digest = size = ""
                 if not digest.isascii():
@@ -154,7 +151,7 @@ def _hashes(archive: zipfile.ZipFile, folder: str) -> dict[str, str]:
     unrecorded = {f"{folder}/{name}" for name in ("RECORD", *_SIGNATURES)}
     for path, member in members.items():
         if member.filename not in hashes and path not in unrecorded:
-            raise DistributionError(f"has {shown(path)}, which its RECORD does not name")
+            raise DistributionError(f"has {quoted(path)}, which its RECORD does not name")
     return hashes
 
 
@@ -189,7 +186,7 @@ class Digest:
         self._name = name
         algorithm, _, self._expected = recorded.partition("=")
         if recorded and algorithm not in _ALGORITHMS:
-            raise DistributionError(f"has a RECORD with an unknown kind of hash of {shown(name)}")
+            raise DistributionError(f"has a RECORD with an unknown kind of hash of {quoted(name)}")
         self._hash = hashlib.new(algorithm) if recorded else None
 
     def update(self, chunk: bytes) -> None:
@@ -210,4 +207,4 @@ class Digest:
 
 
 def _another(name: str) -> str:
-    return f"has another {shown(name)} than its RECORD says: build it again"
+    return f"has another {quoted(name)} than its RECORD says: build it again"
