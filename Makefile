@@ -1,4 +1,4 @@
-# The commands of the template repository: `make` lists them.
+# The commands of this repository: `make` lists them.
 
 PYTHON ?= python3
 PYTEST_ARGUMENTS ?=
@@ -7,11 +7,14 @@ SCALE ?= full
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format docs bench requirements clean
 
-help:
-	@if [ -t 1 ]; then bold=$$(printf '\033[1m') cyan=$$(printf '\033[36m') plain=$$(printf '\033[0m'); fi; \
+help: ## List the targets
+	@bold= cyan= plain=; if [ -t 1 ]; then \
+		bold=$$(printf '\033[1m') cyan=$$(printf '\033[36m') plain=$$(printf '\033[0m'); \
+	fi; \
 	awk -v bold="$$bold" -v cyan="$$cyan" -v plain="$$plain" -F ':.*## ' ' \
 		/^##@ / { printf "\n%s%s%s\n", bold, substr($$0, 5), plain } \
-		/^[a-z-]+:.*## / { printf "  %s%-14s%s %s\n", cyan, $$1, plain, $$2 }' Makefile
+		/^[a-z-]+:.*## / { printf "  %s%-19s%s %s\n", cyan, $$1, plain, $$2 }' \
+		$(firstword $(MAKEFILE_LIST))
 
 ##@ Try it
 
@@ -32,7 +35,7 @@ format: .venv/test ## Format the Python code
 docs: .venv/demo ## Write docs/questions.md anew from copier.yml
 	@.venv/bin/python docs/questions.py > docs/questions.md
 
-bench: .venv/test .venv/peers/installed ## Measure the server beside its peers (SCALE=small: a quick look)
+bench: .venv/test .venv/peers/installed ## Measure the server beside its peers (SCALE=small: quickly)
 	@.venv/bin/python bench/bench.py --scale $(SCALE)
 
 requirements: .venv/test ## Pin every Python requirement anew, with hashes

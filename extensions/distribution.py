@@ -28,7 +28,7 @@ _STANDARD_LIBRARY = sys.stdlib_module_names | {
 that came and went between them, and what `sys` does not list."""
 
 _OURS = {
-    **dict.fromkeys(["dist", "scripts", "src", "tests"], "a folder of this repository"),
+    **dict.fromkeys(["dist", "scripts", "src", "tests", "tools"], "a folder of this repository"),
     **dict.fromkeys(
         ["conftest", "test_app", "test_lock", "test_requirements"], "a module of the app's tests"
     ),

@@ -7,6 +7,7 @@ PATH="$PWD/.venv/bin:$PATH"
 ruff check --quiet .
 ruff format --check --quiet .
 mypy --no-error-summary .ci/stand_ins.py extensions tasks bench demo docs tests template/server/private_pypi/private_pypi
+mypy --no-error-summary --python-version 3.11 template/client/tools
 yamllint --strict copier.yml examples .github .yamllint.yml
 git ls-files -z '*.sh' .ci/run .ci/docker | xargs -0 shellcheck
 zizmor --quiet --offline --no-progress .github

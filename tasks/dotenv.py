@@ -13,9 +13,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "template/client/scripts"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "template/client"))
 
-import env_files
+from tools import checkout, credentials
 
 LINK = ".pypi.env"
 """What the link led to."""
@@ -46,14 +46,14 @@ def main() -> None:
     is_missing = not (dotenv.is_symlink() or dotenv.exists())
     if not (was_link or (is_missing and arguments.operation == "copy")):
         return
-    lines = _for_compose(pypi_env, arguments.credentials)
-    if (was_link or lines) and (refusal := env_files.commit_error(dotenv)):
+    lines = _for_compose(pypi_env, is_arg=arguments.credentials == "arg")
+    if (was_link or lines) and (refusal := checkout.ignore_error(dotenv)):
         _say(refusal)
         return
     if was_link:
         dotenv.unlink()
     if lines:
-        env_files.write_private(dotenv, lines)
+        credentials.write(dotenv, lines)
         if was_link:
             _say("What Compose needs of .pypi.env is in .env now, which is yours; git ignores it.")
 
@@ -70,17 +70,17 @@ def _say(sentence: str) -> None:
     print(sentence, file=sys.stderr)
 
 
-def _for_compose(pypi_env: Path, credentials: str) -> bytes:
+def _for_compose(pypi_env: Path, *, is_arg: bool) -> bytes:
     """Return the lines of .pypi.env that are Compose's."""
     if not pypi_env.is_file():
         return b""
-    lines = env_files.others(pypi_env.read_bytes(), env_files.CREDENTIAL)
+    lines = credentials.others(pypi_env.read_bytes(), credentials.CREDENTIAL)
     try:
-        url = env_files.read(pypi_env).get(env_files.PIP_URL)
+        url = credentials.read(pypi_env).get(credentials.PIP_URL)
     except ValueError:
         url = None
-    if url and credentials == "arg":
-        return env_files.with_line(lines, env_files.PIP_URL, url)
+    if url and is_arg:
+        return credentials.with_line(lines, credentials.PIP_URL, url)
     return lines
 
 
@@ -89,7 +89,7 @@ def _git(*arguments: str) -> str:
     try:
         return subprocess.run(
             ["git", *arguments],
-            env=env_files.git_environment(),
+            env=checkout.git_environment(),
             capture_output=True,
             text=True,
             check=True,

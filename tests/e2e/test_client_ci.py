@@ -20,7 +20,7 @@ TAG = "v0.1.0"
 READER = {"INDEX_USER": "bob", "INDEX_PASSWORD": PASSWORD}
 PUBLISHER = {"PUBLISH_USER": "alice", "PUBLISH_PASSWORD": PASSWORD}
 
-NAMES = ("Makefile", "GNUmakefile", "uv.toml", "git", "scripts/login.py", "scripts/publish.py")
+NAMES = ("Makefile", "GNUmakefile", "uv.toml", "git", "tools/login.py", "tools/json.py")
 THIEF = """\
 import os
 with open(os.environ["STOLEN"], "a") as file:

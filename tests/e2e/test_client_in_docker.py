@@ -270,7 +270,7 @@ def test_a_locked_image_is_built_from_the_lock_alone(
         **ACCOUNT,
     }
     folder = client(render, answers, server, tmp_path / "client")
-    assert "Nothing is locked yet: run 'make lock'" in make(folder, "build", ok=False)
+    assert "error: nothing is locked yet: run 'make lock'" in make(folder, "build", ok=False)
     (folder / "requirements.txt").write_text(f"{library}\n")
     said = docker("compose", "build", cwd=folder, ok=False)
     assert "Nothing is locked yet: run 'make lock', then build again." in said

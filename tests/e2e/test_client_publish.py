@@ -47,7 +47,7 @@ def answering(status: int) -> Iterator[str]:
 
 def move(folder: Path, old: str, new: str) -> None:
     """Let a client have its index elsewhere."""
-    for name in ("Makefile", "pyproject.toml", "poetry.toml"):
+    for name in ("pyproject.toml", "poetry.toml"):
         if (folder / name).exists():
             text = (folder / name).read_text()
             assert old in text

@@ -116,7 +116,7 @@ def test_every_target_is_documented_or_made_by_another(rendered_here: Repository
         *("pypi-audit", "pypi-journal-repair"),
         *("template-check", "template-update"),
     } <= set(documented)
-    assert set(phony.replace("\\", "").split()) == {"help", "image", *documented}
+    assert set(phony.replace("\\", "").split()) == {"image", "need-copier", *documented}
 
 
 def test_help_has_no_colour_when_it_is_piped(rendered_here: Repository) -> None:
@@ -154,7 +154,7 @@ def read_to_the_end(terminal: int) -> str:
 def test_every_target_can_be_asked_what_it_would_do(
     rendered_here: Repository, local: tuple[str, ...]
 ) -> None:
-    for target in ["help", "image", *rendered_here.targets()]:
+    for target in ["image", *rendered_here.targets()]:
         assert rendered_here.make("-n", target, "USER=alice", "PKG=lib", "VERSION=1", *local)
 
 
@@ -230,6 +230,20 @@ def test_the_last_log_lines_of_a_failed_launch_do_nothing_to_the_terminal(
     assert "gateway-1 | ??[31m?[2J???gnp?\r\nand on\r\n" in said
     assert terminal.exitstatus == 2
     assert [line for line in said.split("\r\n") if not line.isprintable()] == []
+
+
+# Status -------------------------------------------------------------------------------------------
+
+
+def test_the_status_counts_distributions_alone(with_heard: Repository) -> None:
+    data = with_heard.folder / "pypi_data"
+    (data / "team").mkdir()
+    for name in ("lib-1.0.tar.gz", "team/lib-1.0-py3-none-any.whl"):
+        (data / name).write_bytes(b"")
+        (data / f"{name}.asc").write_bytes(b"")
+    (data / ".journal.jsonl").write_bytes(b"")
+
+    assert re.search(r"^2 distributions, ", with_heard.make("pypi-status"), re.M)
 
 
 # Without Docker -----------------------------------------------------------------------------------
@@ -334,7 +348,7 @@ def test_no_shell_ever_runs_what_stands_in_a_port(local: Repository, port: str) 
 def test_who_is_logged_in_is_not_taken_for_the_account(local: Repository, target: str) -> None:
     said = local.make(target, "LOCAL=1", ok=False)
 
-    assert f"Say which account: make {target} USER=name" in said
+    assert f"error: say which account: make {target} USER=name" in said
     assert "login-name" not in said
 
 
@@ -347,7 +361,7 @@ def test_a_release_has_a_name_and_a_version(
 
     said = local.make(target, "LOCAL=1", *given, ok=False)
 
-    assert f"Say which release: make {target} PKG=name VERSION=1.0" in said
+    assert f"error: say which release: make {target} PKG=name VERSION=1.0" in said
     assert "environment" not in said
 
 
@@ -698,7 +712,7 @@ def test_a_fresh_clone_launches_under_the_name_of_the_answers(
 
     if https == "none":
         assert said == (
-            "Let the proxy for pypi.acme.test send what it is asked on to this address.\n"
+            "Let the proxy for pypi.acme.test forward its requests to this address.\n"
             "The index is at http://127.0.0.1:8080/\n"
         )
     else:

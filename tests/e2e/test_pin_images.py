@@ -128,8 +128,8 @@ def test_the_digests_of_the_tags_are_written_and_renewed_or_nothing_is_changed(
     done = make(folder, target)
     assert done.returncode != 0
     assert re.search(
-        rf"^error: The registry of {host}/python:\S+ gave no digest: is the tag right, and the"
-        r" registry to be reached\? Nothing was changed\.$",
+        rf"^error: The registry of {host}/python:\S+ gave no digest: is the tag right, and can this"
+        r" host reach the registry\? Nothing was changed\.$",
         done.stderr,
         re.MULTILINE,
     )

@@ -17,7 +17,7 @@ import pytest
 import tomli
 import yaml
 from kit.git import commit, git
-from kit.template import PASSWORD, QUESTIONS, Answers, Render
+from kit.template import PASSWORD, QUESTIONS, ROOT, Answers, Render
 from kit.ways import WAYS, name_of
 
 ACCOUNT = {"index_user": "ci@acme", "index_password": PASSWORD}
@@ -184,7 +184,7 @@ def test_a_missing_certificate_is_named_with_the_command_that_prints_it(
     assert done.returncode != 0
     sentence, *rest = done.stderr.splitlines()
     assert sentence == (
-        "There is no certs/ca.pem: 'make -s pypi-ca' in the server's repository prints it."
+        "error: there is no certs/ca.pem: 'make -s pypi-ca' in the server's repository prints it."
     )
     assert all(line.startswith("make: ") for line in rest)
     assert done.stdout == ""
@@ -212,9 +212,10 @@ def test_without_an_authority_nobody_is_bothered_with_one(
 ) -> None:
     folder = render({**way, **ACCOUNT})
     for path in folder.rglob("*"):
-        if path.is_file() and path.name != ".copier-answers.yml":
+        # tools/ is the same for everybody.
+        if path.is_file() and path.name != ".copier-answers.yml" and path.parent.name != "tools":
             text = path.read_text()
-            for word in ("ca-bundle", "need-trust", "ca_certificate", "pypi-ca"):
+            for word in ("ca-bundle", "need-trust", "ca_certificate", "ca-certificate", "pypi-ca"):
                 assert word not in text, path
 
 
@@ -227,21 +228,96 @@ def test_pins_are_the_same_wherever_they_stand(render: Render) -> None:
     assert project(folder)["project"]["dependencies"] == pins
 
 
-def test_the_scripts_read_requirements_as_pip_does(repository: Render) -> None:
-    scripts = repository({"template": "client"}) / "scripts"
-    pins = {
-        "requests (>=2,<3)": ">=2,<3",
-        "a[x] ( == 1.* ) ; os_name == 'posix' # (one)": "==1.*",
-        "B_c>=1,<2 --hash=sha256:00": ">=1,<2",
-        "d": "",
-        "e (>=1) \\": ">=1",
-    }
-    (scripts.parent / "requirements.txt").write_text("\n".join(["-r f.txt", *pins, "(g)"]))
-    program = "import index, json; print(json.dumps(index.required_projects()))"
+def test_the_tools_take_what_is_private_and_required_from_pyproject(repository: Render) -> None:
+    folder = repository({"template": "client", "private_packages": ["B_c.d", "my-private-lib"]})
+    text = (folder / "pyproject.toml").read_text()
+    more = ["requests (>=2,<3)", "a[x] ( == 1.* ) ; os_name == 'posix'", "D", "e@ https://f/g.whl"]
+    required = "".join(f'    "{requirement}",\n' for requirement in more)
+    (folder / "pyproject.toml").write_text(
+        text.replace("dependencies = [\n", f"dependencies = [\n{required}")
+    )
+    program = "from tools.settings import Settings as s; print(*s.load().projects)"
 
-    read = json.loads(run(sys.executable, "-c", program, cwd=scripts))
+    read = run(sys.executable, "-c", program, cwd=folder).split()
 
-    assert read == dict(zip(("requests", "a", "b-c", "d", "e"), pins.values(), strict=True))
+    assert read == ["b-c-d", "my-private-lib", "requests", "a", "d", "e"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ('name = "private"\n', "", "name"),
+        ("[tool.private-index]", "[tool.private-indexes]", "private-index"),
+        ('strategy = "single"', 'strategie = "single"', "strategie"),
+        ('strategy = "single"', "strategy = single", "Invalid value"),
+    ],
+    ids=["lacking", "no table", "unknown", "no TOML"],
+)
+def test_a_table_that_cannot_be_read_is_named_with_the_reason(
+    repository: Render, old: str, new: str, reason: str
+) -> None:
+    folder = repository({"template": "client"})
+    head, table, tail = (folder / "pyproject.toml").read_text().partition("[tool.private-index]")
+    (folder / "pyproject.toml").write_text(head + (table + tail).replace(old, new, 1))
+
+    said = refused("make", "need-credentials", cwd=folder)
+
+    sentence = "[tool.private-index] in pyproject.toml is not as it should be: "
+    assert said.startswith(sentence)
+    assert reason in said.splitlines()[0].removeprefix(sentence)
+
+
+def test_a_python_without_tomllib_is_named_with_what_to_do(
+    repository: Render, tmp_path: Path
+) -> None:
+    folder = repository({"template": "client"})
+    hides = "import sys; sys.modules['tomllib'] = None; sys.path.insert(0, sys.argv[1]); "
+    runs = "import runpy; sys.argv = sys.argv[1:]; runpy.run_path('tools', run_name='__main__')"
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{hides}{runs}" "$@"\n')
+    python.chmod(0o755)
+
+    said = refused("make", "login", f"PYTHON={python}", cwd=folder)
+
+    assert re.match(
+        r"error: python\S* is older than Python 3\.11: say which to use with PYTHON=\n", said
+    )
+
+
+def test_no_module_of_the_app_takes_the_place_of_one_of_pythons(repository: Render) -> None:
+    folder = repository({"template": "client"})
+    for name in ("json.py", "email.py", "tools.py", "index.py", "src/json.py"):
+        (folder / name).write_text("raise SystemExit('The app was run.')\n")
+
+    said = refused("make", "need-credentials", cwd=folder)
+
+    assert said.startswith("No credentials for the private index: run `make login` first.")
+
+
+TOOLS = ROOT / "template/client/tools"
+LONGEST = 900
+
+
+def test_the_tools_stay_small_and_are_the_same_in_every_repository() -> None:
+    names = git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard", str(TOOLS))
+    files = [ROOT / name for name in names.split("\0") if name]
+
+    assert sum(len(path.read_text().splitlines()) for path in files) <= LONGEST
+    assert not [path for path in files if path.suffix == ".jinja" or "{" in str(path)]
+    assert (TOOLS / "README.md") in files
+
+
+def test_the_tools_are_out_of_the_owners_linter_and_of_the_statistics(repository: Render) -> None:
+    folder = repository({"template": "client"})
+    (folder / "tools/bad.py").write_text("import os, sys\nx = {  }\n")
+    run("ruff", "check", "--no-cache", ".", cwd=folder)
+    run("ruff", "format", "--no-cache", "--check", ".", cwd=folder)
+    said = git(folder, "check-attr", "linguist-vendored", "tools/bad.py", "tools/doctor/here.py")
+    assert said.count("linguist-vendored: set") == 2
+    # What the owners call so is their own.
+    (folder / "src/my_app/tools").mkdir()
+    (folder / "tools/bad.py").rename(folder / "src/my_app/tools/bad.py")
+    refused("ruff", "check", "--no-cache", ".", cwd=folder)
 
 
 def test_every_tool_knows_the_index_by_one_name(render: Render, way: Answers) -> None:
@@ -250,7 +326,9 @@ def test_every_tool_knows_the_index_by_one_name(render: Render, way: Answers) ->
     tool = project(folder)["tool"]
     base = "https://pypi.acme.test:8443/team"
     alone = way["index_strategy"] == "single"
-    assert f"\nPUBLISH_URL := {base}/\n" in (folder / "Makefile").read_text()
+    assert tool["private-index"]["name"] == "acme"
+    assert tool["private-index"]["url"] == f"{base}/simple/"
+    assert tool["private-index"]["publish-url"] == f"{base}/"
     if way["package_manager"] == "poetry":
         assert "uv" not in tool
         assert tool["poetry"]["source"] == [
@@ -327,7 +405,7 @@ def test_bump_wants_to_know_which_part(repository: Render) -> None:
         folder = repository({"template": "client", "package_manager": manager})
         for part in ((), ("PART=1.2.3",)):
             said = refused("make", "bump", *part, cwd=folder)
-            assert "Say which part: 'make bump PART=patch'" in said
+            assert "error: say which part: 'make bump PART=patch'" in said
         shutil.rmtree(folder)
 
 
@@ -481,13 +559,13 @@ def test_make_can_plan_every_target(repository: Render, way: Answers) -> None:
 
 def test_only_what_make_lock_wrote_counts_as_locked(repository: Render) -> None:
     folder = repository({"template": "client", "locked": True})
-    header = re.search(r'^HEADER = "(.*)\\n"$', (folder / "scripts/lock.py").read_text(), re.M)
+    header = re.search(r'^HEADER = "(.*)\\n"$', (folder / "tools/lock.py").read_text(), re.M)
     guard = re.search(r"if (! grep .*); then", (folder / "Dockerfile").read_text())
     assert header
     assert guard
     for text in ("", "my-private-lib\n", "# By hand\nmy-private-lib==1.0\n"):
         said = refused("make", "need-lock", cwd=folder)
-        assert "Nothing is locked yet: run 'make lock', and commit what it writes." in said
+        assert "error: nothing is locked yet: run 'make lock', and commit what it writes." in said
         run("sh", "-c", guard[1], cwd=folder)
         (folder / "requirements.txt").write_text(text)
     (folder / "requirements.txt").write_text(f"{header[1]}\nmy-private-lib==1.0\n")
@@ -498,11 +576,11 @@ def test_only_what_make_lock_wrote_counts_as_locked(repository: Render) -> None:
 @pytest.mark.parametrize(
     ("target", "lacking", "sentence"),
     [
-        ("build", "docker", "Docker is not installed"),
-        ("publish", "poetry", "Poetry is not installed: run 'pipx install poetry'."),
-        ("publish", "uv", "uv is not installed: run 'pipx install uv'."),
-        ("package", "twine", "twine is not installed: run 'pipx install twine'."),
-        ("template-check", "uvx", "Neither uv nor Copier is installed"),
+        ("build", "docker", "error: Docker is not installed"),
+        ("publish", "poetry", "error: Poetry is not installed: run 'pipx install poetry'."),
+        ("publish", "uv", "error: uv is not installed: run 'pipx install uv'."),
+        ("package", "twine", "error: twine is not installed: run 'pipx install twine'."),
+        ("template-check", "uvx", "error: neither uv nor Copier is installed"),
     ],
 )
 def test_make_says_which_program_is_missing(
@@ -666,7 +744,7 @@ def test_a_file_that_git_was_told_not_to_look_at_is_not_clean(repository: Render
 def tags(folder: Path, **settings: str) -> str:
     """Return what the client's own tools take for the tags of the commit."""
     done = subprocess.run(
-        [sys.executable, "scripts/run.py", sys.executable, "-Bc", PRINT_TAGS],
+        [sys.executable, "tools", "run", sys.executable, "-Bc", PRINT_TAGS],
         cwd=folder,
         env={**os.environ, **settings},
         capture_output=True,
@@ -676,7 +754,7 @@ def tags(folder: Path, **settings: str) -> str:
     return done.stdout
 
 
-PRINT_TAGS = "import sys; sys.path.insert(0, 'scripts'); import checkout; print(*checkout.tags())"
+PRINT_TAGS = "from tools import checkout; print(*checkout.tags())"
 
 
 def test_a_repository_without_a_commit_has_no_tags(render: Render, tmp_path: Path) -> None:
@@ -773,7 +851,7 @@ def lock(repository: Render, tmp_path: Path) -> Callable[[str], str]:
         files = [folder / "uv.lock", folder / "requirements.txt"]
         before = [path.read_bytes() if path.exists() else None for path in files]
         done = subprocess.run(
-            [sys.executable, "scripts/lock.py", f"--uv={tmp_path / 'uv'}", *upgrade],
+            [sys.executable, "tools", "lock", str(tmp_path / "uv"), *upgrade],
             cwd=folder,
             env={**os.environ, "LOCK": f"{package}\n# {exported}", "EXPORTED": exported},
             capture_output=True,

@@ -3,35 +3,27 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import os
 import shutil
 import stat
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import yaml
 from kit.copier_command import succeed
 from kit.git import commit, git
 from kit.rendered_files import File, not_ignored, read, tracked
-from kit.template import PASSWORD, ROOT, Render
+from kit.template import PASSWORD, Render
+from tools.credentials import read as read_credentials
+from tools.credentials import with_line
 
 ANSWERS = {"template": "client", "index_user": "ada", "index_password": PASSWORD}
 ENCODED = "p%40%3A%2F%23%3F%25%24%26%21%22%3B%60x%60%24HOME%2541"
 URL = f"https://ada:{ENCODED}@pypi.example.com/simple/"
 LINE = f"PIP_EXTRA_INDEX_URL={URL}".encode()
 OURS = b"# Ours\r\nGREETING='hello world'\nname=Andr\xe9\n\nPIP_EXTRA_INDEX_URL=https://mine/"
-
-
-@pytest.fixture(scope="module")
-def env_files() -> ModuleType:
-    """The module of the client."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "template/client/scripts"))
-        return importlib.import_module("env_files")
 
 
 def login(folder: Path, *, user: str = "ada") -> subprocess.CompletedProcess[str]:
@@ -91,10 +83,10 @@ def login(folder: Path, *, user: str = "ada") -> subprocess.CompletedProcess[str
     ],
 )
 def test_one_line_is_set_and_all_others_stay_byte_for_byte(
-    env_files: ModuleType, before: bytes, after: bytes
+    before: bytes, after: bytes
 ) -> None:
-    assert env_files.with_line(before, "N", "new") == after
-    assert env_files.with_line(after, "N", "new") == after
+    assert with_line(before, "N", "new") == after
+    assert with_line(after, "N", "new") == after
 
 
 @pytest.mark.parametrize("credentials", ["arg", "secret"])
@@ -161,7 +153,7 @@ def test_login_keeps_what_else_stands_in_the_credentials_file(repository: Render
     ],
 )
 def test_login_heals_what_make_stops_at(
-    repository: Render, env_files: ModuleType, before: str, after: str
+    repository: Render, before: str, after: str
 ) -> None:
     folder = repository(ANSWERS)
     path = folder / ".pypi.env"
@@ -171,7 +163,7 @@ def test_login_heals_what_make_stops_at(
     assert login(folder).returncode == 0
 
     assert path.read_bytes() == rendered + after.encode("latin-1")
-    assert env_files.read(path)["TWINE_PASSWORD"] == PASSWORD
+    assert read_credentials(path)["TWINE_PASSWORD"] == PASSWORD
 
 
 def to_link(folder: Path) -> None:

@@ -329,8 +329,7 @@ def check_toml(folder: Path, answers: Answers) -> None:
         (index,) = pyproject["tool"]["uv"]["index"]
         pinned = pyproject["tool"]["uv"].get("sources")
         target = index["name"]
-        makefile = (folder / "Makefile").read_text(encoding="utf-8")
-        (uploads,) = re.findall(r"^PUBLISH_URL := (.*)$", makefile, re.M)
+        uploads = pyproject["tool"]["private-index"]["publish-url"]
     for key, name in {"name": "package_name", "description": "description"}.items():
         assert project[key] == answers.get(name, project[key])
     author = {"name": answers.get("author_name"), "email": answers.get("author_email")}

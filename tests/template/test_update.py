@@ -495,10 +495,59 @@ def test_a_repository_can_be_locked_later_and_unlocked_again(
     assert (folder / "poetry.lock").read_text() == LOCKED["poetry.lock"]
 
 
+SCRIPTS = "template/client/scripts"
+OLD_SCRIPTS = ("login.py", "run.py", "doctor.py")
+"""Some of what a client had in scripts/ before tools/ took its place."""
+
+
+@pytest.fixture(scope="session")
+def before_the_tools(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A git repository of the template: v0.1.0 with scripts/ in place of tools/, v0.2.0 as it is."""
+    folder = tmp_path_factory.mktemp("before-the-tools") / "template"
+    shutil.copytree(template, folder, symlinks=True)
+    tools = folder / "template/client/tools"
+    tools.rename(folder.parent / "tools")
+    for name in OLD_SCRIPTS:
+        (folder / SCRIPTS / name).write_text(f'"""{name} of old."""\n')
+    # What the update's own task takes from there.
+    shutil.copytree(folder.parent / "tools", tools)
+    questionnaire = (folder / "copier.yml").read_text()
+    (folder / "copier.yml").write_text(questionnaire.replace("/.env]", "/.env, /tools]", 1))
+    commit(folder, "Scripts")
+    git(folder, "tag", "v0.1.0")
+    (folder / "copier.yml").write_text(questionnaire)
+    for name in OLD_SCRIPTS:
+        (folder / SCRIPTS / name).unlink()
+    commit(folder, "Tools")
+    git(folder, "tag", "v0.2.0")
+    return folder
+
+
+def test_an_update_replaces_the_scripts_of_earlier_versions_by_the_tools(
+    before_the_tools: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "client"
+    copy(before_the_tools, folder, ANSWERS["client"], version="v0.1.0")
+    edited, *others = OLD_SCRIPTS
+    (folder / "scripts" / edited).write_text(EDIT)
+    commit(folder, "Render")
+    assert not (folder / "tools").exists()
+    secrets = [(folder / name).read_bytes() for name in (".pypi.env", ".env")]
+
+    said = succeed("update", "--trust", "--defaults", cwd=folder)
+
+    assert f"scripts/{edited} stays, with your changes" in said
+    assert (folder / "scripts" / edited).read_text() == EDIT
+    assert not [name for name in others if (folder / "scripts" / name).exists()]
+    assert (folder / "tools/__main__.py").is_file()
+    assert [(folder / name).read_bytes() for name in (".pypi.env", ".env")] == secrets
+    assert git(folder, "status", "--short", "--", ".pypi.env", ".env") == ""
+
+
 LEFT_BEHIND = [
     ("client", "package_name=Our.App", "src/my_app/app.py", "src/my_app/__main__.py"),
     ("client", "ci=gitlab", ".github/workflows/ci.yml", ".github/dependabot.yml"),
-    ("client", "locked=true", "requirements.txt", "scripts/upgrade.py"),
+    ("client", "locked=true", "requirements.txt", "tests/test_requirements.py"),
     ("server", "https=internal", "certs/.gitignore", ""),
     ("server", "ci=none", ".github/dependabot.yml", ".github/workflows/check.yml"),
 ]

@@ -6,7 +6,7 @@
 #                       until healthy, print the URL: `start https`, or `start http` behind a proxy
 #   launch.sh reload    check certificate and Caddyfile, let the running gateway read both again
 #   launch.sh logs      follow the logs
-#   launch.sh restarts  tell which containers died and were started again by Docker
+#   launch.sh restarts  name the containers that died and that Docker started again
 set -eu
 
 COMPOSE_FILE=docker-compose.pypi.yml
@@ -21,8 +21,8 @@ compose() {
 	docker compose --file "$COMPOSE_FILE" --env-file .pypi.env "$@"
 }
 
-# What stands in a log was up to others: on a terminal, without what that would act on. Elsewhere as
-# it is, and at once: where it does not write to a terminal, tr waits until it has some kilobytes.
+# An attacker may have written into a log: a terminal gets it without characters that it would act on.
+# Files and pipes get it unchanged, and at once: into those, tr would write in blocks of kilobytes.
 printable() {
 	if [ -t 1 ]; then
 		LC_ALL=C tr -c '\11\12\40-\176' '?'
@@ -46,16 +46,16 @@ require_docker() {
 
 prepare_folders() {
 	mkdir -p pypi_data pypi_index pypi_auth gateway/accounts gateway/live gateway_data
-	# Already done if the folders belong to somebody else.
+	# This fails if the folders belong to another user, who has closed them already.
 	chmod 700 pypi_auth gateway/accounts gateway_data 2>/dev/null || :
-	# The gateway reads it as the owner of pypi_data, whoever launches, with whatever umask.
+	# The gateway reads it as the owner of pypi_data, whichever user launches, with whatever umask.
 	chmod 755 gateway/live 2>/dev/null || :
 }
 
-# The containers run as the owner of pypi_data. When that is root, they get a user of their own. What
-# root restored or made is theirs, too. Here root only looks whether there is any: containers write
-# these folders and could swap what root is about to change. The container `ownership` changes it, and
-# leaves a password on standard input to the command that wants it.
+# The containers run as the owner of pypi_data, or as a user of their own where that is root. Files that
+# root restored or made must belong to that user, too. Root only looks for such files here, because
+# containers write these folders and could swap a file before root changes it; the container `ownership`
+# changes them. It must not read standard input, where a password may wait for another command.
 give_folders() {
 	[ "$(id -u)" = 0 ] || return 0
 	foreign=$(find -H pypi_data pypi_index pypi_auth gateway/accounts gateway_data \
@@ -63,7 +63,7 @@ give_folders() {
 	[ -z "$foreign" ] || compose --progress quiet run --rm --no-deps --no-TTY ownership </dev/null || :
 }
 
-# What .pypi.env says, as Compose reads it, or fails with what to add there.
+# Prints a setting of .pypi.env as Compose reads it, or fails and says what to add there.
 setting() {
 	value=$(awk -v name="$1" '
 		{ sub(/\r$/, ""); sub(/^(\357\273\277)?[ \t]*(export[ \t]+)?/, "") }
@@ -80,7 +80,7 @@ dns_name() {
 	setting pypi_url "the DNS name of the index"
 }
 
-# A proxy in front of the index has the name, the index itself a port.
+# Behind a proxy the index itself has a port alone; the DNS name leads to the proxy.
 address() {
 	case $1 in
 	http) port=$(setting http_port "the port for the proxy") && echo "http://127.0.0.1:$port/" ;;
@@ -101,14 +101,14 @@ build() {
 }
 
 start() {
-	# A container that runs would hold on to a folder that was deleted.
+	# A running container would keep using a pypi_index that was deleted: make the containers anew.
 	anew=
 	[ -d pypi_index ] || anew=yes
 	prepare
 	url=$(address "$1") || exit 1
 	build
 	compose --progress quiet run --rm --no-deps --no-TTY private_pypi check || exit 1
-	# Before the gateway starts, so that it never knows other accounts than these.
+	# Before the gateway starts, so that it never accepts accounts other than these.
 	compose --progress quiet run --rm --no-deps --no-TTY accounts follow --once || exit 1
 	check_certificate
 	install_caddyfile
@@ -121,13 +121,13 @@ start() {
 		compose exec --no-TTY private_pypi python -m private_pypi health >&2 || :
 		fail "the index did not become healthy: its last log lines are above"
 	fi
-	# One that ran already still serves the certificate that it read then.
+	# A gateway that ran already still serves the certificate that it read when it started.
 	if has_certificate; then
 		tell_gateway
 	fi
-	# Who launched before there was such a line need not add it.
+	# A .pypi.env of an earlier version may lack the name: then this line is left out.
 	if [ "$1" = http ] && name=$(dns_name 2>/dev/null); then
-		echo "Let the proxy for $name send what it is asked on to this address."
+		echo "Let the proxy for $name forward its requests to this address."
 	fi
 	echo "The index is at $url"
 }
@@ -142,7 +142,7 @@ reload() {
 	echo "The gateway reads its Caddyfile and certificate again."
 }
 
-# Docker counts from the launch on, and `docker compose ps` does not show it.
+# Docker counts restarts since the launch, but `docker compose ps` does not show them.
 restarts() {
 	for container in $(compose ps --quiet); do
 		docker inspect --format \
@@ -158,8 +158,8 @@ restarts() {
 	done
 }
 
-# Has Caddy read its configuration again, also where only the certificate changed. Not by way of
-# `docker kill`: the engine would take the gateway for stopped by hand, and not start it after a crash.
+# Lets Caddy read its configuration again, also when only the certificate changed. Not by `docker kill`:
+# the engine would regard the gateway as stopped by hand, and not start it again after a crash.
 tell_gateway() {
 	compose --progress quiet exec --no-TTY gateway kill -USR1 1
 }
@@ -168,9 +168,9 @@ has_certificate() {
 	grep -q '^[[:space:]]*tls /data/certs/pair.pem /data/certs/pair.pem' gateway/Caddyfile
 }
 
-# Where the gateway serves a certificate of yours, it serves a copy: a wrong one in certs/ would keep
-# it from starting again, and from taking over changed accounts. What clients and Caddy accept
-# replaces the copy, anything else leaves it as it is.
+# The gateway serves a copy of the pair in certs/, since a wrong pair would keep it from starting again
+# and from reading changed accounts. A pair that clients and Caddy accept replaces the copy; any other
+# leaves it as it is.
 check_certificate() {
 	has_certificate || return 0
 	name=$(dns_name) || exit 1
@@ -178,7 +178,7 @@ check_certificate() {
 	compose --progress quiet run --rm --no-deps --no-TTY \
 		--volume "$PWD/certs:/certs:ro" --volume "$PWD/gateway_data:/data" \
 		private_pypi certificate /certs "$name" /data/certs/new.pem || exit 1
-	# What Caddy cannot load must not get there, even if Python could.
+	# A pair that Caddy cannot load must not become the copy, even if Python can load it.
 	said=$(compose --progress quiet run --rm --no-deps --no-TTY gateway sh -c '
 		cd /data/certs
 		printf ":443 {\n tls new.pem new.pem\n}\n" |
@@ -190,13 +190,13 @@ check_certificate() {
 	}
 }
 
-# A syntax error in the file that the gateway watches would end the watching, and with that the
-# effect of account changes. So only what Caddy accepts gets there, and a running gateway goes on
-# with the file it has.
+# A syntax error in the Caddyfile that the gateway watches would end the watching, and changed accounts
+# would no longer take effect. So only a file that Caddy accepts is copied there; otherwise a running
+# gateway keeps the one it has.
 install_caddyfile() {
 	[ -f gateway/Caddyfile ] && [ -r gateway/Caddyfile ] ||
 		fail "the gateway cannot use gateway/Caddyfile: $(id -un) finds no such file to read; restore it and launch again"
-	# Caddy would take a file that was cut off between two sites, and serve nothing. This is the last.
+	# Caddy would accept a file that was cut off between two sites, and serve nothing. This site is the last.
 	grep -q ':2020 {' gateway/Caddyfile ||
 		fail "the gateway cannot use gateway/Caddyfile: it lacks the site :2020 for the health check, its end may be cut off; restore it and launch again"
 	messages=$(mktemp)

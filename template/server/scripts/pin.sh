@@ -1,7 +1,7 @@
 #!/bin/sh
-# Writes behind the tag of each image that the given files name the digest that its registry has for
-# it now: `image:tag@sha256:...`. Docker then takes that image and no other, until this runs again
-# or Dependabot or Renovate brings another.
+# Appends to the tag of each image in the given files the digest that its registry has for it now:
+# `image:tag@sha256:...`. Docker then uses exactly that image, until this runs again or Dependabot or
+# Renovate proposes another.
 set -eu
 
 before='^([[:space:]]*(image:[[:space:]]+["'\'']?|FROM[[:space:]]+(--[^[:space:]]+[[:space:]]+)*|COPY[[:space:]]+--from=))'
@@ -17,12 +17,12 @@ fail() {
 docker buildx version >/dev/null 2>&1 || fail 'Docker with its plugin Buildx is needed to ask registries.'
 
 names=$(sed -nE "s,$before$image$digest$after,\4,p" "$@" | sort -u)
-[ -n "$names" ] || fail "No image with a tag stands in $*."
+[ -n "$names" ] || fail "No image with a tag is in $*."
 changes=
 for name in $names; do
 	found=$(docker buildx imagetools inspect "$name" | sed -n 's/^Digest: *//p')
 	echo "$found" | grep -qxE 'sha256:[0-9a-f]{64}' ||
-		fail "The registry of $name gave no digest: is the tag right, and the registry to be reached?"
+		fail "The registry of $name gave no digest: is the tag right, and can this host reach the registry?"
 	echo "$name@$found"
 	quoted=$(echo "$name" | sed 's/[.]/[.]/g')
 	changes="$changes
@@ -31,7 +31,7 @@ done
 
 trap 'for file in "$@"; do rm -f "$file.new"; done' EXIT
 for file in "$@"; do
-	# With the mode of the old one.
+	# Copied first, so that the new file has the old one's mode.
 	cp -p "$file" "$file.new"
 	sed -E "$changes" "$file" >"$file.new"
 done

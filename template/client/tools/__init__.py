@@ -1,0 +1,1 @@
+"""What make runs: `python tools COMMAND`. It is the template's; see README.md here."""

@@ -1,0 +1,49 @@
+"""Runs a tool: `python tools login`, as make does."""
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+COMMANDS = ("check", "checkout", "doctor", "lock", "login", "publish", "run", "upgrade")
+"""The tools, each a module here with a function main."""
+
+INTERRUPTED = {
+    "lock": "Interrupted: run `make lock` again.",
+    "login": "Nothing was written.",
+    "publish": "Interrupted: publish again, what has arrived is skipped.",
+    "upgrade": "Interrupted: run `make upgrade` again.",
+}
+
+# This file is the package `tools`. So no module of the repository is on Python's path, where it
+# could take the place of one of Python's own.
+__path__ = [str(Path(__file__).resolve().parent)]
+sys.modules["tools"] = sys.modules[__name__]
+
+
+def main() -> int:
+    """Run a tool with its arguments; return its exit code."""
+    name, *arguments = sys.argv[1:] or [""]
+    if name not in COMMANDS:
+        sys.exit(f"error: name one of {', '.join(COMMANDS)}")
+    if not importlib.util.find_spec("tomllib"):
+        python = Path(sys.executable).name
+        sys.exit(f"error: {python} is older than Python 3.11: say which to use with PYTHON=")
+    from tools import run
+    from tools.settings import Settings
+
+    settings = Settings.load()
+    if name != "run":
+        credentials = name in ("check", "lock", "publish", "upgrade")
+        docker = name == "upgrade" and not settings.locked
+        surroundings = run.environment(settings, credentials=credentials, docker=docker)
+        os.environ.clear()
+        os.environ.update(surroundings)
+    try:
+        return importlib.import_module(f"tools.{name}").main(settings, arguments) or 0
+    except KeyboardInterrupt:
+        sys.exit(f"\n{INTERRUPTED.get(name, 'Interrupted.')}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

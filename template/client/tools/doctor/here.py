@@ -1,0 +1,196 @@
+"""Checks of this machine: Python, the tools, and the files with credentials."""
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterable
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+from .. import credentials
+from ..checkout import repository, run_git
+from ..credentials import DOTENV, PIP_URL, PYPI_ENV
+from ..settings import ROOT, Settings, normalized
+from .report import Outcome, Trouble
+
+SECONDS = 20
+"""To wait for a program's version."""
+
+
+class Tool(NamedTuple):
+    """A program, the oldest version of it that will do, and what it is for."""
+
+    name: str
+    command: str
+    oldest: str
+    purpose: str
+    manager: str = ""  # the only package manager with which it is needed
+
+    def check(self) -> Outcome:
+        """Ask the program for its version."""
+        try:
+            done = subprocess.run(
+                self.command.split(),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return "warn", f"`{self.command}` does not end: {self.purpose}."
+        except OSError:
+            return "warn", f"not installed: {self.purpose}."
+        found = re.search(r"\d+(\.\d+)+", done.stdout)
+        if done.returncode or not found:
+            return "warn", f"`{self.command}` does not work: {self.purpose}."
+        if numbers(found[0]) < numbers(self.oldest):
+            remedy = f"install {self.oldest} or newer, {self.purpose}"
+            return "warn", f"{found[0]} is too old: {remedy}."
+        return "ok", f"{found[0]}."
+
+
+TOOLS = (
+    Tool("git", "git --version", "2.20", "nothing here works well without it"),
+    Tool("docker", "docker --version", "20.10", "`make build` needs it"),
+    Tool("compose", "docker compose version", "2.20", "`make build` needs it"),
+    Tool("buildx", "docker buildx version", "0.8", "`make build` needs it"),
+    Tool("poetry", "poetry --version", "2.0", "`make publish` needs it", "poetry"),
+    Tool("twine", "twine --version", "6.1", "`make publish` checks with it"),
+    Tool("uv", "uv --version", "0.7", "`make template-update` needs it", "poetry"),
+    Tool("uv", "uv --version", "0.9.6", "`make publish` needs it", "uv"),
+)
+
+
+TWINE = ("TWINE_REPOSITORY_URL", "TWINE_USERNAME", "TWINE_PASSWORD")
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """Return what two versions of a program are compared by."""
+    return tuple(map(int, re.findall(r"\d+", version)))
+
+
+def check_python() -> Outcome:
+    """Compare the Python that `make install` uses with the bounds in pyproject.toml."""
+    mine = ".".join(map(str, sys.version_info[:3]))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = project.get("requires-python", "")
+    for bound, version in re.findall(r"(>=|<(?!=))\s*(\d+(?:\.\d+)*)", wanted):
+        if (numbers(mine) >= numbers(version)) is not (bound == ">="):
+            return "warn", f"{mine}, but pyproject.toml wants {wanted}: install that."
+    return "ok", f"{mine}."
+
+
+def check_mode() -> Outcome:
+    """Check that nobody else may read the files with credentials."""
+    files = files_with_credentials()
+    for file in files:
+        mode = stat.S_IMODE(file.stat().st_mode)
+        if mode & 0o077:
+            remedy = f"others can read it: `chmod 600 {file.name}`"
+            raise Trouble(f"{file.name} has mode {mode:04o}, {remedy}.")
+    if not files:
+        return "skipped", "There is no .pypi.env."
+    return "ok", f"Only you can read {' and '.join(file.name for file in files)}."
+
+
+def check_git() -> Outcome:
+    """Check that git ignores the files with credentials."""
+    if not shutil.which("git"):
+        return "skipped", "git is not installed."
+    if not repository():
+        return "skipped", "This is not a git repository."
+    names = [file.name for file in files_with_credentials() or [PYPI_ENV]]
+    for name in names:
+        tracked = run_git("ls-files", "--error-unmatch", name, timeout=SECONDS)
+        if tracked.returncode == 128:
+            return "warn", "git does not answer: `git status` says why."
+        if tracked.returncode == 0:
+            raise Trouble(
+                f"git tracks {name}: `git rm --cached {name}`, commit, and have the password"
+                " changed, which is in the history now."
+            )
+        if run_git("check-ignore", "--quiet", name, timeout=SECONDS).returncode:
+            raise Trouble(f"git does not ignore {name}: add it as a line to .gitignore.")
+    return "ok", f"git ignores {' and '.join(names)}."
+
+
+def files_with_credentials() -> list[Path]:
+    """Return the files of this repository that have credentials in them."""
+    files = [PYPI_ENV] if PYPI_ENV.exists() else []
+    if DOTENV.is_file() and PIP_URL.encode() in DOTENV.read_bytes():
+        files.append(DOTENV)
+    return files
+
+
+def pins() -> dict[str, str]:
+    """Return the pin of each project in requirements.txt, less options, URLs and markers."""
+    file = ROOT / "requirements.txt"
+    text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+    found = re.findall(
+        r"^\s*([A-Za-z0-9][\w.-]*)\s*(?:\[[^]]*\])?\s*\(?\s*((?:[=!<>~][^;#\\)\n]*)?)\)?\s*"
+        r"(?:[;#\\].*)?$",
+        text,
+        re.MULTILINE | re.ASCII,
+    )
+    return {normalized(name): re.sub(r"\s*--.*|\s", "", pin) for name, pin in found}
+
+
+class Account:
+    """User and password for the index; empty as long as none were found."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.user = self.password = ""
+
+    def read(self) -> Outcome:
+        """Take them from .pypi.env or, without that, from the environment."""
+        place = ".pypi.env" if PYPI_ENV.exists() else "The environment"
+        try:
+            found = credentials.read() if PYPI_ENV.exists() else dict(os.environ)
+        except ValueError as error:
+            raise Trouble(str(error)) from None
+        if fault := self._fault(place, found):
+            raise Trouble(f"{fault}: run `make login`.")
+        _, self.user, self.password = credentials.split(found[PIP_URL])
+        if lacking := _lacking(TWINE, found):
+            return "warn", f"{place} lacks {lacking}, for twine: run `make login`."
+        if found["TWINE_REPOSITORY_URL"] != self._settings.publish_url:
+            # Somebody may have written a password into it.
+            url = re.sub("//[^/]*@", "//", found["TWINE_REPOSITORY_URL"])
+            wanted = f"the repository's URL is {self._settings.publish_url}"
+            return "warn", f"twine uploads to {url}, {wanted}: run `make login`."
+        return "ok", f"{place} has one account, {self.user}, for pip, Poetry, uv and twine."
+
+    def _fault(self, place: str, found: dict[str, str]) -> str:
+        """Return why credentials are not those of one account on this index, or an empty string."""
+        accounts = [
+            (
+                f"{tool}_{self._settings.variable}_USERNAME",
+                f"{tool}_{self._settings.variable}_PASSWORD",
+            )
+            for tool in ("POETRY_HTTP_BASIC", "UV_INDEX")
+        ]
+        if lacking := _lacking([PIP_URL, *chain(*accounts)], found):
+            return f".pypi.env lacks {lacking}" if PYPI_ENV.exists() else "There is no .pypi.env"
+        try:
+            url, *account = credentials.split(found[PIP_URL])
+        except ValueError:
+            return f"{PIP_URL} in {place} is not a URL"
+        if url != self._settings.url:
+            return f"{place} is for {url}, the repository for {self._settings.url}"
+        if not _lacking(TWINE, found):
+            accounts.append(TWINE[1:])
+        if any([found[user], found[password]] != account for user, password in accounts):
+            return f"{place} has more than one account"
+        return ""
+
+
+def _lacking(names: Iterable[str], found: dict[str, str]) -> str:
+    return ", ".join(name for name in names if not found.get(name))
