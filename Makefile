@@ -26,14 +26,14 @@ demo: .venv/demo ## Render both templates, publish a package, install it; no Doc
 test: .venv/test .venv/peers/installed ## Run every test this machine can run
 	@.venv/bin/pytest --numprocesses 2 --dist loadfile $(PYTEST_ARGUMENTS)
 
-lint: .venv/test ## Check style, types, YAML, shell and workflows
+lint: .venv/test ## Check style, types, YAML, shell, workflows and docs
 	@sh scripts/lint.sh
 
 format: .venv/test ## Format the Python code
 	@.venv/bin/ruff check --quiet --fix . && .venv/bin/ruff format --quiet .
 
 docs: .venv/demo ## Write docs/questions.md anew from copier.yml
-	@.venv/bin/python docs/questions.py > docs/questions.md
+	@.venv/bin/python scripts/questions.py > docs/questions.md
 
 bench: .venv/test .venv/peers/installed ## Measure the server beside its peers (SCALE=small: quickly)
 	@.venv/bin/python bench/bench.py --scale $(SCALE)

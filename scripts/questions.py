@@ -1,10 +1,12 @@
-"""Prints docs/questions.md: what the questionnaire in copier.yml asks, a table for each template.
+"""Prints docs/questions.md, the questions of copier.yml in a table for each template.
 
-`make docs` writes the page with it; `make lint` says when the page is out of date.
+`make docs` writes the page with it; `make lint` compares the two with `--check`.
 """
 
 from __future__ import annotations
 
+import difflib
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import jinja2
 import yaml
 
 ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "questions.md"
 QUESTIONNAIRE: dict[str, Any] = yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))
 QUESTIONS = {
     name: details
@@ -134,5 +137,15 @@ def page() -> str:
     return "\n".join(lines)
 
 
+def outdated() -> str:
+    """Return how docs/questions.md differs from copier.yml, or an empty string."""
+    written = PAGE.read_text(encoding="utf-8").splitlines(keepends=True)
+    wanted = f"{page()}\n".splitlines(keepends=True)
+    return "".join(difflib.unified_diff(written, wanted, "docs/questions.md", "copier.yml"))
+
+
 if __name__ == "__main__":
-    print(page())
+    if "--check" not in sys.argv:
+        print(page())
+    elif difference := outdated():
+        sys.exit(f"{difference}error: docs/questions.md is not what copier.yml says: run make docs")
