@@ -82,9 +82,7 @@ def login(folder: Path, *, user: str = "ada") -> subprocess.CompletedProcess[str
         (b"export\nnonsense here\n=\n", b"export\nnonsense here\n=\nN=new\n"),
     ],
 )
-def test_one_line_is_set_and_all_others_stay_byte_for_byte(
-    before: bytes, after: bytes
-) -> None:
+def test_one_line_is_set_and_all_others_stay_byte_for_byte(before: bytes, after: bytes) -> None:
     assert with_line(before, "N", "new") == after
     assert with_line(after, "N", "new") == after
 
@@ -152,9 +150,7 @@ def test_login_keeps_what_else_stands_in_the_credentials_file(repository: Render
         ),
     ],
 )
-def test_login_heals_what_make_stops_at(
-    repository: Render, before: str, after: str
-) -> None:
+def test_login_heals_what_make_stops_at(repository: Render, before: str, after: str) -> None:
     folder = repository(ANSWERS)
     path = folder / ".pypi.env"
     rendered = path.read_bytes()

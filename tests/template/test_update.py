@@ -502,7 +502,7 @@ OLD_SCRIPTS = ("login.py", "run.py", "doctor.py")
 
 @pytest.fixture(scope="session")
 def before_the_tools(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A git repository of the template: v0.1.0 with scripts/ in place of tools/, v0.2.0 as it is."""
+    """The template in git: v0.1.0 with scripts/ in place of tools/, v0.2.0 as it stands."""
     folder = tmp_path_factory.mktemp("before-the-tools") / "template"
     shutil.copytree(template, folder, symlinks=True)
     tools = folder / "template/client/tools"
