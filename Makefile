@@ -3,9 +3,10 @@
 PYTHON ?= python3
 PYTEST_ARGUMENTS ?=
 SCALE ?= full
+VERSION ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format docs bench requirements clean
+.PHONY: help demo test lint format docs bench requirements release clean
 
 help: ## List the targets
 	@bold= cyan= plain=; if [ -t 1 ]; then \
@@ -40,6 +41,9 @@ bench: .venv/test .venv/peers/installed ## Measure the server beside its peers (
 
 requirements: .venv/test ## Pin every Python requirement anew, with hashes
 	@sh scripts/requirements.sh
+
+release: ## Release VERSION=1.2.3: changelog, commit and tag; nothing is pushed
+	@$(PYTHON) scripts/release.py -- "$$VERSION"
 
 clean: ## Delete what make made
 	rm -rf .venv build .mypy_cache .pytest_cache .ruff_cache .hypothesis
