@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +14,7 @@ import pytest
 from kit import chromium, wheel
 from kit.gateway import behind_gateway
 from kit.http import ask, basic
+from kit.processes import in_background
 from kit.server import Server
 from kit.template import PASSWORD
 from kit.waiting import wait_until
@@ -69,10 +69,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     (folder / "index.html").write_text("<!doctype html><title>Somebody else's</title>")
     wheel.build(folder, "foreign", "1.0", origin="a stranger")
     handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, in_background(server):
         yield server.server_port
-        server.shutdown()
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from kit import names, wheel
+from kit.commands import ask as ask_command
 from kit.https import ask, https_server
 from kit.in_docker import Server, docker
 from kit.install import with_pip, with_poetry, with_uv
@@ -79,15 +80,7 @@ def pypi_ca(folder: Path) -> subprocess.CompletedProcess[str]:
     command = ["make", "-s", "pypi-ca"]
     if os.getuid() == 0:
         command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *command]
-    return subprocess.run(
-        command,
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return ask_command(*command, cwd=folder, timeout=120)
 
 
 @pytest.fixture(scope="module")

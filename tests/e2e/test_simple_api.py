@@ -28,6 +28,10 @@ import requests
 import tomli
 from kit import wheel
 from kit.commands import run
+from kit.install import Install, as_bob, poetry_account, poetry_project
+from kit.install import with_pip as install_with_pip
+from kit.install import with_poetry as install_with_poetry
+from kit.install import with_uv as install_with_uv
 from kit.library import Library
 from kit.public_index import PublicIndex
 from kit.server import Server
@@ -64,26 +68,16 @@ class Resolve(Protocol):
     ) -> Resolved: ...
 
 
-class InstallAsBob(Protocol):
-    """Installs requirements into an environment, as bob; returns what the client printed."""
-
-    def __call__(
-        self, user: User, server: Server, venv: Path, *requirements: str, ok: bool = True
-    ) -> str: ...
+def simple(server: Server) -> str:
+    """Return the URL of a server's simple API."""
+    return f"{server.url()}simple/"
 
 
-def as_bob(server: Server) -> str:
-    """Return the URL of the index as it stands in `.pypi.env`."""
-    return f"{server.url(*BOB)}simple/"
-
-
-def pip_as_bob(server: Server) -> dict[str, Any]:
-    """Return the environment of pip. It caches nothing that came over http, unless trusted."""
-    return {
-        "PIP_INDEX_URL": as_bob(server),
-        "PIP_RETRIES": "0",
-        "PIP_TRUSTED_HOST": "127.0.0.1",
-    }
+@pytest.fixture
+def user(user: User) -> User:
+    """Somebody whose pip caches what came over HTTP, which it does if the host is trusted."""
+    user.environment["PIP_TRUSTED_HOST"] = "127.0.0.1"
+    return user
 
 
 def with_pip(
@@ -96,7 +90,8 @@ def with_pip(
         *options,
         *requirements,
         ok=ok,
-        **pip_as_bob(server),
+        PIP_INDEX_URL=as_bob(simple(server)),
+        PIP_RETRIES="0",
     )
     found = json.loads(report.read_text())["install"] if ok else []
     return Resolved({one["metadata"]["name"]: one["metadata"]["version"] for one in found}, said)
@@ -113,7 +108,7 @@ def with_uv(
         *(["--exclude-newer", before.isoformat()] if before else []),
         *("--output-file", found, asked),
         ok=ok,
-        UV_DEFAULT_INDEX=as_bob(server),
+        UV_DEFAULT_INDEX=as_bob(simple(server)),
         UV_HTTP_RETRIES="0",
     )
     pairs = re.findall("^(.+)==(.+)$", found.read_text() if ok else "", re.MULTILINE)
@@ -123,7 +118,7 @@ def with_uv(
 def with_poetry(
     user: User, server: Server, *requirements: str, before: datetime | None = None, ok: bool = True
 ) -> Resolved:
-    project = poetry_project(user, server, *requirements)
+    project = poetry_project(user, simple(server), *requirements)
     (project / "poetry.lock").unlink(missing_ok=True)
     # A number of whole days.
     days = (datetime.now(timezone.utc) - before).days if before else 0
@@ -133,52 +128,10 @@ def with_poetry(
         ok=ok,
         POETRY_VIRTUALENVS_CREATE="false",
         POETRY_SOLVER_MIN_RELEASE_AGE=str(days),
-        **POETRY_AS_BOB,
+        **poetry_account(),
     )
     found = tomli.loads((project / "poetry.lock").read_text())["package"] if ok else []
     return Resolved({one["name"]: one["version"] for one in found}, said)
-
-
-POETRY_AS_BOB: dict[str, Any] = {
-    "POETRY_HTTP_BASIC_PRIVATE_USERNAME": "bob",
-    "POETRY_HTTP_BASIC_PRIVATE_PASSWORD": PASSWORD,
-}
-
-
-def poetry_project(user: User, server: Server, *requirements: str) -> Path:
-    """Make a project that takes everything from the server; return its folder."""
-    project = user.home / "project"
-    project.mkdir(exist_ok=True)
-    (project / "pyproject.toml").write_text(
-        '[project]\nname = "app"\nversion = "1"\nrequires-python = ">=3.9"\n'
-        f"dependencies = {list(requirements)}\n\n[tool.poetry]\npackage-mode = false\n\n"
-        f'[[tool.poetry.source]]\nname = "private"\nurl = "{server.url()}simple/"\n'
-        'priority = "primary"\n'
-    )
-    return project
-
-
-def install_with_pip(
-    user: User, server: Server, venv: Path, *requirements: str, ok: bool = True
-) -> str:
-    command = ["pip", "--python", str(venv), "install", *requirements]
-    return user.run(*command, ok=ok, **pip_as_bob(server))
-
-
-def install_with_uv(
-    user: User, server: Server, venv: Path, *requirements: str, ok: bool = True
-) -> str:
-    command = ["uv", "pip", "install", "--python", str(venv), *requirements]
-    return user.run(*command, ok=ok, UV_DEFAULT_INDEX=as_bob(server), UV_HTTP_RETRIES="0")
-
-
-def install_with_poetry(
-    user: User, server: Server, venv: Path, *requirements: str, ok: bool = True
-) -> str:
-    project = poetry_project(user, server, *requirements)
-    return user.run(
-        "poetry", "update", folder=project, ok=ok, VIRTUAL_ENV=str(venv), **POETRY_AS_BOB
-    )
 
 
 @pytest.fixture(params=[with_pip, with_uv, with_poetry], ids=["pip", "uv", "poetry"])
@@ -191,9 +144,9 @@ def resolve(request: pytest.FixtureRequest) -> Resolve:
 @pytest.fixture(
     params=[install_with_pip, install_with_uv, install_with_poetry], ids=["pip", "uv", "poetry"]
 )
-def install(request: pytest.FixtureRequest) -> InstallAsBob:
+def install(request: pytest.FixtureRequest) -> Install:
     """Each of the clients."""
-    chosen: InstallAsBob = request.param
+    chosen: Install = request.param
     return chosen
 
 
@@ -352,10 +305,10 @@ def test_versions_are_chosen_by_metadata_alone(
 
 
 def test_only_what_is_installed_is_fetched(
-    install: InstallAsBob, user: User, server: Server, tree: Tree, venv: Path
+    install: Install, user: User, server: Server, tree: Tree, venv: Path
 ) -> None:
     with listening(server) as requested:
-        install(user, server, venv, tree.names[0])
+        install(user, venv, simple(server), tree.names[0])
 
     assert installed(venv) == {name: f"{version} from us" for name, version in tree.chosen.items()}
     assert of_files(requested) == tree.files
@@ -366,7 +319,11 @@ def test_pip_downloads_a_tree_with_only_the_files_it_keeps(
     user: User, server: Server, tree: Tree
 ) -> None:
     with listening(server) as requested:
-        user.run(*("pip", "download", "--dest", "kept", tree.names[0]), **pip_as_bob(server))
+        user.run(
+            *("pip", "download", "--dest", "kept", tree.names[0]),
+            PIP_INDEX_URL=as_bob(simple(server)),
+            PIP_RETRIES="0",
+        )
 
     assert {path.name for path in (user.home / "kept").iterdir()} == tree.files
     assert of_files(requested) == tree.files
@@ -404,7 +361,7 @@ def test_an_sdist_whose_metadata_a_build_could_change_is_asked_itself(
 
 @pytest.mark.parametrize("suffix", [".tar.gz", ".zip"])
 def test_an_sdist_installs(
-    install: InstallAsBob,
+    install: Install,
     user: User,
     server: Server,
     venv: Path,
@@ -414,7 +371,7 @@ def test_an_sdist_installs(
 ) -> None:
     publish(server, wheel.build_sdist(made, name, "1.0", origin="us", suffix=suffix))
 
-    install(user, server, venv, name)
+    install(user, venv, simple(server), name)
 
     assert installed(venv) == {name: "1.0 from us"}
 
@@ -422,7 +379,7 @@ def test_an_sdist_installs(
 @pytest.mark.parametrize("kind", [wheel.build, wheel.build_sdist], ids=["wheel", "sdist"])
 @pytest.mark.parametrize("asked", ["1.0", "1.0.0"])
 def test_a_version_that_the_metadata_spells_otherwise_than_the_file_name_installs(
-    install: InstallAsBob,
+    install: Install,
     user: User,
     server: Server,
     venv: Path,
@@ -434,7 +391,7 @@ def test_a_version_that_the_metadata_spells_otherwise_than_the_file_name_install
     path = kind(made, name, "1.0.0", origin="us")
     publish(server, path.rename(made / path.name.replace("-1.0.0", "-1.0")))
 
-    install(user, server, venv, f"{name}=={asked}")
+    install(user, venv, simple(server), f"{name}=={asked}")
 
     assert installed(venv) == {name: "1.0.0 from us"}
     assert page(server, name)["versions"] == ["1.0"]
@@ -547,11 +504,11 @@ def test_a_yanked_version_is_passed_over_until_the_yank_is_taken_back(
 
 
 def test_a_yanked_version_can_be_pinned_and_the_client_says_why_it_should_not(
-    install: InstallAsBob, user: User, server: Server, venv: Path, coveted: str
+    install: Install, user: User, server: Server, venv: Path, coveted: str
 ) -> None:
     server.run("yank", coveted, "0.2.0", "--reason", REASON)
 
-    said = install(user, server, venv, f"{coveted}==0.2.0")
+    said = install(user, venv, simple(server), f"{coveted}==0.2.0")
 
     assert installed(venv) == {coveted: "0.2.0 from us"}
     assert "yanked" in said
@@ -584,24 +541,24 @@ def test_a_library_all_of_whose_versions_are_yanked_is_not_taken_from_elsewhere(
 
 
 def test_a_removed_version_is_gone_and_a_removed_library_is_never_a_strangers(
-    install: InstallAsBob,
+    install: Install,
     user: User,
     server: Server,
     venv: Path,
     coveted: str,
     public: PublicIndex,
 ) -> None:
-    install(user, server, venv, coveted)
+    install(user, venv, simple(server), coveted)
     assert installed(venv) == {coveted: "0.2.0 from us"}
     server.run("remove", coveted, "0.2.0", "--yes")
     user.run("uv", "pip", "uninstall", "--quiet", "--python", venv, coveted)
-    install(user, server, venv, coveted)
+    install(user, venv, simple(server), coveted)
     assert installed(venv) == {coveted: "0.1.0 from us"}
     server.run("remove", coveted, "0.1.0", "--yes")
     user.run("uv", "pip", "uninstall", "--quiet", "--python", venv, coveted)
 
     with listening(server) as requested:
-        said = install(user, server, venv, coveted, ok=False)
+        said = install(user, venv, simple(server), coveted, ok=False)
 
     assert coveted in said
     assert installed(venv) == {}
@@ -649,12 +606,12 @@ def test_a_version_for_another_python_is_passed_over_because_the_page_says_so(
 
 
 def test_a_library_for_another_python_alone_is_refused_with_the_python_it_needs(
-    install: InstallAsBob, user: User, server: Server, venv: Path, name: str, made: Path
+    install: Install, user: User, server: Server, venv: Path, name: str, made: Path
 ) -> None:
     publish(server, wheel.build(made, name, "1.0", origin="us", requires_python=">=99"))
 
     with listening(server) as requested:
-        said = install(user, server, venv, name, ok=False)
+        said = install(user, venv, simple(server), name, ok=False)
 
     assert re.search(r">=\s?99", said), said
     assert of_files(requested) == set()
@@ -852,7 +809,7 @@ def test_pip_installs_what_has_the_hash_and_nothing_else(
     def install(digest: str, *, ok: bool) -> str:
         required.write_text(f"{name}==1.0 --hash=sha256:{digest}\n")
         arguments = ("--require-hashes", "--requirement", str(required))
-        return install_with_pip(user, server, venv, *arguments, ok=ok)
+        return install_with_pip(user, venv, simple(server), *arguments, ok=ok)
 
     assert "DO NOT MATCH" in install("0" * 64, ok=False)
     assert installed(venv) == {}
@@ -885,7 +842,7 @@ def test_a_lock_of_poetry_has_the_hashes_of_the_page_and_no_credentials(
     assert of_files(requested) == set()
     assert no_credentials(lock)
     project = user.home / "project"
-    user.run("poetry", "sync", folder=project, VIRTUAL_ENV=str(venv), **POETRY_AS_BOB)
+    user.run("poetry", "sync", folder=project, VIRTUAL_ENV=str(venv), **poetry_account())
     assert installed(venv) == {name: "1.0 from us"}
 
 
@@ -906,7 +863,9 @@ def test_a_lock_of_uv_has_the_hashes_of_the_page_and_no_credentials(
         f'dependencies = ["{name}"]\n\n{"" if in_url else INDEX.format(url=server.url())}'
     )
     variables = {"UV_INDEX_PRIVATE_USERNAME": "bob", "UV_INDEX_PRIVATE_PASSWORD": PASSWORD}
-    as_reader: dict[str, Any] = {"UV_DEFAULT_INDEX": as_bob(server)} if in_url else variables
+    as_reader: dict[str, Any] = (
+        {"UV_DEFAULT_INDEX": as_bob(simple(server))} if in_url else variables
+    )
 
     with listening(server) as requested:
         user.run("uv", "lock", "--python", sys.executable, **as_reader)
@@ -953,14 +912,14 @@ def test_a_client_with_a_page_sees_the_next_version_at_once(
 
 
 def test_a_file_that_a_client_has_is_not_fetched_again(
-    install: InstallAsBob, user: User, server: Server, tree: Tree, venv: Path
+    install: Install, user: User, server: Server, tree: Tree, venv: Path
 ) -> None:
-    install(user, server, venv, tree.names[0])
+    install(user, venv, simple(server), tree.names[0])
     user.run("uv", "pip", "uninstall", "--quiet", "--python", venv, *tree.names)
     assert installed(venv) == {}
 
     with listening(server) as requested:
-        install(user, server, venv, tree.names[0])
+        install(user, venv, simple(server), tree.names[0])
 
     assert installed(venv).keys() == tree.chosen.keys()
     assert of_files(requested) == set()

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import shutil
-import tarfile
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +17,7 @@ from private_pypi.index import Index
 from private_pypi.verify import differences
 
 from kit import wheel
+from kit.archives import tarred
 
 WHEEL = "my_lib-1.0-py3-none-any.whl"
 
@@ -42,12 +41,9 @@ def age(path: Path) -> None:
 def copy_sdist(data: Path, name: str = "my-lib", version: str = "1.0") -> Path:
     """Put an sdist with static metadata into a folder by hand."""
     start = f"{name.replace('-', '_')}-{version}"
-    text = f"Metadata-Version: 2.2\nName: {name}\nVersion: {version}\n".encode()
+    text = f"Metadata-Version: 2.2\nName: {name}\nVersion: {version}\n"
     path = data / f"{start}.tar.gz"
-    with tarfile.open(path, "w:gz") as archive:
-        info = tarfile.TarInfo(f"{start}/PKG-INFO")
-        info.size = len(text)
-        archive.addfile(info, io.BytesIO(text))
+    path.write_bytes(tarred({f"{start}/PKG-INFO": text}))
     age(path)
     return path
 

@@ -17,10 +17,13 @@ class CommandError(AssertionError):
     """A program failed, or did not; the text says which, and what it printed."""
 
 
-def ask(*command: str | Path, timeout: float | None = None) -> subprocess.CompletedProcess[str]:
+def ask(
+    *command: str | Path, cwd: Path | None = None, timeout: float | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run a program that may fail."""
     return subprocess.run(
         command,
+        cwd=cwd,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -31,9 +34,7 @@ def ask(*command: str | Path, timeout: float | None = None) -> subprocess.Comple
 
 def output(*command: str | Path, cwd: Path | None = None) -> str:
     """Run a program that must succeed; return its output, without its errors."""
-    done = subprocess.run(
-        command, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
+    done = ask(*command, cwd=cwd)
     if done.returncode:
         raise CommandError(_failure(command, done.returncode, done.stdout + done.stderr))
     return done.stdout

@@ -1,7 +1,8 @@
-"""Fixtures of the unit tests: accounts whose passwords cost 1 ms to check, and settings."""
+"""Fixtures of the unit tests: a repository, accounts with cheap passwords, and settings."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import kit.quiet_pypiserver  # noqa: F401
@@ -9,6 +10,15 @@ import pytest
 from kit.template import PASSWORD
 from private_pypi import accounts
 from private_pypi.settings import MEBIBYTE, Settings
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a repository, in which commands run without any setting."""
+    for name in [name for name in os.environ if name.startswith("PYPI_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 @pytest.fixture
@@ -34,7 +44,7 @@ def settings(tmp_path: Path, auth: Path) -> Settings:
     """
     accounts.add(auth, "alice", "publisher", PASSWORD)
     accounts.add(auth, "bob", "reader", PASSWORD)
-    (tmp_path / "pypi_data").mkdir()
+    (tmp_path / "pypi_data").mkdir(exist_ok=True)
     return Settings(
         data=tmp_path / "pypi_data",
         index=tmp_path / "pypi_index",

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import gzip
 import hashlib
 import io
 import json
 import os
 import re
-import tarfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -20,6 +18,7 @@ from urllib.parse import urljoin
 
 import pytest
 from kit import wheel
+from kit.archives import tarred
 from kit.forms import BOUNDARY, form
 from kit.http import basic
 from kit.template import PASSWORD
@@ -47,19 +46,7 @@ def distribution(filename: str, filling: bytes = b"") -> bytes:
         folder, metadata = f"x-{version}", "PKG-INFO"
     text = f"Metadata-Version: 2.1\nName: {project}\nVersion: {version}\n".encode()
     members = {"x-filling/filling": filling, f"{folder}/{metadata}": text}
-    made = io.BytesIO()
-    if filename.endswith(".tar.gz"):
-        with (
-            gzip.GzipFile(fileobj=made, mode="wb", compresslevel=0, mtime=0) as packed,
-            tarfile.open(fileobj=packed, mode="w") as tar,
-        ):
-            for name, content in members.items():
-                member = tarfile.TarInfo(name)
-                member.size = len(content)
-                tar.addfile(member, io.BytesIO(content))
-    else:
-        wheel.write(made, members)
-    return made.getvalue()
+    return tarred(members, level=0) if filename.endswith(".tar.gz") else wheel.packed(members)
 
 
 LIB = "my-private-lib"

@@ -24,12 +24,8 @@ Captured = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(autouse=True)
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The data folder of a repository, which is the working directory."""
-    for name in [name for name in os.environ if name.startswith("PYPI_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    folder = tmp_path / "pypi_data"
+def data(repository: Path) -> Path:
+    folder = repository / "pypi_data"
     folder.mkdir()
     return folder
 

@@ -21,11 +21,11 @@ from typing import Any
 
 import pytest
 from kit import wheel
+from kit.template import PASSWORD
 from passlib.hash import bcrypt
 from private_pypi import accounts
 from private_pypi.__main__ import main
 
-PASSWORD = "correct-horse-battery"
 HASH = "$2y$04$private.pypi.tests..uugfvOQnbet/tUFgFlRVT9OR15g5aLe82"
 PACKAGE = Path(accounts.__file__).parent.parent
 
@@ -33,16 +33,13 @@ Captured = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(autouse=True)
-def folders(tmp_path: Path, auth: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folders(repository: Path, auth: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folders of a rendered repository, as the working directory."""
-    assert auth == tmp_path / "pypi_auth"
-    (tmp_path / "pypi_data").mkdir()
-    (tmp_path / "gateway").mkdir()
-    for name in [name for name in os.environ if name.startswith("PYPI_")]:
-        monkeypatch.delenv(name)
+    assert auth == repository / "pypi_auth"
+    (repository / "pypi_data").mkdir()
+    (repository / "gateway").mkdir()
     monkeypatch.setenv("PYPI_GATEWAY", "gateway")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+    return repository
 
 
 def copied(folders: Path) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import errno
 import io
 import os
@@ -15,6 +14,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -23,13 +23,13 @@ from typing import Any
 import pytest
 from kit import integrity, wheel
 from kit.forms import upload_form
-from private_pypi import accounts
+from kit.http import basic
+from kit.template import PASSWORD
+from kit.wsgi import call
 from private_pypi.app import Gatekeeper, create_app
 from private_pypi.change import Change, NoSuchReleaseError
-from private_pypi.settings import MEBIBYTE, Settings
+from private_pypi.settings import Settings
 from private_pypi.verify import differences
-
-PASSWORD = "correct-horse-battery"
 
 # Calls that only look, or that only let go: they change nothing that a crash could leave behind.
 LOOKS = {
@@ -182,23 +182,9 @@ class Place:
     def post(self, path: Path) -> tuple[int, str]:
         """Send a distribution; return status and sentence of the answer."""
         body, content_type = upload_form(path.name, path.read_bytes())
-        pair = base64.b64encode(f"alice:{PASSWORD}".encode()).decode()
-        answered: list[str] = []
-        request: dict[str, Any] = {
-            "REQUEST_METHOD": "POST",
-            "PATH_INFO": "/",
-            "SERVER_NAME": "index.example",
-            "SERVER_PORT": "80",
-            "SERVER_PROTOCOL": "HTTP/1.1",
-            "CONTENT_TYPE": content_type,
-            "CONTENT_LENGTH": str(len(body)),
-            "HTTP_AUTHORIZATION": f"Basic {pair}",
-            "wsgi.input": io.BytesIO(body),
-            "wsgi.errors": io.StringIO(),
-            "wsgi.url_scheme": "http",
-        }
-        content = self.app(request, lambda status, headers, _=None: answered.append(status))
-        return int(answered[0].split()[0]), b"".join(content).decode()
+        headers = basic("alice", PASSWORD)
+        answer = call(self.app, "POST", "/", body=body, headers=headers, CONTENT_TYPE=content_type)
+        return answer.status, answer.body
 
     def publish(self, path: Path) -> None:
         """Send a distribution, which must succeed."""
@@ -246,23 +232,9 @@ def _release(path: Path) -> tuple[str, str]:
 
 
 @pytest.fixture
-def place(tmp_path: Path, auth: Path) -> Place:
+def place(settings: Settings, tmp_path: Path) -> Place:
     """The folders of an index that has two projects, one of them with two versions."""
-    accounts.add(auth, "alice", "publisher", PASSWORD)
-    (tmp_path / "pypi_data").mkdir()
-    settings = Settings(
-        data=tmp_path / "pypi_data",
-        index=tmp_path / "pypi_index",
-        auth=auth,
-        gateway=None,
-        socket=None,
-        host="127.0.0.1",
-        port=8080,
-        redirect=False,
-        public_index=None,
-        max_upload=MEBIBYTE,
-    )
-    place = Place(settings, tmp_path / "made")
+    place = Place(replace(settings, redirect=False), tmp_path / "made")
     for name, version in (("first", "1.0"), ("first", "2.0"), ("second", "1.0")):
         path = place.wheel(name, version)
         place.publish(path)

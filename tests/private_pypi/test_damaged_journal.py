@@ -12,8 +12,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from kit import wheel
-from private_pypi import database, distribution, journal
+from kit.an_index import publish
+from private_pypi import database, journal
 from private_pypi.__main__ import main
 from private_pypi.index import Index, NameTakenError
 from private_pypi.verify import differences
@@ -26,12 +26,8 @@ KEPT = "kept_lib-1.0-py3-none-any.whl"
 
 
 @pytest.fixture
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The data folder of a repository, which is the working directory."""
-    for name in [name for name in os.environ if name.startswith("PYPI_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    folder = tmp_path / "pypi_data"
+def data(repository: Path) -> Path:
+    folder = repository / "pypi_data"
     (folder / ".uploads").mkdir(parents=True)
     return folder
 
@@ -47,17 +43,6 @@ def index(data: Path) -> Index:
     index.remove("gone-lib", "1.0", by="bob")
     publish(index, data, "last-lib")
     return index
-
-
-def publish(index: Index, data: Path, name: str, origin: str = "us") -> None:
-    """Upload a wheel, as the application does."""
-    folder = data / ".uploads" / "one"
-    folder.mkdir()
-    try:
-        path = wheel.build(folder, name, "1.0", origin=origin)
-        index.add(path, distribution.read(path), by="alice")
-    finally:
-        shutil.rmtree(folder)
 
 
 def lines(data: Path) -> list[bytes]:

@@ -10,18 +10,21 @@ import os
 import subprocess
 import sys
 import tracemalloc
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import IO, Any
 
 import pytest
 from kit import wheel
+from kit.forms import part
 from private_pypi import uploads
 from private_pypi.body import Body
 from private_pypi.distribution import DistributionError
-from private_pypi.hosting import Storage
+from private_pypi.hosting import Pypiserver
 from private_pypi.index import Index
 from private_pypi.layout import UPLOADS
+from private_pypi.settings import Settings
 from private_pypi.slots import UploadSlots
 from private_pypi.uploads import (
     FORM,
@@ -32,9 +35,8 @@ from private_pypi.uploads import (
     delete_abandoned,
     read_form,
 )
-from pypiserver.bottle_wrapper import request
-from pypiserver.config import Config
 
+Publish = Callable[..., None]
 MEGABYTE = 2**20
 TYPE = "multipart/form-data; boundary=x"
 END = b"--x--\r\n"
@@ -48,17 +50,28 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def publish(folder: Path, settings: Settings) -> Publish:
+    """Sends a form of a distribution, in fields, as the application does."""
+
+    def send(*fields: bytes) -> None:
+        index = Index(settings.data, settings.index)
+        index.refresh()
+        body = environ(b"".join([text(":action", "file_upload"), *fields, END]))
+        with closing(read_form(body, folder, MEGABYTE)) as form:
+            assert Pypiserver(settings, index).publish(form, "alice").status == 200
+
+    return send
+
+
 def text(name: str, value: str | bytes) -> bytes:
     """Return a text field of a form."""
-    content = value.encode() if isinstance(value, str) else value
-    head = f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'
-    return head.encode() + content + b"\r\n"
+    return b"--x\r\n%b\r\n" % part(name, value)
 
 
 def file(content: bytes, name: str = "content", filename: str = "lib-1.0.tar.gz") -> bytes:
     """Return a file field of a form."""
-    head = f'--x\r\nContent-Disposition: form-data; name="{name}"; filename="{filename}"\r\n'
-    return f"{head}Content-Type: application/octet-stream\r\n\r\n".encode() + content + b"\r\n"
+    return b"--x\r\n%b\r\n" % part(name, content, filename)
 
 
 def environ(
@@ -186,12 +199,12 @@ class Endless(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         assert 0 <= size <= MEGABYTE, "it would hold all of it in memory"
         self.on_disk += [path.stat().st_size for path in self._folder.iterdir()]
-        for part in self._parts:
-            if part is None and self._left:
+        for piece in self._parts:
+            if piece is None and self._left:
                 size = min(size, self._left)
                 self._left -= size
                 return bytes(size)
-            if part and (chunk := part.read(size)):
+            if piece and (chunk := piece.read(size)):
                 return chunk
         return b""
 
@@ -367,10 +380,10 @@ def test_a_form_has_one_distribution_and_one_signature_at_the_most(folder: Path,
 
 @pytest.mark.parametrize("filename", ["a\x1b[2Jb", "a\tb-1.0.tar.gz", "a\x7f", "a\x00b", "a\x9bb"])
 def test_a_name_with_control_characters_is_refused_without_repeating_them(
-    folder: Path, filename: str
+    folder: Path, publish: Publish, filename: str
 ) -> None:
     with pytest.raises((FormError, DistributionError)) as refusal:
-        publish(folder, file(b"x", filename=filename))
+        publish(file(b"x", filename=filename))
 
     assert str(refusal.value).isprintable()
     assert left(folder) == []
@@ -448,27 +461,10 @@ def test_a_place_that_was_given_back_is_free_for_whoever_has_fewest() -> None:
 # Digests ------------------------------------------------------------------------------------------
 
 
-def storage(folder: Path) -> Storage:
-    """Return a storage above a folder of unfinished uploads, its index ready."""
-    data = folder.parent
-    index = Index(data, data.with_name("pypi_index"))
-    index.refresh()
-    return Storage(Config.default_with_overrides(roots=[data]), index)
-
-
-def publish(folder: Path, *fields: bytes) -> None:
-    """Send an upload form, which is handed over as pypiserver does."""
-    sent = environ(b"".join(fields) + END)
-    with closing(read_form(sent, folder, MEGABYTE)) as form:
-        request.bind({"private_pypi.account": "alice", "private_pypi.digests": form.digests})
-        assert form.distribution
-        storage(folder).add_package(form.distribution.name, form.distribution.content)
-
-
-def upload(folder: Path, path: Path, digests: dict[str, str]) -> None:
+def upload(publish: Publish, path: Path, digests: dict[str, str]) -> None:
     """Send a distribution with digests."""
     fields = [text(f"{name}_digest", value) for name, value in digests.items()]
-    publish(folder, file(path.read_bytes(), filename=path.name), *fields)
+    publish(file(path.read_bytes(), filename=path.name), *fields)
 
 
 def digests(content: bytes) -> dict[str, str]:
@@ -483,12 +479,12 @@ def digests(content: bytes) -> dict[str, str]:
 @pytest.mark.parametrize("names", [[], ["sha256"], ["md5", "sha256", "blake2_256"]])
 @pytest.mark.parametrize("spell", [str.lower, str.upper])
 def test_a_distribution_with_the_digests_its_client_sent_is_published(
-    folder: Path, tmp_path: Path, names: list[str], spell: Any
+    folder: Path, publish: Publish, tmp_path: Path, names: list[str], spell: Any
 ) -> None:
     path = wheel.build(tmp_path, "lib", "1.0", origin="us")
     right = digests(path.read_bytes())
 
-    upload(folder, path, {name: spell(right[name]) for name in names})
+    upload(publish, path, {name: spell(right[name]) for name in names})
 
     assert (folder.parent / path.name).read_bytes() == path.read_bytes()
 
@@ -496,13 +492,13 @@ def test_a_distribution_with_the_digests_its_client_sent_is_published(
 @pytest.mark.parametrize("name", ["md5", "sha256", "blake2_256"])
 @pytest.mark.parametrize("wrong", ["0" * 64, "nonsense", "\u0660" * 64])
 def test_a_distribution_that_was_damaged_on_its_way_is_refused(
-    folder: Path, tmp_path: Path, name: str, wrong: str
+    folder: Path, publish: Publish, tmp_path: Path, name: str, wrong: str
 ) -> None:
     path = wheel.build(tmp_path, "lib", "1.0", origin="us")
     right = digests(path.read_bytes())
 
     with pytest.raises(DistributionError) as refusal:
-        upload(folder, path, {**right, name: wrong})
+        upload(publish, path, {**right, name: wrong})
 
     assert str(refusal.value) == (
         f"{path.name} was damaged on its way: its {name} digest is not the one that was sent;"
@@ -512,10 +508,10 @@ def test_a_distribution_that_was_damaged_on_its_way_is_refused(
     assert left(folder) == []
 
 
-def test_an_empty_digest_counts_as_none(folder: Path, tmp_path: Path) -> None:
+def test_an_empty_digest_counts_as_none(folder: Path, publish: Publish, tmp_path: Path) -> None:
     path = wheel.build(tmp_path, "lib", "1.0", origin="us")
 
-    upload(folder, path, {"md5": "", "sha256": "", "blake2_256": ""})
+    upload(publish, path, {"md5": "", "sha256": "", "blake2_256": ""})
 
     assert (folder.parent / path.name).exists()
 

@@ -241,9 +241,10 @@ def journal_repair(settings: Settings, options: argparse.Namespace) -> None:
 def user_add(settings: Settings, options: argparse.Namespace) -> None:
     """Add an account and print its password, unless the caller brought one."""
     password = _password(options)
-    made_up = not options.password_stdin
     _require_disk_for_accounts(settings.auth, "pypi_auth")
-    accounts.add(settings.auth, options.name, options.role, password, made_up=made_up)
+    accounts.add(
+        settings.auth, options.name, options.role, password, generated=not options.password_stdin
+    )
     _tell_gateway(settings)
     may = "publish and install" if options.role == "publisher" else "install, not publish"
     print(f"{options.name} may {may}.")
@@ -253,9 +254,10 @@ def user_add(settings: Settings, options: argparse.Namespace) -> None:
 def user_passwd(settings: Settings, options: argparse.Namespace) -> None:
     """Give an account a new password."""
     password = _password(options)
-    made_up = not options.password_stdin
     _require_disk_for_accounts(settings.auth, "pypi_auth")
-    accounts.change_password(settings.auth, options.name, password, made_up=made_up)
+    accounts.change_password(
+        settings.auth, options.name, password, generated=not options.password_stdin
+    )
     _tell_gateway(settings)
     print(f"{options.name} has a new password; the old one no longer works.")
     _show(password, options)

@@ -35,8 +35,8 @@ FOR_BROWSERS = (
     ("Referrer-Policy", "no-referrer"),
     ("X-Content-Type-Options", "nosniff"),
 )
-"""Headers of every answer, as gateway/Caddyfile has them. In a browser that is logged in, no page of
-another site loads or shows what is here, and nothing runs that was published."""
+"""Headers of every answer, as gateway/Caddyfile has them: in a browser that is logged in, no other
+site can load or show what is here, and nothing that was published runs."""
 
 DIED = (
     "A process of the index died and another took over. Most likely it was killed at the limit of"

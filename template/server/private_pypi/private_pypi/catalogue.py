@@ -1,4 +1,4 @@
-"""The catalogue: what the index knows, in SQLite, so that no answer needs to search through files.
+"""The catalogue: all that the index knows, in SQLite, so that no question is answered from files.
 
 All of it is derived: `files` from the data folder, `lines` and `history` from the journal, `pages`
 from the pages as they were written.
@@ -23,7 +23,7 @@ from .scan import Seen
 
 
 class Served(NamedTuple):
-    """What must be there for a distribution to be served."""
+    """What must be in the index for a distribution to be served."""
 
     location: str
     signed: int
@@ -33,10 +33,10 @@ class Served(NamedTuple):
 
 
 class Rank(NamedTuple):
-    """The place of a file among others of its identity, of which the first alone is served.
+    """The place of a file among those of its identity, of which only the first is served.
 
     Attributes:
-        number: the order in which the journal heard of them, infinite if it has not.
+        number: its place in the journal; infinite if the journal does not have it.
         beside: whether it is served all the same: it was published when two still could be.
     """
 
@@ -45,7 +45,7 @@ class Rank(NamedTuple):
 
 
 class Rival(NamedTuple):
-    """A served file whose name says the same as that of another."""
+    """A served file of the same identity as another."""
 
     location: str
     seen: Seen
@@ -136,7 +136,7 @@ class Catalogue:
         ).fetchall()
         projects = {project for project, problem in rows if problem is None}
         if projects:
-            # Files refused because their names say the same: the next scan reads them again.
+            # Files of its identity were refused because of it: the next scan reads them again.
             self._db.execute(
                 "DELETE FROM files WHERE problem IS NOT NULL AND identity = :identity",
                 {"identity": _identity(location)},
@@ -192,7 +192,7 @@ class Catalogue:
         ]
 
     def not_in_journal(self) -> set[str]:
-        """Return the locations of what is served with other bytes than the journal says, if any."""
+        """Return the locations of served files whose bytes the journal does not have."""
         return set(
             self._db.values(
                 "SELECT location FROM files LEFT JOIN history USING (file, sha256)"
@@ -201,7 +201,7 @@ class Catalogue:
         )
 
     def location(self, file: str) -> str | None:
-        """Return where a served file of this name lies."""
+        """Return the location of the served file of this name."""
         location: str | None = self._db.value(
             "SELECT location FROM files"
             " WHERE identity = :identity AND file = :file AND problem IS NULL",
@@ -211,14 +211,14 @@ class Catalogue:
         return location
 
     def locations(self, file: str) -> list[str]:
-        """Return where files lie whose names say the same as this, served or not."""
+        """Return the locations of all files of the identity of this name, served or not."""
         return self._db.values(
             "SELECT location FROM files WHERE identity = :identity ORDER BY location",
             identity=_identity(file),
         )
 
     def other_names(self, file: str) -> list[str]:
-        """Return other names that say the same and stand in the journal, the first one first."""
+        """Return the other names of the same identity in the journal, the first one first."""
         return self._db.values(
             "SELECT file FROM history WHERE identity = :identity AND file != :file ORDER BY number",
             identity=_identity(file),
@@ -226,7 +226,7 @@ class Catalogue:
         )
 
     def rivals(self, file: str) -> list[Rival]:
-        """Return the files served under other names that say the same."""
+        """Return the files served under other names of the same identity."""
         rows = self._db.execute(
             "SELECT location, size, modified, signed, number, beside FROM files"
             " LEFT JOIN history USING (file) WHERE files.identity = :identity"
@@ -239,14 +239,14 @@ class Catalogue:
         ]
 
     def rank(self, file: str) -> Rank:
-        """Return the place of a file name among others that say the same."""
+        """Return the place of a file name among those of its identity."""
         row = self._db.execute(
             "SELECT number, beside FROM history WHERE file = :file", {"file": file}
         ).fetchone()
         return _rank(*(row or (None, None)))
 
     def sha256(self, file: str) -> str | None:
-        """Return the digest under which a file name stands in the journal."""
+        """Return the digest that the journal has for a file name."""
         digest: str | None = self._db.value(
             "SELECT sha256 FROM history WHERE file = :file", file=file
         )
@@ -258,7 +258,7 @@ class Catalogue:
         return account
 
     def signature(self, file: str) -> str | None:
-        """Return the digest of the signature of a file that stands in the journal."""
+        """Return the digest that the journal has for the signature of a file."""
         digest: str | None = self._db.value(
             "SELECT signature FROM history WHERE file = :file", file=file
         )

@@ -1,4 +1,4 @@
-"""A distribution: what its file name and its metadata say, read from an archive we do not trust."""
+"""A distribution: its file name, and its archive, which is read to its end and never trusted."""
 
 from __future__ import annotations
 
@@ -32,13 +32,14 @@ from .archive import DistributionError as DistributionError
 from .metadata import METADATA_LIMIT, TOO_MUCH_METADATA, Metadata
 from .terminal import quoted
 
-# pypiserver accepts these characters; ".metadata" must fit behind the name on disk.
+# The characters that pypiserver accepts. ".metadata" must fit behind the name on disk.
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.!+-]{0,239}", re.ASCII)
 
 TAGS = 500
-"""Combinations of tags that a wheel's name may stand for (PEP 425), which installers all make."""
+"""Combinations of tags that a wheel's name may stand for (PEP 425); installers make all of them."""
 
-# The headers of one member of a tar file, such as a long name; Python takes time by the square.
+# Bytes of the headers of one member of a tar file, such as a long name. The time that Python takes
+# grows with their square.
 _HEADER_LIMIT = 2**13
 _UNPACKED_LIMIT, _UNPACKED_RATIO = 256 * 2**20, 20
 _TOO_LARGE = (
@@ -56,8 +57,7 @@ class Distribution:
         version: the normalised version (PEP 440).
         sha256: hex digest of the whole file.
         requires_python: the specifier of its metadata, None if there is none that can be read.
-        metadata: the core metadata that may be served beside it (PEP 658), None if a build could
-            change it: an sdist's counts from version 2.2 on and without dynamic fields (PEP 643).
+        metadata: the core metadata to serve beside it (PEP 658), None if a build could change it.
     """
 
     file: str
@@ -73,18 +73,18 @@ def parse_name(file: str) -> tuple[str, str]:
     """Return normalised project and version of a file name.
 
     Raises:
-        DistributionError: if it is not the name of a wheel, a .tar.gz or a .zip sdist.
+        DistributionError: if it is not the name of a wheel, or of a .tar.gz or .zip sdist.
     """
     project, version, _ = _split(file)
     return project, str(version)
 
 
 def identity(file: str) -> str:
-    """Return what a file name says, the same however it is spelled.
+    """Return the identity of a file name: the same for all spellings of the name.
 
-    To a client two files of one identity are the same thing, of which it takes either. A release
-    has one sdist, and one wheel for each build tag and set of tags (PEP 425). Sets that only
-    overlap are two wheels, as on PyPI: all clients have the same order of preference for them.
+    A client may choose any of the files of one identity. A release has one sdist, and one wheel for
+    each build tag and set of tags (PEP 425). Sets that only overlap are two identities, as on PyPI:
+    all clients prefer the same one of them.
 
     Raises:
         DistributionError: as parse_name.
@@ -93,10 +93,10 @@ def identity(file: str) -> str:
     return f"{project}-{canonicalize_version(version)}{kind}"
 
 
-# A file's name is asked for more than once, but within one change of the index.
+# One change of the index asks for the same name several times.
 @lru_cache(maxsize=16)
 def _split(file: str) -> tuple[str, Version, str]:
-    """Return project, version, and what else a file name says in the one form we give it."""
+    """Return the project and the version of a file name, and the rest of it, normalised."""
     if not _FILE_NAME.fullmatch(file):
         raise DistributionError(
             f"{quoted(file)} is not the name of a distribution: use at most 240 letters, digits"
@@ -104,7 +104,7 @@ def _split(file: str) -> tuple[str, Version, str]:
         )
     try:
         if file.endswith(".whl"):
-            # Each stands for all combinations, so these sets are equal if theirs are.
+            # A name stands for all combinations of its tags: they are equal if these sets are.
             sets = [tag.split(".") for tag in file.removesuffix(".whl").lower().split("-")[-3:]]
             if prod(map(len, sets)) > TAGS:
                 raise DistributionError(
@@ -128,7 +128,7 @@ def _split(file: str) -> tuple[str, Version, str]:
 
 
 def is_normalised(project: str) -> bool:
-    """Return whether this can be a project's name in a URL (PEP 503)."""
+    """Return whether a text is the normalised name of a project, as in URLs (PEP 503)."""
     return len(project) <= 240 and bool(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", project))
 
 
@@ -139,8 +139,8 @@ def read(path: Path, file: str | None = None) -> Distribution:
         file: the file name, if it is not that of the path.
 
     Raises:
-        DistributionError: if the name, the archive or its metadata is not right.
-        OSError: if the disk does not give it.
+        DistributionError: if the name, the archive or its metadata is wrong.
+        OSError: if the disk cannot be read.
     """
     file = file or path.name
     project, version = parse_name(file)
@@ -160,8 +160,8 @@ def read(path: Path, file: str | None = None) -> Distribution:
         raise DistributionError(f"{file} {error}") from None
     except Exception as error:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
-            raise  # It is the disk, not the file.
-        # Archives made to do harm bring the parsers to raise nearly anything.
+            raise  # The disk failed, not the archive.
+        # Hostile archives make the parsers raise nearly anything.
         raise DistributionError(
             f"{file} is damaged: it cannot be read to its end ({type(error).__name__})"
         ) from None
@@ -181,7 +181,7 @@ def read(path: Path, file: str | None = None) -> Distribution:
 
 
 def digests(content: IO[bytes], algorithms: Iterable[str]) -> dict[str, str]:
-    """Return hex digests of what is left of a file, read once: md5, sha256 or blake2_256."""
+    """Read the rest of a file once; return hex digests of it: md5, sha256 or blake2_256."""
     hashes = {
         name: hashlib.blake2b(digest_size=32) if name == "blake2_256" else hashlib.new(name)
         for name in algorithms
@@ -193,7 +193,7 @@ def digests(content: IO[bytes], algorithms: Iterable[str]) -> dict[str, str]:
 
 
 def _from_zip(content: IO[bytes], limit: int, *, is_wheel: bool) -> tuple[bytes, str]:
-    """Return the metadata of an archive that was read to its end, and the folder it is in."""
+    """Read an archive to its end; return its metadata, and the folder that has it."""
     check_list(content)
     with zipfile.ZipFile(content) as archive:
         members = archive.infolist()
@@ -228,21 +228,21 @@ def _from_zip(content: IO[bytes], limit: int, *, is_wheel: bool) -> tuple[bytes,
 
 
 class _Unpacked(io.RawIOBase):
-    """What a gzip file unpacks to, of which only so much is read in all and for one member."""
+    """The content of a gzip file, with a limit for all of it and one for each member."""
 
     def __init__(self, packed: gzip.GzipFile, limit: int) -> None:
         self._packed = packed
         self._limit = limit
-        self._left = 0
+        self._allowed = 0
         self.allow(_HEADER_LIMIT)
 
     def allow(self, size: int) -> None:
         """Let so many bytes be read from now on."""
-        self._left = size
+        self._allowed = size
 
     def read(self, size: int = -1) -> bytes:
-        self._left -= size
-        if size < 0 or self._left < 0:
+        self._allowed -= size
+        if size < 0 or self._allowed < 0:
             raise DistributionError(
                 f"has a member with more than {_HEADER_LIMIT // 2**10} kB of headers"
             )
@@ -273,7 +273,7 @@ def _from_tar(content: IO[bytes], limit: int) -> bytes:
                 number += 1
                 if number > MEMBERS:
                     raise DistributionError(TOO_MANY_MEMBERS)
-                # tarfile would keep them all in memory.
+                # tarfile would keep all members in memory.
                 archive.members = []  # type: ignore[attr-defined]
                 archive.pax_headers = {}
                 check_tar_member(member)
@@ -282,7 +282,7 @@ def _from_tar(content: IO[bytes], limit: int) -> bytes:
                         raise DistributionError("has more than one file */PKG-INFO")
                     metadata = _content(archive, member, unpacked)
                 unpacked.allow(_HEADER_LIMIT)
-        # Behind the last member: padding, and the checksum of it all.
+        # Behind the last member are padding and the checksum of all.
         unpacked.allow(limit)
         while rest := unpacked.read(2**16):
             if rest.strip(b"\0"):

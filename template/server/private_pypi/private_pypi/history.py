@@ -171,29 +171,34 @@ class History:
 
 
 def _merged(known: list[Record], here: Iterable[Record]) -> list[Record]:
-    """Return all lines that are known or stand in the journal.
+    """Return all lines that are known or are in the journal.
 
-    Those known come in their order; each other one comes behind the line that it follows here, and
-    behind what is known and not later.
+    The known ones keep their order. Each other one follows the line that it follows in the journal,
+    and all known ones that are not later.
     """
     place_of = {record.text: place for place, record in enumerate(known)}
     merged: list[Record] = []
-    taken = 0
+    following = 0
     for record in here:
         place = place_of.get(record.text)
         if place is None:
-            while taken < len(known) and known[taken].time <= record.time:
-                merged.append(known[taken])
-                taken += 1
+            while following < len(known) and known[following].time <= record.time:
+                merged.append(known[following])
+                following += 1
             merged.append(record)
-        elif place >= taken:
-            merged += known[taken : place + 1]
-            taken = place + 1
-    return merged + known[taken:]
+        elif place >= following:
+            merged += known[following : place + 1]
+            following = place + 1
+    return merged + known[following:]
 
 
 def _problem(breaks: list[int], lost: list[Record]) -> str | None:
-    """Return what is wrong with the journal: lines that do not follow others, and lost ones."""
+    """Return what is wrong with the journal, if anything, in a sentence without a full stop.
+
+    Args:
+        breaks: the numbers of lines that do not follow the line before.
+        lost: the records that are missing.
+    """
     found = []
     if breaks:
         which = f"line {breaks[0]} does" if len(breaks) == 1 else f"{len(breaks)} lines do"

@@ -1,4 +1,4 @@
-"""Core metadata: the few fields that the index reads, out of a file that nobody has checked."""
+"""Core metadata: the few fields that the index reads, from a file that may be hostile."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ FIELDS_LIMIT = 2**19
 TOO_MUCH_METADATA = f"has more than {METADATA_LIMIT // 2**20} MB of metadata"
 
 _FIELD = re.compile(rf"^({'|'.join(FIELDS)}):".encode(), re.IGNORECASE | re.MULTILINE)
-# The line after a field, and the line after all fields: as the parser of e-mails finds them that
-# pip uses (RFC 822).
+# The line after a field, and the line after all fields, as pip's parser of e-mails sees them
+# (RFC 822).
 _NEXT = re.compile(rb"^(?![ \t])", re.MULTILINE)
 _END = re.compile(rb"^(?![!-9;-~]*:|[ \t]|From )", re.MULTILINE)
 
@@ -88,7 +88,7 @@ class Metadata:
             return None
         try:
             specifiers = SpecifierSet(value)
-            specifiers.contains("3.13")  # Only now it reads the numbers.
+            specifiers.contains("3.13")  # Only this reads the numbers.
         except ValueError:
             return None
         return str(specifiers)
