@@ -569,8 +569,8 @@ def test_a_disk_that_fails_is_told_in_one_sentence_and_the_same_upload_can_be_se
     assert ("free some space" in answer.body) is (status == 507)
     if status == 500:
         assert answer.body == (
-            f"The disk of the index is not usable ({os.strerror(number)}): whoever runs the server"
-            " finds more in make pypi-logs and has to mend it, then send the file again.\n"
+            f"The disk of the index is not usable ({os.strerror(number)}): make pypi-logs on the"
+            " server says more; have it mended, then send the file again.\n"
         )
     assert index.files() == []
     assert index.upload().status == 200

@@ -488,7 +488,7 @@ def test_on_a_terminal_remove_shows_what_it_would_and_asks(
         assert main(["remove", "lib", "1.0"]) == 0
 
     assert capsys.readouterr().out == (
-        f"{LIB}\nRemove for good what others may have pinned? [y/N] {LIB} is removed.\n"
+        f"{LIB}\nRemove for good files that others may have pinned? [y/N] {LIB} is removed.\n"
     )
     assert not release.exists()
 
@@ -822,7 +822,7 @@ def test_what_lies_where_uploads_arrive_is_named(folders: Path, capsys: Captured
         make(folders / "pypi_data/.uploads")
         assert main(["check"]) == 1
         assert capsys.readouterr().err == (
-            "error: pypi_data/.uploads is no folder where uploads can arrive: delete it\n"
+            "error: pypi_data/.uploads is not a folder where uploads can arrive: delete it\n"
         )
         (folders / "pypi_data/.uploads").unlink()
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from kit.commands import run
 from kit.template import ROOT, Render
 
 OLDEST = "3.10"
@@ -19,6 +20,7 @@ PROMISES = {
     "demo/my-private-lib/pyproject.toml": 'requires-python = ">=(.*)"',
     ".github/workflows/ci.yml": r'python: \["(.*?)"',
     "scripts/requirements.sh": r"--python-version (\S+)",
+    "template/server/private_pypi/pyproject.toml": r'requires-python = ">=(.*?)"',
     "template/server/README.md.jinja": r"Python\s(3\.\d+) or newer",
     "template/server/Makefile.jinja": r"(?:older than Python|--python-version) (3\.\d+)",
     "template/client/README.md.jinja": r"make, Python (3\.\d+) or newer",
@@ -34,8 +36,10 @@ def test_every_file_names_the_same(file: str) -> None:
 
 def test_ruff_takes_what_is_promised_for_its_target() -> None:
     target = f'target-version = "py{OLDEST.replace(".", "")}"'
-    for file in ("pyproject.toml", "template/server/private_pypi/ruff.toml"):
-        assert target in (ROOT / file).read_text(encoding="utf-8")
+    assert target in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    package = ROOT / "template/server/private_pypi"
+    settings = run("ruff", "check", "--show-settings", "private_pypi/app.py", cwd=package)
+    assert f"unresolved_target_version = {OLDEST}" in settings
 
 
 @pytest.mark.parametrize("locked", [True, False])

@@ -56,7 +56,7 @@ class Catalogue:
     """An open catalogue.
 
     Attributes:
-        history: what the journal has said.
+        history: the records of the journal, and what they say of each file.
     """
 
     def __init__(self, folder: Path, *, check: bool = False) -> None:

@@ -71,6 +71,6 @@ def _of_disk(error: OSError | sqlite3.DatabaseError, method: str) -> Answer:
     reason = (error.strerror if isinstance(error, OSError) else "") or str(error)
     return refusal(
         500,
-        f"The disk of the index is not usable ({reason}): whoever runs the server finds more in"
-        f" make pypi-logs and has to mend it, then {again}.",
+        f"The disk of the index is not usable ({reason}): make pypi-logs on the server says more;"
+        f" have it mended, then {again}.",
     )
