@@ -35,7 +35,7 @@ lint: .venv/test ## Check style, types, YAML, shell, workflows and docs
 format: .venv/test ## Format the Python code
 	@.venv/bin/ruff check --quiet --fix . && .venv/bin/ruff format --quiet .
 
-docs: .venv/demo ## Write docs/questions.md anew from copier.yml
+docs: .venv/demo ## Write docs/questions.md from copier.yml
 	@.venv/bin/python scripts/questions.py > docs/questions.md
 
 bench: .venv/test .venv/peers/installed ## Measure the server beside its peers (SCALE=small: quickly)
@@ -47,7 +47,7 @@ requirements: .venv/test ## Pin every Python requirement anew, with hashes
 release: ## Release VERSION=1.2.3: changelog, commit and tag; nothing is pushed
 	@$(PYTHON) scripts/release.py -- "$$VERSION"
 
-clean: ## Delete what make made
+clean: ## Delete everything that make created
 	rm -rf .venv build .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 .venv/bin/pip:
@@ -56,7 +56,7 @@ clean: ## Delete what make made
 	@$(PYTHON) -m venv .venv || \
 		{ echo 'error: $(PYTHON) has no venv module: install python3-venv' >&2; exit 1; }
 
-# An environment of their own: some need another passlib than ours. The tests run devpi from there.
+# The peers have an environment of their own, as some need another passlib. The tests run its devpi.
 .venv/peers/installed: requirements/bench.txt | .venv/bin/pip
 	@echo 'Installing requirements/bench.txt into .venv/peers'
 	@$(PYTHON) -m venv .venv/peers

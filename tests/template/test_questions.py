@@ -336,7 +336,7 @@ BAD: dict[str, dict[str, dict[Any, str]]] = {
             "['--index-url=https://example.com']": PIN,
             "['lib @ https://example.com/lib-1.0.zip']": "publish the package to the index",
             '["a\\nb"]': "has more than one line",
-            "['lib; python_version > \"3\"']": "leave out what follows the semicolon",
+            "['lib; python_version > \"3\"']": "leave out all from the semicolon on",
             "[lib, Lib]": "is listed twice: keep one of them.",
             "[My_App]": "'My_App' is this app itself: leave it out.",
         },
