@@ -62,10 +62,14 @@ def ask(url: str) -> tuple[str, str]:
     user = os.environ.get("INDEX_USER", "")
     if sys.stdin.isatty():
         print(f"Your account on {url}", file=sys.stderr)
+        # input() would wait on after a Ctrl-C that comes while it writes the prompt.
+        print("" if user else "User: ", end="", flush=True)
         try:
-            return user or input("User: ").strip(), getpass.getpass("Password: ")
+            if typed := user or sys.stdin.readline():
+                return typed.strip(), getpass.getpass("Password: ")
         except EOFError:
-            sys.exit("\nNothing was written.")
+            pass
+        sys.exit("\nNothing was written.")
     if not user:
         sys.exit("INDEX_USER is not set: it must name the user where nobody can be asked.")
     return user, sys.stdin.readline().rstrip("\r\n")
