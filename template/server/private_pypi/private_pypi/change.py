@@ -238,7 +238,7 @@ class Change:
                 raise PermissionError(errno.EACCES, sentence, str(folder))
 
     def examine_journal(self) -> str | None:
-        """Read the whole journal; return its problem, if any, in a sentence without its full stop."""
+        """Read the whole journal; return its problem, without a full stop, if there is one."""
         self.touched |= self.catalogue.history.replay(self._journal, whole=True)
         return self.catalogue.history.journal_problem
 
