@@ -159,7 +159,7 @@ def test_repair_says_what_is_wrong_and_asks_before_it_changes_anything(
         " 3 lines that pypi_index knows are missing)."
     )
     assert second == "Line 2 does not follow the lines before it: some were lost or changed."
-    assert third == "These lines are missing, and stand in pypi_index:"
+    assert third == "The journal lacks these lines, which pypi_index has:"
     assert [line.split()[3:] for line in missing] == [
         ["published", KEPT, "alice"],
         ["yanked", KEPT, "bob", "breaks", "on", "Tuesdays"],
@@ -184,7 +184,7 @@ def test_damage_that_only_the_journal_can_tell_is_said_until_it_is_repaired(
         " lost or changed\n"
     )
     assert main(["journal-repair", "--yes"]) == 0
-    assert "pypi_index does not know what stood there" in capsys.readouterr().out
+    assert "pypi_index does not have the lost lines either" in capsys.readouterr().out
     anew.refresh()
     assert anew.problem == ""
     assert main(["audit"]) == 0

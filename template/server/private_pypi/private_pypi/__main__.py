@@ -170,7 +170,7 @@ def run_verify(settings: Settings, _: argparse.Namespace) -> None:
 
 
 def run_audit(settings: Settings, options: argparse.Namespace) -> None:
-    """Print who published, yanked or removed what and when, from the journal."""
+    """Print from the journal who published, yanked or removed which file, and when."""
     lines, complaints = audit(settings.data, options.project)
     for line in lines:
         print(line)
@@ -189,11 +189,13 @@ def run_journal_repair(settings: Settings, options: argparse.Namespace) -> None:
     for number in breaks:
         print(f"Line {number} does not follow the lines before it: some were lost or changed.")
     if lost:
-        print("These lines are missing, and stand in pypi_index:")
+        print("The journal lacks these lines, which pypi_index has:")
         print("\n".join(f"  {line}" for line in as_lines(lost)))
     if breaks and not lost:
-        print("pypi_index does not know what stood there. With a backup of pypi_data that is older")
-        print("than the damage, put its .journal.jsonl in place first: nothing newer is forgotten.")
+        print(
+            "pypi_index does not have the lost lines either. If you have a backup of pypi_data from"
+        )
+        print("before the damage, put its .journal.jsonl in place first: no newer line is lost.")
     if not options.yes:
         if not sys.stdin.isatty():
             raise SettingError("say YES=1 to repair without being asked")

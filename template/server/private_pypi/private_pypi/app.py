@@ -48,7 +48,7 @@ DIED_SHOWS = 300
 
 log = logging.getLogger(__name__)
 
-# What may hold a password is left out of an address, as in the gateway's log.
+# User, password and query may be secret: they are left out of an address, as in the gateway's log.
 _SECRET = re.compile(r"//[^/]*@|\?.*")
 _ALLOWED = ("Allow", "GET, HEAD, POST")
 _HOST = re.compile(r"([A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(:[0-9]{0,5})?")
@@ -69,7 +69,7 @@ class Gatekeeper:
     """Answers the health check, and all else only to an account that may do it.
 
     Attributes:
-        index: what it serves.
+        index: the index that it serves.
     """
 
     def __init__(self, index: Index, authenticator: Authenticator, settings: Settings) -> None:

@@ -53,7 +53,7 @@ def copy_pair(folder: Path, host: str, copy: Path) -> str:
     except OSError as error:
         raise CertificateError(
             f"no copy of certs/ can be written for the gateway ({error.strerror}): give"
-            " gateway_data and what is in it to the owner of pypi_data with chown"
+            " gateway_data and its content to the owner of pypi_data with chown"
         ) from None
     return warning
 
@@ -116,7 +116,7 @@ def _read_file(file: Path, content: str) -> bytes:
     except OSError as error:
         raise CertificateError(
             f"certs/{file.name} cannot be read ({error.strerror}): give it to the owner of"
-            " pypi_data with chown, and certs/ itself if only its owner may look into it"
+            " pypi_data with chown, and certs/ itself if only its owner may open it"
         ) from None
 
 
@@ -125,8 +125,8 @@ def _server(chain: Path, key: Path) -> ssl.SSLContext:
 
     def refuse() -> str:
         raise CertificateError(
-            f"certs/{key.name} is encrypted, and nobody is there to type the password when the"
-            " gateway starts: decrypt it with openssl pkey"
+            f"certs/{key.name} is encrypted, and the gateway cannot ask for a password when it"
+            " starts: decrypt it with openssl pkey"
         )
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -53,7 +53,7 @@ _ACCOUNT, _DIGESTS = "private_pypi.account", "private_pypi.digests"
 
 
 class Pypiserver:
-    """Answers what is left to pypiserver."""
+    """pypiserver, for the three kinds of requests that it answers."""
 
     def __init__(self, settings: Settings, index: Index) -> None:
         config = Config.default_with_overrides(
@@ -99,7 +99,7 @@ class Pypiserver:
 
 
 class Storage(Backend):
-    """Publishes what pypiserver hands over, and tells it what there is."""
+    """Publishes the files that pypiserver hands over, and tells it which files there are."""
 
     def __init__(self, config: RunConfig, index: Index) -> None:
         super().__init__(config)
@@ -113,7 +113,7 @@ class Storage(Backend):
             stream: a file of the folder of unfinished uploads.
 
         Raises:
-            DistributionError: if it is not what its name, its metadata or the form say.
+            DistributionError: if the file does not match its name, its metadata or the form.
             NameTakenError, NotReadyError, OSError: as Index.add.
             NotYoursError: as Index.sign.
         """
@@ -149,7 +149,7 @@ class Storage(Backend):
         return self._index.counts()[0]
 
     def remove_package(self, pkg: PkgFile) -> None:
-        """Refuse: what others install must not vanish by a request."""
+        """Refuse: no request removes a file that others may install."""
         raise HTTPError(403, "Nothing is removed over HTTP: use make pypi-remove on the server.")
 
 
@@ -162,7 +162,7 @@ def _call(environ: Environ, handler: Callable[..., Any], *arguments: str) -> Ans
     except HTTPResponse as raised:
         result = raised
     if isinstance(result, HTTPError):
-        # pypiserver repeats what the client sent.
+        # pypiserver repeats text that the client sent.
         return plain(result.status_code, printable(str(result.body).strip())[:500])
     if isinstance(result, HTTPResponse):
         status, headers, text = result.status_code, result.headerlist, result.body

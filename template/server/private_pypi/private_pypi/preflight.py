@@ -1,4 +1,4 @@
-"""What must be right before the index is launched, or an account is changed."""
+"""Checks before the index is launched or an account is changed."""
 
 from __future__ import annotations
 

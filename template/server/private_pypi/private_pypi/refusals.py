@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 def explain(error: Exception, environ: Environ, max_upload: int) -> Answer:
-    """Return the answer to a request that failed with an error, which is logged if it is ours."""
+    """Return the answer to a request that failed; log the error unless it is the client's."""
     if isinstance(error, FormError | DistributionError):
         return refusal(400, str(error))
     if isinstance(error, NameTakenError):
@@ -41,7 +41,7 @@ def explain(error: Exception, environ: Environ, max_upload: int) -> Answer:
 
 
 def not_ready() -> Answer:
-    """Return the answer to what cannot be told as long as the index is being made."""
+    """Return the answer to a request that has to wait until the index is current."""
     text = "The index is being brought up to date: try again."
     return refusal(503, text, ("Retry-After", "5"))
 

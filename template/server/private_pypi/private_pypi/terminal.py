@@ -31,7 +31,7 @@ def spelled(location: str) -> str:
 
 
 def guarded(stream: TextIO) -> TextIO:
-    """Return a stream that passes on printable text and ends of lines, all else spelled out."""
+    """Return a stream that spells out all it writes but printable text and ends of lines."""
     return cast(TextIO, _Guarded(stream))
 
 

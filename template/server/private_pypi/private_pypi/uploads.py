@@ -63,10 +63,10 @@ class SentFile:
 
 @dataclass
 class Form:
-    """What is read of an upload form.
+    """The fields of an upload form that are read; all others are left out.
 
     Attributes:
-        action: what the client wants, as `file_upload`.
+        action: what to do with the form, such as `file_upload`.
         digests: hex digests of the distribution by the name of their algorithm.
     """
 
@@ -104,7 +104,7 @@ def delete_abandoned(folder: Path) -> None:
 def read_form(environ: Environ, folder: Path, max_upload: int) -> Form:
     """Read an upload form (RFC 7578) from a WSGI request, its files straight to the disk.
 
-    The memory that this takes does not depend on what is sent.
+    The memory that this takes does not depend on the form.
 
     Args:
         environ: whose `wsgi.input` is a Body.
