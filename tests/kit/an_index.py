@@ -21,7 +21,7 @@ from kit.archives import tarred
 
 WHEEL = "my_lib-1.0-py3-none-any.whl"
 
-# Of folders and files that nobody has touched for a while.
+# The time of folders and files that have not changed for a while.
 LONG_AGO = 1_700_000_000 * 10**9
 
 
@@ -34,7 +34,7 @@ def copy(data: Path, name: str = "my-lib", version: str = "1.0", origin: str = "
 
 
 def age(path: Path) -> None:
-    """Let a file look as if nobody was writing it."""
+    """Let a file look as if it had not been written for a while."""
     os.utime(path, ns=(LONG_AGO, LONG_AGO))
 
 

@@ -1,4 +1,4 @@
-"""Which archives are taken: those out of which all installers take the same files."""
+"""Only those archives are accepted from which all installers unpack the same files."""
 
 from __future__ import annotations
 

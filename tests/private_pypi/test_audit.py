@@ -1,4 +1,4 @@
-"""What the journal says to people, whatever state it is in."""
+"""The journal as people read it, whatever state it is in."""
 
 from __future__ import annotations
 

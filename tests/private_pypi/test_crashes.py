@@ -31,8 +31,8 @@ from private_pypi.change import Change, NoSuchReleaseError
 from private_pypi.settings import Settings
 from private_pypi.verify import differences
 
-# Calls that only look, or that only let go: they change nothing that a crash could leave behind.
-LOOKS = {
+# Calls that only read or close: they change nothing that a crash could leave behind.
+READS = {
     *("access", "fstat", "fspath", "getcwd", "getpid", "getuid", "listdir", "lstat", "readlink"),
     *("scandir", "stat", "pread", "read", "readinto", "readline", "seek", "tell", "fileno"),
     *("fetchall", "fetchone", "readable", "seekable", "writable", "urandom", "cpu_count", "get"),
@@ -90,15 +90,17 @@ class Steps:
         name = called.__name__
         owner = getattr(called, "__self__", None)
         module = called.__module__ or type(owner).__module__
-        if name in LOOKS or (self._need_space and name in FREES):
+        if name in READS or (self._need_space and name in FREES):
             return False
         if name == "mkdir" and Path(frame.f_locals.get("self", "")).is_dir():
-            return False  # It is there already, and nobody minds.
+            return False  # It is there already, which is no error.
         if module in ("_io", "io"):
             if name == "open":
                 return "r" not in frame.f_locals.get("mode", "r")
             return isinstance(owner, (io.RawIOBase, io.BufferedWriter, io.BufferedRandom))
-        return module in ("posix", "fcntl", "sqlite3", "_sqlite3") and name != "connect"
+        if isinstance(owner, (sqlite3.Connection, sqlite3.Cursor)):
+            return True
+        return module in ("posix", "fcntl")
 
 
 def killed(work: Work, at: int) -> bool:
@@ -309,7 +311,7 @@ def test_an_upload_killed_before_any_step_is_whole_or_not_there(
 
 
 def test_an_upload_killed_in_the_middle_of_a_write_is_whole_or_not_there(place: Place) -> None:
-    """The kernel kills who writes beyond a limit, after it has written up to that limit."""
+    """The kernel kills a process that writes beyond a limit, after writing up to that limit."""
 
     def limit(size: int) -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -410,7 +412,7 @@ def test_a_removal_killed_before_any_step_has_happened_or_not(place: Place, is_l
         finished += is_noted and (place.settings.data / path.name).exists()
 
         if at % 2:
-            # Whoever changes anything first finishes it.
+            # The first process that changes anything finishes it.
             place.publish(path)
             assert path.name in integrity.served(place.settings.index)
             place.app.index.remove(name, version, by="alice")
@@ -455,7 +457,7 @@ def test_what_a_hand_put_back_after_a_killed_removal_is_served(place: Place) -> 
 
 
 def by_hand(place: Place, at: int) -> list[Path]:
-    """Copy and delete what somebody might; return what is to be listed then."""
+    """Copy and delete files as a person might; return the files to be listed then."""
     data = place.settings.data
     (data / "sub").mkdir(exist_ok=True)
     copied = [

@@ -1,4 +1,4 @@
-"""A journal that lost lines: what was known is not forgotten, it is said, and it is repaired."""
+"""A journal that lost lines: the index forgets none of them, says so, and repairs the journal."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def test_any_number_may_try_at_the_same_time(
 
 
 def no_lock(file: object, kind: int) -> None:
-    """Lock as a file system does that takes every lock and keeps nobody out."""
+    """Lock as a file system does that grants every lock to everybody."""
 
 
 def no_memory(path: Path, **_: object) -> sqlite3.Connection:
@@ -219,7 +219,7 @@ def test_what_a_killed_one_left_is_on_no_page_and_the_next_one_deletes_it_when_i
     assert everything(left)
     assert scan.scan(tmp_path).files == {}
 
-    # Whoever made it may still be at it.
+    # The process that made it may still use it.
     assert filesystem.complaints(tmp_path, "pypi_data", filesystem.LOCKS) == []
     assert list(tmp_path.iterdir()) == [left]
     os.utime(left, (0, 0))

@@ -1,4 +1,4 @@
-"""The journal: whole lines or none, one writer at a time, and what is not a record is left out."""
+"""The journal: whole lines or none, one writer at a time; lines that are no records are skipped."""
 
 from __future__ import annotations
 

@@ -166,3 +166,103 @@ def test_folders_may_be_deeper_than_python_would_call_itself(tmp_path: Path) -> 
 def test_the_data_folder_itself_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         scan.scan(tmp_path / "missing")
+
+
+# Watch --------------------------------------------------------------------------------------------
+
+LONG_AGO = (10**9, 10**9)
+
+
+@pytest.fixture
+def watch(tmp_path: Path) -> scan.Watch:
+    """A watch of a folder that has not changed for long, of which all is indexed."""
+    os.utime(tmp_path, LONG_AGO)
+    watch = scan.Watch(tmp_path)
+    finish(watch)
+    assert watch.is_current()
+    assert not watch.is_due()
+    return watch
+
+
+def finish(watch: scan.Watch, *postponed: str) -> scan.Scan:
+    """Scan a folder and take all in it for indexed."""
+    found = watch.scan()
+    watch.begin_reading(found, found.files)
+    for location in postponed:
+        watch.postpone(location)
+    watch.end_reading(found, [])
+    watch.trust_folders(found)
+    return found
+
+
+def test_a_folder_is_scanned_again_once_others_change_it_and_not_for_own_changes(
+    tmp_path: Path, watch: scan.Watch
+) -> None:
+    with watch.own_change(tmp_path):
+        (tmp_path / "ours-1.0.whl").touch()
+    assert watch.is_current()
+    finish(watch)
+    assert watch.is_current()
+
+    (tmp_path / "theirs-1.0.whl").touch()
+    assert watch.is_due()
+    # Another change may bear the same time.
+    finish(watch)
+    assert watch.is_due()
+    os.utime(tmp_path, LONG_AGO)
+    finish(watch)
+    assert not watch.is_due()
+
+
+def test_an_own_change_that_fails_or_follows_one_of_others_hides_nothing(
+    tmp_path: Path, watch: scan.Watch
+) -> None:
+    def lose_the_race() -> None:
+        (tmp_path / "theirs-1.0.whl").touch()
+        raise FileExistsError
+
+    with pytest.raises(FileExistsError), watch.own_change(tmp_path):
+        lose_the_race()
+    assert not watch.is_current()
+
+    with watch.own_change(tmp_path):
+        (tmp_path / "ours-1.0.whl").touch()
+    assert not watch.is_current()
+
+
+def test_the_project_of_a_file_is_unread_until_it_is_read_and_longer_if_it_is_postponed(
+    tmp_path: Path, watch: scan.Watch
+) -> None:
+    (tmp_path / "mylib-1.0.whl").touch()
+    (tmp_path / "lonely-1.0.zip.asc").touch()
+    os.utime(tmp_path, LONG_AGO)
+    found = watch.scan()
+
+    watch.begin_reading(found, found.files)
+    assert {"mylib", "lonely"} <= watch.unread
+    watch.end_reading(found, ["other-1.0.whl"])
+    assert watch.unread == frozenset()
+    assert {"other", "lonely"} <= watch.unserved
+
+    finish(watch, "mylib-1.0.whl")
+    assert "mylib" in watch.unread
+    assert watch.is_due()
+    finish(watch)
+    assert not watch.is_due()
+
+
+def test_a_folder_that_cannot_be_looked_into_is_said_once_and_tried_again(
+    tmp_path: Path, watch: scan.Watch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "link").symlink_to("nowhere")
+    os.utime(tmp_path, LONG_AGO)
+
+    for _ in range(3):
+        finish(watch)
+
+    (sentence,) = watch.unreadable
+    assert [record.getMessage() for record in caplog.records] == [
+        f"names that this index does not have are answered 503: {sentence}"
+    ]
+    assert watch.is_current()
+    assert watch.is_due()

@@ -28,7 +28,7 @@ def test_each_file_of_the_index_that_is_damaged_is_made_again_by_a_restart(
     index: Index, folder: Path, data: Path, damage: str
 ) -> None:
     fill(index, data)
-    # A copy nobody has open, as after a restart.
+    # A copy that no process has open, as after a restart.
     shutil.copytree(folder.parent, folder.parent / "restarted", symlinks=True)
     data, folder = (folder.parent / "restarted" / path.name for path in (data, folder))
     Index(data, folder).refresh()

@@ -20,7 +20,7 @@ from private_pypi.refresh import Refresher
 
 
 def links(folder: Path, project: str = "my-lib") -> list[str]:
-    """Return what the JSON page links to while somebody may be writing it."""
+    """Return the links of the JSON page, which may be written at the moment."""
     try:
         read = json.loads((folder / "simple" / project / "index.json").read_bytes())
     except OSError:

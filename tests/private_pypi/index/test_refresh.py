@@ -493,8 +493,8 @@ def test_ten_times_as_many_files_take_about_ten_times_as_long_to_look_through(
     for path in copies[:50]:
         shutil.copy(path, few)
 
-    def look(place: Path, name: str) -> list[float]:
-        """Return the processor time of a look where all is known, and of one after a restart."""
+    def refreshed(place: Path, name: str) -> list[float]:
+        """Return the processor time of a refresh where all is known, and of one after a restart."""
         index = Index(place, tmp_path / name)
         index.refresh()
         assert index.counts() == (len(list(place.glob("*.whl"))), 50)
@@ -504,7 +504,7 @@ def test_ten_times_as_many_files_take_about_ten_times_as_long_to_look_through(
         return [min(processor_time(each.refresh) for _ in range(5)) for each in known]
 
     # Where each file is compared with each, it is 100 times.
-    for small, large in zip(look(few, "small"), look(data, "large"), strict=True):
+    for small, large in zip(refreshed(few, "small"), refreshed(data, "large"), strict=True):
         assert large < 15 * small
 
 

@@ -143,7 +143,7 @@ def test_of_two_spellings_put_there_by_hand_the_first_is_served_until_it_is_gone
     second: str,
     known: bool,
 ) -> None:
-    # Whichever is looked at first: what the journal knows counts, and only then the place.
+    # In whatever order they are found: first the journal counts, and only then the place.
     place = data / "z" if known else data / "a"
     path = build(place, first)
     if known:

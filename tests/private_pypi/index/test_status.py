@@ -74,7 +74,7 @@ def test_a_name_that_was_copied_while_no_server_ran_is_not_passed_on(
 ) -> None:
     copy(data)
 
-    # The new process has its old index, but has not looked yet.
+    # The new process has its old index, but has not scanned yet.
     assert Index(data, folder).status("my-lib") != "unknown"
 
 

@@ -121,7 +121,7 @@ def test_what_was_removed_and_cannot_be_deleted_stops_nothing_else(
     publish(index, data, version="2.0")
     now = journal.timestamp(time.time())
     with journal.locked(data) as lines:
-        # As somebody does who is killed before anything is deleted.
+        # As by a process that is killed before anything is deleted.
         lines.append([journal.Record(now, "remove", WHEEL, by="bob")])
     monkeypatch.setattr("private_pypi.change.os.access", lambda *_: False)
 
@@ -141,7 +141,7 @@ def test_a_name_is_ours_though_the_disk_was_full_once_the_journal_had_it(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    # Long ago, so that no second look would tell that it is there.
+    # Long ago, so that no second scan would tell that it is there.
     os.utime(data, (10**9, 10**9))
     index.refresh()
     with monkeypatch.context() as patch:

@@ -56,7 +56,7 @@ class Catalogue:
     """An open catalogue.
 
     Attributes:
-        history: what the journal has said.
+        history: the records of the journal, and what they say of each file.
     """
 
     def __init__(self, folder: Path, *, check: bool = False) -> None:
@@ -130,27 +130,28 @@ class Catalogue:
 
     def drop(self, location: str) -> set[str]:
         """Forget a file; return the project whose pages that changes, if any."""
-        rows = self._db.execute(
-            "DELETE FROM files WHERE location = :location RETURNING project, problem",
-            {"location": location},
-        ).fetchall()
-        projects = {project for project, problem in rows if problem is None}
+        projects = self._db.values(
+            "SELECT project FROM files WHERE location = :location AND problem IS NULL",
+            location=location,
+        )
+        self._db.execute("DELETE FROM files WHERE location = :location", {"location": location})
         if projects:
             # Files of its identity were refused because of it: the next scan reads them again.
             self._db.execute(
                 "DELETE FROM files WHERE problem IS NOT NULL AND identity = :identity",
                 {"identity": _identity(location)},
             )
-        return projects
+        return set(projects)
 
     def set_signed(self, location: str) -> set[str]:
         """Note that the signature of a distribution has arrived; return its project."""
-        return set(
-            self._db.values(
-                "UPDATE files SET signed = 1 WHERE location = :location RETURNING project",
-                location=location,
-            )
+        self._db.execute(
+            "UPDATE files SET signed = 1 WHERE location = :location", {"location": location}
         )
+        projects = self._db.values(
+            "SELECT project FROM files WHERE location = :location", location=location
+        )
+        return set(projects)
 
     def seen(self) -> dict[str, Seen]:
         """Return every file it knows, by location, as it was when it was indexed or refused."""

@@ -30,7 +30,7 @@ CREATE TABLE files (
     version TEXT,
     size INTEGER NOT NULL,
     modified INTEGER NOT NULL,      -- st_mtime_ns
-    signed INTEGER NOT NULL,        -- whether its .asc lies beside it
+    signed INTEGER NOT NULL,        -- whether its .asc is beside it
     sha256 TEXT,
     requires_python TEXT,
     metadata_sha256 TEXT,

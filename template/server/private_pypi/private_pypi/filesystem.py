@@ -1,7 +1,7 @@
 """Whether a disk can do what the index relies on, found out by doing it.
 
-What a file system lacks often shows only when it is too late: the first upload fails, two processes
-write at once, or a power failure takes back what was answered with 200.
+A file system that lacks something often shows it only when it is too late: the first upload fails,
+two processes write at once, or a power failure takes back an upload that was answered with 200.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 PREFIX = ".proof-"
-"""How the names begin of folders in which something is tried out: with a dot, so on no page."""
+"""The start of the names of folders in which something is tried out; with its dot, on no page."""
 
 _ABANDONED = 60
-"""Seconds after which nobody uses such a folder any more: it takes far less than one."""
+"""Seconds after which no process uses such a folder any more: it takes far less than one."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _REMEDY = "put all of it on one disk with a file system such as ext4, XFS, Btrfs or ZFS"
 
 
 class Need(NamedTuple):
-    """What the index relies on.
+    """An ability of the file system that the index relies on.
 
     Attributes:
-        lack: what is said of a folder that has not got it.
-        attempt: does it in an empty folder. If that does not work as it must, it returns why, or
+        lack: the words for a folder that does not have it.
+        attempt: uses it in an empty folder. It returns why that does not work, or an empty text, or
             raises OSError or sqlite3.Error.
     """
 
@@ -41,10 +41,10 @@ class Need(NamedTuple):
 
 
 def complaints(folder: Path, name: str, *needs: Need) -> list[str]:
-    """Try out what is needed of the disk of a folder; return a sentence for each that it lacks.
+    """Try out each need on the disk of a folder; return a sentence for each that it lacks.
 
-    It leaves nothing behind and disturbs nobody who uses the folder meanwhile. A full disk is not
-    complained of: nobody can tell then what it could do, and what is on it can still be served.
+    It leaves nothing behind and disturbs no process that uses the folder meanwhile. There is no
+    complaint about a full disk: it cannot show its abilities, and its files can still be served.
 
     Args:
         folder: one that may be written.
@@ -74,21 +74,21 @@ def _reason(need: Need, place: Path) -> str:
 
 
 def _delete_abandoned(folder: Path, place: Path) -> None:
-    """Delete what was left behind by processes that were killed."""
+    """Delete the folders that killed processes left behind."""
     now = place.stat().st_mtime
     for other in folder.glob(f"{PREFIX}*"):
-        # Whoever uses it may be done, and have deleted it.
+        # The process that uses it may have deleted it by now.
         with suppress(FileNotFoundError):
             if now - other.stat().st_mtime > _ABANDONED:
                 shutil.rmtree(other, ignore_errors=True)
 
 
 def hard_links(arrives: Path) -> Need:
-    """Return the need to give what arrives in another folder a name in this one, without a copy."""
+    """Return the need to give a file that arrives in another folder a name here, without a copy."""
 
     def attempt(place: Path) -> str:
         with tempfile.NamedTemporaryFile(dir=arrives) as unfinished:
-            # As with an upload: a server that starts would take it for one that was given up.
+            # Locked like an upload: a server that starts deletes those that are not.
             with suppress(OSError):
                 fcntl.flock(unfinished, fcntl.LOCK_EX)
             os.link(unfinished.name, place / "link")
@@ -142,22 +142,22 @@ def _keep_private(place: Path) -> str:
 
 
 def _note_changes(place: Path) -> str:
-    # Long ago, so that no clock ticks too slowly to tell.
+    # Long ago, so that the time differs even where a clock ticks slowly.
     try:
         os.utime(place, (10**9, 10**9))
     except PermissionError:
-        return ""  # Everything belongs to somebody else here: then MODES has something to say.
+        return ""  # Everything belongs to another user here: MODES complains of that.
     before = place.stat().st_mtime_ns
     (place / "file").touch()
     return "" if place.stat().st_mtime_ns != before else "its time stays what it was"
 
 
-def _lead(place: Path) -> str:
+def _link(place: Path) -> str:
     for target in ("../old", "../new"):
         (place / "unfinished").symlink_to(target)
         (place / "unfinished").replace(place / "link")
-    led = str((place / "link").readlink())
-    return "" if led == "../new" else f"one to ../new leads to {led}"
+    target = str((place / "link").readlink())
+    return "" if target == "../new" else f"one to ../new leads to {target}"
 
 
 def _share_memory(place: Path) -> str:
@@ -185,5 +185,5 @@ REPLACE = Need("replaces no file by another at once (rename)", _replace)
 MODES = Need("lets nobody set the mode of a file (chmod)", _set_mode)
 PRIVATE = Need("keeps nobody from reading what is secret", _keep_private)
 CHANGES = Need("does not show when something was added to a folder", _note_changes)
-SYMBOLIC_LINKS = Need("has no symbolic links, through which distributions are served", _lead)
+SYMBOLIC_LINKS = Need("has no symbolic links, through which distributions are served", _link)
 SHARED_MEMORY = Need("has no memory that SQLite could share between processes", _share_memory)

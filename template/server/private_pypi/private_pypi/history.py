@@ -1,7 +1,7 @@
-"""What the journal has said, kept in the catalogue: each of its lines, and what they add up to.
+"""The journal in the catalogue: a copy of its lines, and the history of each file.
 
-The table `lines` is a copy of the journal. What the journal loses is still known here: the table
-`history` forgets nothing, and a repair writes the lost lines to the journal again.
+Records that the journal loses are still known here: the table `history` forgets nothing, and a
+repair writes the lost `lines` to the journal again.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ class History:
         return problem
 
     def replay(self, journal: Journal, *, whole: bool = False) -> set[str]:
-        """Read what the journal has gained; return the projects whose pages that changes.
+        """Read the new records of the journal; return the projects whose pages they change.
 
-        What the journal has lost stays known, and journal_problem says so from then on.
+        Records that the journal has lost stay known, and journal_problem says so from then on.
 
         Args:
-            whole: read the journal from its start, to see whether it has lost something.
+            whole: read the journal from its start, to see whether it has lost records.
         """
         mark, end, problem = self._db.execute(
             "SELECT journal, journal_end, journal_problem FROM state"
@@ -83,22 +83,22 @@ class History:
         self._db.execute("UPDATE state SET journal = '', journal_end = 0")
 
     def lost(self, journal: Journal) -> list[Record]:
-        """Return what the journal once said and does not say any more, in order."""
+        """Return the known records that the journal does not have any more, in order."""
         here = {record.text for record in journal.since(0)}
         return [record for record in self._lines() if record.text not in here]
 
     def repaired(self, journal: Journal) -> list[Record]:
-        """Return all known lines; those that the journal lost are marked as restored.
+        """Return all known records in order, those that the journal ever lost marked as restored.
 
-        Now or before an earlier repair: a line keeps its mark.
+        A record that an earlier repair restored keeps its mark.
         """
         marks = {record.text: record.restored for record in journal.since(0)}
         return [replace(record, restored=marks.get(record.text, True)) for record in self._lines()]
 
     def _lines(self) -> Iterator[Record]:
-        """Yield what the journal has ever said, in order."""
+        """Yield all known records, in order."""
         for (line,) in self._db.execute("SELECT line FROM lines ORDER BY number"):
-            # An older version kept lines that are not records to this one.
+            # An older version kept lines that this one does not count as records.
             if record := Record.parse(line):
                 yield record
 
@@ -106,7 +106,7 @@ class History:
         return bool(self._db.value("SELECT EXISTS (SELECT 1 FROM lines)"))
 
     def _replace_all(self, records: Iterable[Record]) -> set[str]:
-        """Put these lines in place of all others; return the projects whose pages may change."""
+        """Keep only these records; return the projects whose pages may change."""
         changed = set(self._db.values("SELECT project FROM history"))
         self._db.execute("DELETE FROM history")
         self._db.execute("DELETE FROM lines")
@@ -127,7 +127,7 @@ class History:
             ]
 
     def _add(self, record: Record) -> set[str]:
-        """Add one line; return the project whose pages that changes, if any."""
+        """Add one record; return the project whose pages that changes, if any."""
         self._db.execute("INSERT INTO lines (line) VALUES (:line)", {"line": record.text})
         if not record.is_valid:
             return set()
@@ -153,8 +153,8 @@ class History:
                 },
             )
             if record.action == "upload":
-                is_known = record.by is not None and is_utf8(record.by)
-                self._set("by", record.by if is_known else None, record.file)
+                by = record.by if record.by is not None and is_utf8(record.by) else None
+                self._set("by", by, record.file)
         elif record.action in ("sign", "remove"):
             digest = record.sha256 if record.action == "sign" else None
             self._set("signature", digest, record.file)
@@ -171,10 +171,10 @@ class History:
 
 
 def _merged(known: list[Record], here: Iterable[Record]) -> list[Record]:
-    """Return all lines that are known or are in the journal.
+    """Return all records that are known or are in the journal.
 
-    The known ones keep their order. Each other one follows the line that it follows in the journal,
-    and all known ones that are not later.
+    The known ones keep their order. Each other one follows the record that it follows in the
+    journal, and all known ones that are not later.
     """
     place_of = {record.text: place for place, record in enumerate(known)}
     merged: list[Record] = []

@@ -1,4 +1,4 @@
-"""What lies where in the folders of the data and of the index.
+"""Where everything lies in the folder of the data and in that of the index.
 
 A *location* is the path of a file in the data folder, written with slashes.
 """

@@ -43,7 +43,7 @@ class Metadata:
     """The core metadata of a distribution.
 
     Attributes:
-        content: all of it, as it stands in the archive.
+        content: all of it, as it is in the archive.
         fields: the values of each field that is read, by its name in lower case.
     """
 
@@ -127,7 +127,7 @@ class Metadata:
                 ) from None
 
     def _only(self, name: str) -> str | None:
-        """Return the value of a field that may stand there once."""
+        """Return the value of a field; None if it is missing or there more than once."""
         values = self.fields.get(name, [])
         return values[0] if len(values) == 1 else None
 

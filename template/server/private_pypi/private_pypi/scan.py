@@ -1,4 +1,4 @@
-"""What lies in the data folder, told without opening a file, and whether that has changed."""
+"""A scan of the data folder, which opens no file, and the watch for changes there."""
 
 from __future__ import annotations
 

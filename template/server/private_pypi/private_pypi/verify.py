@@ -1,4 +1,4 @@
-"""Where an index is not what data and journal say it must be: told to people, or to be mended."""
+"""The differences between an index and what data and journal say it must be."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def differences(data: Path, folder: Path, progress: Progress | None = None) -> I
     locations = {one.location for one in served}
     for location in sorted(found.others):
         if location.rpartition(".")[0] in locations:
-            continue  # It belongs to a distribution that is missing, which is said below.
+            continue  # It belongs to a distribution that is missing: see below.
         yield (
             f"not served: {spelled(location)} is no file of a distribution; names it could"
             " stand for are not asked for on PyPI"
