@@ -4,9 +4,10 @@ PYTHON ?= python3
 PYTEST_ARGUMENTS ?=
 WORKERS ?= 3
 SCALE ?= full
+VERSION ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format docs bench requirements clean
+.PHONY: help demo test lint format docs bench requirements release clean
 
 help: ## List the targets
 	@bold= cyan= plain=; if [ -t 1 ]; then \
@@ -28,14 +29,14 @@ test: .venv/test .venv/peers/installed ## Run every test this machine can run
 	@.venv/bin/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder \
 		$(PYTEST_ARGUMENTS)
 
-lint: .venv/test ## Check style, types, YAML, shell and workflows
+lint: .venv/test ## Check style, types, YAML, shell, workflows and docs
 	@sh scripts/lint.sh
 
 format: .venv/test ## Format the Python code
 	@.venv/bin/ruff check --quiet --fix . && .venv/bin/ruff format --quiet .
 
-docs: .venv/demo ## Write docs/questions.md anew from copier.yml
-	@.venv/bin/python docs/questions.py > docs/questions.md
+docs: .venv/demo ## Write docs/questions.md from copier.yml
+	@.venv/bin/python scripts/questions.py > docs/questions.md
 
 bench: .venv/test .venv/peers/installed ## Measure the server beside its peers (SCALE=small: quickly)
 	@.venv/bin/python bench/bench.py --scale $(SCALE)
@@ -43,7 +44,10 @@ bench: .venv/test .venv/peers/installed ## Measure the server beside its peers (
 requirements: .venv/test ## Pin every Python requirement anew, with hashes
 	@sh scripts/requirements.sh
 
-clean: ## Delete what make made
+release: ## Release VERSION=1.2.3: changelog, commit and tag; nothing is pushed
+	@$(PYTHON) scripts/release.py -- "$$VERSION"
+
+clean: ## Delete everything that make created
 	rm -rf .venv build .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 .venv/bin/pip:
@@ -52,7 +56,7 @@ clean: ## Delete what make made
 	@$(PYTHON) -m venv .venv || \
 		{ echo 'error: $(PYTHON) has no venv module: install python3-venv' >&2; exit 1; }
 
-# An environment of their own: some need another passlib than ours. The tests run devpi from there.
+# The peers have an environment of their own, as some need another passlib. The tests run its devpi.
 .venv/peers/installed: requirements/bench.txt | .venv/bin/pip
 	@echo 'Installing requirements/bench.txt into .venv/peers'
 	@$(PYTHON) -m venv .venv/peers

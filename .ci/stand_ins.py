@@ -1,8 +1,8 @@
-"""Make sure that every public base image the templates name is there under its tag.
+"""Make sure that this machine has every public base image that the templates name.
 
-An image that is already there is left alone, one that a container registry hands out is pulled.
-Only where no registry answers is a stand-in built from distribution packages; README.md says what
-it may not hide. Needs a running Docker engine, and for a stand-in: Debian, root, apt.
+An image that exists is left alone; otherwise it is pulled from its registry. Only if no registry
+answers, a stand-in is built from distribution packages; README.md says how it may differ. Needs a
+running Docker engine, and for a stand-in: Debian, root, apt.
 
     python3 .ci/stand_ins.py [--tag python:3.13-slim]...
 """
@@ -37,8 +37,8 @@ CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 PYTHON_VERSION = "3.13"
 PYTHON_SUITE = "trixie"  # the Debian release that ships PYTHON_VERSION
 
-# What `docker pull` says when a registry did answer and has no such image: a stand-in would hide
-# that.
+# Words of `docker pull` when a registry answers that it has no such image: a stand-in would hide
+# this.
 REFUSALS = ("manifest unknown", "not found", "access denied", "unauthorized", "toomanyrequests")
 PULL_SECONDS = 120  # for a slow download; an unreachable registry fails long before
 
@@ -48,7 +48,7 @@ MADE_BY = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
 
 
 class StandInError(Exception):
-    """An image is neither there nor to be had; the text says which, why and what to do."""
+    """An image is missing and cannot be had; the text says which, why and what to do."""
 
 
 def say(text: str) -> None:
@@ -86,7 +86,7 @@ def compose_images(text: str) -> Iterator[str]:
             yield image
 
 
-# --- What is there ---
+# --- Images on this machine ---
 
 
 def made_by(tag: str) -> str | None:
@@ -121,7 +121,7 @@ def pull(tag: str) -> str | None:
 
 
 def ensure(tag: str) -> None:
-    """Leave an image under the tag: the one that is there, the real one, or a stand-in."""
+    """Keep the image of a tag, or else pull it, or else build a stand-in."""
     label = made_by(tag)
     if label in ("", MADE_BY):
         say(f"{tag} is there" + (", a stand-in made earlier" if label else ""))

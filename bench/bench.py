@@ -1,7 +1,7 @@
 """Measures the server beside its peers, in one run on one machine: run by `make bench`.
 
-What counts are ratios: absolute figures belong to the machine. Only one stack runs at a time.
-Those whose figures are close to each other take turns, each started anew.
+Ratios are what counts: absolute figures belong to the machine. Only one stack runs at a time.
+Stacks whose figures are close to each other take turns, each started anew.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CURVES = (*READS, "unknown", "upload")
 INSTALLS = ("uv", "pip")
 
 LONG = 0.1
-"""Seconds of a request after which a server is not warmed up with more of them."""
+"""Seconds: a server that takes longer for one request is not warmed up with more."""
 
 Plan = list[tuple[Stack, tuple[str, ...]]]
 """Each stack with what is measured of it."""
@@ -58,13 +58,13 @@ class Bench:
             with ours.running() as server:
                 seconds = image.Image(self._folder / "client", server).rebuild()
         except BenchError as error:
-            # Such as no Docker, or a base image that cannot be had.
+            # For example without Docker, or without the base image.
             self._found.skip(f"the rebuild of an image, as {error}")
         else:
             self._found.note(ours, "seconds to rebuild", seconds)
 
     def _prepare(self) -> Plan:
-        """Make everything that is served."""
+        """Make all distributions and stacks; return what is measured of each."""
         scale, folder = self._scale, self._folder
         print(f"Making {scale.sizes[-1]:,} distributions and an index of each size", flush=True)
         library, certificates = folder / "library", folder / "certificates"
@@ -74,7 +74,7 @@ class Bench:
         plain = stacks.render(folder / "plain", {**answers, "https": "none"})
         secure = stacks.render(folder / "secure", {**answers, "https": "certificate"})
 
-        # What is compared with each other stands side by side, as machines change their speed.
+        # Stacks that are compared run next to each other, because machines change their speed.
         grown: Plan = []
         others: Plan = []
         for size in scale.sizes:
@@ -98,13 +98,13 @@ class Bench:
         if not load.wrk():
             self._found.skip("every rate, as wrk is not installed: apt-get install wrk")
         ends: Plan = [(grown[0][0], CURVES), (grown[-1][0], CURVES)]
-        grown.sort(key=lambda entry: entry[0].held == scale.compared)
+        grown.sort(key=lambda entry: entry[0].size == scale.compared)
         close = [(grown[-1][0], READS), same[0], *ends]
         return grown + same + close * scale.more_turns + others
 
     def _same_bytes(self, ours: Stack, tls: Stack, certificates: Path) -> Plan:
         with ours.running() as server:
-            server.find(ours.held)
+            server.find(ours.size)
             content = Content(self._folder / "content", server)
         plan: Plan = [(content.caddy("Caddy file_server"), READS), (tls, READS)]
         if stacks.nginx():
@@ -117,7 +117,7 @@ class Bench:
     def _measure(self, stack: Stack, what: tuple[str, ...]) -> None:
         with stack.running() as server:
             if not server.paths:
-                server.find(stack.held)
+                server.find(stack.size)
             for metric in what:
                 if metric in INSTALLS:
                     figure = load.install(metric, server.index_url())
@@ -141,15 +141,15 @@ class Bench:
             once = load.timed(partial(client.request, "GET", path))
             if once > LONG:
                 break
-        # Who is slow gets the time to answer on every connection.
+        # A slow server gets the time to answer on every connection.
         seconds = max(self._scale.seconds, math.ceil(once * load.CONNECTIONS * 1.25))
         return load.requests_per_second(server.url, paths, client.headers, seconds)
 
     def _uploads(self, stack: Stack, server: Server) -> float:
-        client, projects = server.client(), stack.held // files.VERSIONS
+        client, projects = server.client(), stack.size // files.VERSIONS
         series = next(self._series)
         seconds = load.uploads(client, "/", projects, self._scale.uploads, series)
-        # It counts only if whoever installs now sees it.
+        # An upload counts only if a client that installs now sees it.
         client.link(f"{server.index}{files.project(0)}/", files.file_name(0, f"2.{series}.0"))
         return seconds * 1000
 
@@ -162,7 +162,7 @@ def main() -> int:
     if not sys.platform.startswith("linux"):
         print("error: the benchmark reads /proc: run it on Linux", file=sys.stderr)
         return 1
-    # So that what was started is stopped.
+    # An exit stops the servers that were started.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(1))
     started = time.monotonic()

@@ -11,10 +11,10 @@ import zipfile
 from pathlib import Path
 
 VERSIONS = 10
-"""Of each project, at every scale: what grows is the number of projects, not their pages."""
+"""Versions of each project, at every scale: the number of projects grows, not their pages."""
 
 TREE = 50
-"""The first so many projects depend on each other: installing the first installs them all."""
+"""Projects that depend on each other: installing the first installs them all."""
 
 _PAYLOAD = random.Random(0).randbytes(19_000)
 _WHEEL = b"Wheel-Version: 1.0\nGenerator: bench\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
@@ -58,7 +58,7 @@ def metadata(number: int, version: str) -> bytes:
 
 
 def write(folder: Path, count: int) -> None:
-    """Write so many wheels into a folder, those of the first projects first."""
+    """Write a number of wheels into a new folder, those of the first projects first."""
     folder.mkdir()
     for number in range(count // VERSIONS):
         for version in range(VERSIONS):
@@ -67,7 +67,7 @@ def write(folder: Path, count: int) -> None:
 
 
 def link(library: Path, folder: Path, count: int) -> None:
-    """Put the first so many wheels of a library into another folder, without copying them."""
+    """Link the first wheels of a library into a new folder."""
     folder.mkdir(parents=True)
     for number in range(count // VERSIONS):
         for version in range(VERSIONS):

@@ -1,4 +1,4 @@
-"""A client's image, built by Docker: what it costs to build it again after a change of the code."""
+"""A client's image, built by Docker: how long a rebuild takes after a change of the code."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Image:
     """The image of a rendered client that installs one package of a server.
 
     Args:
-        folder: of the client, which is made.
-        server: that runs, at an address of this machine.
+        folder: is made, for the client.
+        server: runs at an address of this machine.
     """
 
     def __init__(self, folder: Path, server: Server) -> None:
@@ -31,7 +31,7 @@ class Image:
             "template": "client",
             "project_name": NAME,
             "pypi_url": server.url,
-            # It needs no other.
+            # This project requires no other.
             "private_packages": [f"{files.project(files.TREE - 1)}==1.*"],
             "index_user": user,
             "index_password": password,
@@ -42,10 +42,10 @@ class Image:
         (folder / "docker-compose.override.yml").write_text(json.dumps(override))
 
     def rebuild(self) -> float:
-        """Build it, then again after changes of the code; return the median of the seconds.
+        """Build the image, then again after changes of the code; return the median of the seconds.
 
         Raises:
-            BenchError: if there is no Docker that can build it.
+            BenchError: if Docker is missing or cannot build it.
         """
         try:
             self._docker("compose", "build")
@@ -68,5 +68,5 @@ class Image:
         except FileNotFoundError:
             raise BenchError("docker is not installed") from None
         if done.returncode:
-            said = (done.stderr or done.stdout).strip().splitlines() or ["it says nothing"]
+            said = (done.stderr or done.stdout).strip().splitlines() or ["it printed nothing"]
             raise BenchError(f"docker {arguments[0]} failed: {said[-1]}")

@@ -1,4 +1,4 @@
-"""What is asked of a server: requests by wrk, uploads, and installs by uv and pip."""
+"""The load on a server: requests by wrk, uploads, and installs by uv and pip."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ PIP_ACCEPTS = (
     " text/html; q=0.01"
 )
 _SLOWEST = 120
-"""Seconds one request may take."""
+"""Seconds that one request may take."""
 
 
 class Client:
-    """One kept-alive connection to a server; every certificate is good enough for it."""
+    """One kept-alive connection to a server; it takes every certificate."""
 
     def __init__(self, url: str, account: tuple[str, str] | None = None) -> None:
         parts = urlsplit(url)
@@ -66,14 +66,22 @@ class Client:
         return answer.status, answer.headers.get_content_type(), content
 
     def get(self, path: str) -> bytes:
-        """Return what is at a path, which must be there."""
+        """Return the body of an answer.
+
+        Raises:
+            BenchError: if the answer is not 200.
+        """
         status, _, content = self.request("GET", path)
         if status != 200:
             raise BenchError(f"GET {path} was answered {status}: {content[:200]!r}")
         return content
 
     def link(self, page: str, name: str) -> str:
-        """Return the path of a distribution to which a project's page links."""
+        """Return the path of a distribution to which a project's page links.
+
+        Raises:
+            BenchError: if the page has no such link.
+        """
         status, kind, content = self.request("GET", page)
         if status == 200 and kind.endswith("json"):
             links = [entry["url"] for entry in json.loads(content)["files"]]
@@ -86,7 +94,11 @@ class Client:
         raise BenchError(f"{page} has no link to {name}: {status} {content[:200]!r}")
 
     def upload(self, path: str, number: int, version: str) -> None:
-        """Publish a wheel as twine does."""
+        """Publish a wheel as twine does.
+
+        Raises:
+            BenchError: if the answer is not 200.
+        """
         data = files.wheel(number, version)
         name = files.file_name(number, version)
         fields = {
@@ -126,12 +138,12 @@ class _Links(HTMLParser):
 
 
 def wrk() -> str | None:
-    """Return the load generator, if this machine has it."""
+    """Return the path of wrk, the load generator; None if it is not installed."""
     return shutil.which("wrk")
 
 
 def requests_per_second(url: str, paths: list[str], headers: dict[str, str], seconds: int) -> float:
-    """Return how many requests a server answers in a second, for one path after the other."""
+    """Return how many requests a server answers in a second, going through the paths in turn."""
     command = [
         wrk() or "wrk",
         "--threads=1",
@@ -154,7 +166,7 @@ def requests_per_second(url: str, paths: list[str], headers: dict[str, str], sec
 
 
 def timed(action: Callable[[], object]) -> float:
-    """Return the seconds something takes."""
+    """Return the seconds that an action takes."""
     started = time.perf_counter()
     action()
     return time.perf_counter() - started
@@ -164,8 +176,8 @@ def uploads(client: Client, path: str, projects: int, count: int, series: int) -
     """Publish new versions of existing projects; return the median of the seconds they took.
 
     Args:
-        projects: that there are; the uploads go to as many different ones as possible.
-        count: of uploads; fewer if they take more than 10 seconds, but at least five.
+        projects: how many there are; the uploads go to as many different ones as possible.
+        count: how many uploads; fewer if they take more than 10 seconds, but at least five.
         series: makes their versions differ from those of other calls.
     """
     taken: list[float] = []

@@ -14,12 +14,12 @@ class Scale:
     """How much is measured.
 
     Attributes:
-        sizes: numbers of distributions held, for the curves.
-        compared: number at which all stacks are compared.
-        installed: number at which installs are timed.
-        seconds: of each load.
-        more_turns: after the first, of the stacks whose figures are close to each other.
-        uploads: in each turn.
+        sizes: numbers of distributions, for the curves.
+        compared: distributions with which all stacks are compared.
+        installed: distributions with which installs are timed.
+        seconds: duration of each load.
+        more_turns: turns after the first, for the stacks whose figures are close to each other.
+        uploads: uploads in each turn.
     """
 
     sizes: tuple[int, ...]
@@ -39,7 +39,7 @@ SCALES = {
 
 
 class Measurements:
-    """Every figure by stack, distributions held and what was measured."""
+    """Every figure by stack, number of distributions and what was measured."""
 
     def __init__(self) -> None:
         self._figures: dict[tuple[str, int, str], list[float]] = defaultdict(list)
@@ -47,16 +47,16 @@ class Measurements:
 
     def note(self, stack: Stack, what: str, figure: float) -> None:
         """Keep and print a figure."""
-        self._figures[stack.name, stack.held, what].append(figure)
-        held = f"{stack.held:,} files" if stack.held else ""
-        print(f"  {stack.name:18} {held:>14}  {what:22} {figure:12,.2f}", flush=True)
+        self._figures[stack.name, stack.size, what].append(figure)
+        size = f"{stack.size:,} files" if stack.size else ""
+        print(f"  {stack.name:18} {size:>14}  {what:22} {figure:12,.2f}", flush=True)
 
     def skip(self, why: str) -> None:
-        """Leave something out and say so."""
+        """Keep and print why something is left out."""
         self.skipped.append(why)
         print(f"  skipped: {why}", flush=True)
 
-    def median(self, stack: str, held: int, what: str) -> float | None:
+    def median(self, stack: str, size: int, what: str) -> float | None:
         """Return the median of all turns, None if it was not measured."""
-        figures = self._figures.get((stack, held, what))
+        figures = self._figures.get((stack, size, what))
         return statistics.median(figures) if figures else None

@@ -1,4 +1,4 @@
-"""A server's process with all its children: started, watched, and stopped for certain."""
+"""Starts, watches and stops a server's process with all its children."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class BenchError(Exception):
-    """Something cannot be measured; the message says why and what to do."""
+    """Something cannot be measured; the message says why."""
 
 
 class Process:
-    """A process group, known by the process that leads it."""
+    """A server with its children, which are one process group."""
 
     def __init__(self, name: str, leader: subprocess.Popen[bytes], log: Path) -> None:
         self.name = name
@@ -27,13 +27,13 @@ class Process:
         self._log = log
 
     def check(self) -> None:
-        """Raise BenchError, with the end of its log, if it stopped."""
+        """Raise BenchError, with the end of the log, if the server stopped."""
         if self._leader.poll() is not None:
             said = "\n  ".join(self._log.read_text(errors="replace").splitlines()[-8:])
             raise BenchError(f"{self.name} stopped. It said:\n  {said}")
 
     def cpu_seconds(self) -> float:
-        """Return the processor time it used so far."""
+        """Return the processor time that the group has used so far."""
         ticks = 0
         for process in self._members():
             fields = _read(process / "stat").rpartition(")")[2].split()
@@ -41,7 +41,7 @@ class Process:
         return ticks / _TICKS
 
     def memory(self) -> int:
-        """Return the bytes it holds in memory; what its members share counts once."""
+        """Return the group's bytes of memory; memory that processes share counts once."""
         kilobytes = 0
         for process in self._members():
             for line in _read(process / "smaps_rollup").splitlines():
@@ -50,7 +50,7 @@ class Process:
         return kilobytes * 1024
 
     def stop(self) -> None:
-        """Stop it, with force if it does not obey."""
+        """Stop the group, by SIGKILL if it ignores SIGTERM for 20 seconds."""
         for number in (signal.SIGTERM, signal.SIGKILL):
             try:
                 os.killpg(self._leader.pid, number)
@@ -73,7 +73,7 @@ class Process:
 def running(
     command: Sequence[str], folder: Path, name: str, environment: Mapping[str, str]
 ) -> Iterator[Process]:
-    """Run a server in a folder, which gets its log, for as long as the block takes."""
+    """Run a server in a folder, which gets its log, until the block ends."""
     log = folder / f"{name}.log"
     with log.open("wb") as output:
         leader = subprocess.Popen(
@@ -93,7 +93,7 @@ def running(
 
 
 def settle(processes: Sequence[Process], *, seconds: float = 60) -> None:
-    """Wait until servers that were just started use the processor no more."""
+    """Wait until servers that were just started do not use the processor any more."""
     deadline = time.monotonic() + seconds
     used = sum(process.cpu_seconds() for process in processes)
     while time.monotonic() < deadline:
@@ -101,18 +101,18 @@ def settle(processes: Sequence[Process], *, seconds: float = 60) -> None:
         before, used = used, sum(process.cpu_seconds() for process in processes)
         if used - before <= 0.02:
             return
-    raise BenchError(f"a server does not come to rest within {seconds:.0f} s of its start")
+    raise BenchError(f"a server still uses the processor {seconds:.0f} s after its start")
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on."""
+    """Return a port of 127.0.0.1 on which no process listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
     return port
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """Return the environment without what would change how servers and installers behave."""
+    """Return the environment without variables that change how servers and installers behave."""
     foreign = ("CADDY_", "DEVPISERVER_", "GUNICORN_", "PIP_", "PYPI_", "PYTHON", "UV_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     proxies = ("http_proxy", "https_proxy", "all_proxy")

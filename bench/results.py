@@ -1,4 +1,4 @@
-"""The results: a table of what was promised and what was found, and the curves."""
+"""Writes the results: a table of what is promised and what was measured, and the curves."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import files
 import plot
@@ -19,7 +20,10 @@ FOLDER = Path(__file__).parent
 
 DEVPI = 100
 DEVPI_TREE = files.TREE * files.VERSIONS
-"""Distributions that devpi-server holds: for reads, and for installs, which need the whole tree."""
+"""Distributions that devpi-server has: for reads, and for installs, which need the whole tree."""
+
+Kind = Literal["rate", "time", "seconds"]
+"""What a row is about: a ratio of rates, a ratio of times, or seconds."""
 
 _CURVES = {
     "page": "simple page, requests a second",
@@ -45,37 +49,46 @@ class Row:
     """One promise.
 
     Attributes:
-        what: is compared.
-        ratio: that was measured, or the seconds that a few rows are about; None if neither was.
-        target: that it has to reach; None if there is none.
-        at_least: whether the ratio may be more, rather than less, than the target.
+        kind: whether figure is a ratio of rates, a ratio of times, or seconds.
+        what: names the two that are compared.
+        figure: the ratio or the seconds; None if it was not measured.
+        target: the figure that is promised; None if none is.
+        at_least: whether the figure may be more, rather than less, than the target.
     """
 
+    kind: Kind
     what: str
-    ratio: float | None
+    figure: float | None
     target: float | None = None
     at_least: bool = True
 
     def cells(self) -> list[str]:
-        """Return what the table says."""
+        """Return the row of the table."""
         if self.target is None:
             bound, met = "", ""
         else:
             bound = f"{'at least' if self.at_least else 'at most'} {self.target:g}"
             met = "yes" if self.met() else "**no**"
-        if self.ratio is None:
+        if self.figure is None:
             return [self.what, "not measured", bound, ""]
-        return [self.what, number(self.ratio), bound, met]
+        return [self.what, self.measured(), bound, met]
+
+    def measured(self) -> str:
+        """Return the figure; in words if it is a ratio below a tenth, which would read as 0.00."""
+        if not self.figure or self.kind == "seconds" or self.figure >= 0.1:
+            return number(self.figure)
+        times = float(f"{1 / self.figure:.2g}")
+        return f"{times:,.0f} times {'slower' if self.kind == 'rate' else 'faster'}"
 
     def met(self) -> bool:
         """Return whether the target is reached."""
-        if self.ratio is None or self.target is None:
+        if self.figure is None or self.target is None:
             return False
-        return self.ratio >= self.target if self.at_least else self.ratio <= self.target
+        return self.figure >= self.target if self.at_least else self.figure <= self.target
 
 
 def rows(found: Measurements, scale: Scale) -> list[Row]:
-    """Return every promise with what became of it."""
+    """Return every promise with its figure."""
 
     def ratio(
         what: str, ours: tuple[str, int], peer: tuple[str, int], *, turned: bool = False
@@ -95,23 +108,26 @@ def rows(found: Measurements, scale: Scale) -> list[Row]:
         (f"devpi-server with {DEVPI} files, no accounts", ("devpi", DEVPI), (15, 15)),
     ):
         for what, target in zip(("page", "download"), targets, strict=True):
-            promised.append(Row(f"{what} rate: ours / {name}", ratio(what, ours, peer), target))
+            faster = ratio(what, ours, peer)
+            promised.append(Row("rate", f"{what} rate: ours / {name}", faster, target))
     for what in ("page", "download"):
         over_tls = ratio(what, ("ours, TLS", scale.compared), ("nginx, TLS", 0))
-        promised.append(Row(f"{what} rate over TLS: ours / nginx, no accounts", over_tls, 0.5))
+        name = f"{what} rate over TLS: ours / nginx, no accounts"
+        promised.append(Row("rate", name, over_tls, 0.5))
     for what in _CURVES:
         slower = ratio(what, ("ours", least), ("ours", most), turned=what == "upload")
         name = f"{what}: time with {most:,} files / time with {least:,}"
-        promised.append(Row(f"{name}, ours", slower, 1.2, at_least=False))
+        promised.append(Row("time", f"{name}, ours", slower, 1.2, at_least=False))
     for what in ("download", "upload"):
         slower = ratio(what, ("classic", least), ("classic", most), turned=what == "upload")
         name = f"{what}: time with {most:,} files / time with {least:,}"
-        promised.append(Row(f"{name}, classic stack", slower))
+        promised.append(Row("time", f"{name}, classic stack", slower))
     for size in scale.sizes:
         longer = ratio("upload", ("ours", size), ("classic", size))
         name = f"upload time with {size:,} files: ours / classic stack"
-        promised.append(Row(name, longer, 1.5 if size == least else 1, at_least=False))
-    for what, name, held, target in (
+        target = 1.5 if size == least else 1
+        promised.append(Row("time", name, longer, target, at_least=False))
+    for what, name, size, target in (
         ("seconds to start", f"to start with an index of {most:,} files", most, 5),
         ("by hand", f"until a copied file is listed, with {most:,} files", most, 3),
         (
@@ -121,8 +137,8 @@ def rows(found: Measurements, scale: Scale) -> list[Row]:
             3,
         ),
     ):
-        seconds = found.median("ours", held, what)
-        promised.append(Row(f"seconds {name}", seconds, target, at_least=False))
+        seconds = found.median("ours", size, what)
+        promised.append(Row("seconds", f"seconds {name}", seconds, target, at_least=False))
     for program in ("uv", "pip"):
         for name, peer in (
             ("classic stack", ("classic", scale.installed)),
@@ -130,7 +146,7 @@ def rows(found: Measurements, scale: Scale) -> list[Row]:
             (f"devpi-server with {DEVPI_TREE} files, no accounts", ("devpi", DEVPI_TREE)),
         ):
             faster = ratio(program, ("ours", scale.installed), peer, turned=True)
-            promised.append(Row(f"{program} install time: {name} / ours", faster))
+            promised.append(Row("time", f"{program} install time: {name} / ours", faster))
     return promised
 
 
@@ -167,7 +183,7 @@ def write(found: Measurements, scale_name: str, minutes: float) -> str:
 
 
 def number(figure: float | None) -> str:
-    """Return a figure with three digits that mean something."""
+    """Return a figure with about three digits; `-` if it was not measured."""
     if figure is None:
         return "-"
     if figure >= 100:
@@ -213,11 +229,11 @@ def _reads(found: Measurements, scale: Scale) -> list[list[str]]:
 def _installs(found: Measurements, scale: Scale) -> list[list[str]]:
     stacks = [(name, stack, scale.installed) for stack, name in _STACKS.items()]
     stacks = [line for line in stacks if line[1] in ("ours", "gunicorn", "classic")]
-    stacks = [(f"{name}, {held:,} files", stack, held) for name, stack, held in stacks]
+    stacks = [(f"{name}, {size:,} files", stack, size) for name, stack, size in stacks]
     stacks.append((f"devpi-server, {DEVPI_TREE} files, no accounts", "devpi", DEVPI_TREE))
     return [
-        [name, *(number(found.median(stack, held, program)) for program in ("uv", "pip"))]
-        for name, stack, held in stacks
+        [name, *(number(found.median(stack, size, program)) for program in ("uv", "pip"))]
+        for name, stack, size in stacks
     ]
 
 

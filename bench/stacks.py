@@ -1,4 +1,4 @@
-"""The stacks that are compared, each as its owner would run it; none outlives its block."""
+"""The stacks that are compared, each as its owner would run it and stopped with its block."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ PEERS = ROOT / ".venv" / "peers" / "bin"
 
 ACCOUNT = ("bench", secrets.token_hex(16))
 COST = 12
-"""Of the bcrypt hash of its password, which is what older htpasswd files have."""
+"""Cost of the bcrypt hash of its password, which is what older htpasswd files have."""
 ASKED = 10
-"""Pages and distributions that are asked for, evenly spread over those that are held."""
+"""Pages and distributions that are asked for, evenly spread over all."""
 
 
 @dataclass
@@ -43,13 +43,13 @@ class Server:
     """A stack that runs.
 
     Attributes:
-        url: of its root, without a slash at the end.
+        url: its root, without a slash at the end.
         index: path of its project list, with a slash at the end.
-        processes: that it consists of.
-        account: that it asks for.
-        paths: of pages, downloads and unknown names.
+        processes: all processes of the stack.
+        account: name and password; None if it asks for no account.
+        paths: paths to ask for, by "page", "download" and "unknown".
         data: folder into which its owner may copy distributions.
-        started: seconds after which it knew all that it holds.
+        started: seconds from the start until it knew all its distributions.
     """
 
     url: str
@@ -69,10 +69,10 @@ class Server:
         pair = ":".join(self.account) + "@" if self.account else ""
         return self.url.replace("://", f"://{pair}") + self.index
 
-    def find(self, held: int) -> None:
-        """Learn the paths to ask for, and see that they lead to what was stored."""
+    def find(self, size: int) -> None:
+        """Fill paths, and check that the downloads are the files that were stored."""
         client = self.client()
-        for number in range(0, held // files.VERSIONS, held // files.VERSIONS // ASKED):
+        for number in range(0, size // files.VERSIONS, size // files.VERSIONS // ASKED):
             page = f"{self.index}{files.project(number)}/"
             download = client.link(page, files.file_name(number, "1.3"))
             if client.get(download) != files.wheel(number, "1.3"):
@@ -87,18 +87,18 @@ class Stack:
     """A stack that can be run.
 
     Attributes:
-        name: in the results.
-        held: distributions it holds.
-        run: runs it.
+        name: its name in the results.
+        size: how many distributions it has.
+        run: starts it, and stops it afterwards.
     """
 
     name: str
-    held: int
+    size: int
     run: Callable[[], Iterator[Server]]
 
     @contextmanager
     def running(self) -> Iterator[Server]:
-        """Run it until the block ends; it has come to rest when the block starts."""
+        """Run it until the block ends; the block starts once the processes are idle."""
         with contextmanager(self.run)() as server:
             settle(server.processes)
             yield server
@@ -114,7 +114,7 @@ def render(folder: Path, answers: Mapping[str, Any]) -> Path:
 
 
 def _settings(rendered: Path) -> dict[str, str]:
-    """Return what Compose puts into the gateway's environment, whatever the host."""
+    """Return what Compose puts into the gateway's environment on every host."""
     model = yaml.safe_load((rendered / "docker-compose.pypi.yml").read_text())
     variables = model["services"]["gateway"]["environment"]
     return {name: value for name, value in variables.items() if "$" not in value}
@@ -134,9 +134,9 @@ class Ours:
 
     Args:
         package: folder of the rendered Python package.
-        folder: of its data, which is made.
+        folder: is made, for its data.
         library: folder of the distributions.
-        count: of distributions it holds.
+        count: how many distributions it gets.
     """
 
     def __init__(self, package: Path, folder: Path, library: Path, count: int) -> None:
@@ -146,14 +146,14 @@ class Ours:
             (folder / name).mkdir()
         digest = bcrypt.using(rounds=COST, ident="2y").hash(ACCOUNT[1])
         (folder / "pypi_auth" / ".htpasswd").write_text(f"{ACCOUNT[0]}:{digest}\n")
-        # The gateway, which is not told of changes here, finds the account when it starts.
+        # No watcher tells this gateway of changes: it reads the accounts when it starts.
         self._run("follow", "--once")
         started = time.perf_counter()
         self._run("index")
         self.indexed_per_second = count / (time.perf_counter() - started)
 
     def stack(self, name: str, gateway: Path, certificates: Path | None = None) -> Stack:
-        """Return it as a stack, with a rendered Caddyfile and the certificates that one wants."""
+        """Return it as a stack, with a rendered Caddyfile and, if that needs them, certificates."""
         return Stack(name, self._count, lambda: self._serve(gateway, certificates))
 
     def _serve(self, gateway: Path, certificates: Path | None) -> Iterator[Server]:
@@ -174,7 +174,7 @@ class Ours:
             wait_for(f"http://127.0.0.1:{inner}", "/health", processes)
             wait_for(url, "/health", processes)
             server = Server(url, processes, data=self._folder / "pypi_data")
-            # Of what it does not hold it says so only when it knows all that it holds.
+            # It refuses an unknown name only once it knows all its distributions.
             wait_for(url, "/simple/no-such-project/", processes, server.client)
             server.started = time.monotonic() - started
             yield server
@@ -235,7 +235,7 @@ class Pypiserver:
     """pypiserver by its own command line, on a folder of its own, with a SHA-1 htpasswd file.
 
     Its cache takes every file that is opened for a change and lists the folder anew. Under
-    gunicorn no change reaches it, other than its own uploads, so there it lists once.
+    gunicorn it sees no changes but its own uploads, and lists the folder once.
     """
 
     def __init__(self, folder: Path, library: Path, count: int) -> None:
@@ -263,11 +263,11 @@ class Pypiserver:
 
 
 class Devpi:
-    """devpi-server with one stage, into which the distributions are uploaded."""
+    """devpi-server with one stage, to which the distributions are uploaded."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._held = 0
+        self._uploaded = 0
         folder.mkdir()
         done = subprocess.run(
             [str(PEERS / "devpi-init"), "--serverdir", "data", "--no-root-pypi"],
@@ -281,7 +281,7 @@ class Devpi:
             raise BenchError(f"devpi-init failed: {done.stderr[-800:]}")
 
     def stack(self, name: str, count: int) -> Stack:
-        """Return it as a stack that holds so many distributions, or more once it held more."""
+        """Return it as a stack with so many distributions, or with more once it has more."""
         return Stack(name, count, lambda: self._serve(count))
 
     def _serve(self, count: int) -> Iterator[Server]:
@@ -295,19 +295,19 @@ class Devpi:
             yield Server(url, [process], index="/root/bench/+simple/", account=None)
 
     def _fill(self, url: str, count: int) -> None:
-        if self._held >= count:
+        if self._uploaded >= count:
             return
         # With the token of a login; a password would be hashed anew for each upload.
         login = b'{"user": "root", "password": ""}'
         answer = self._call(Client(url), "POST", "/+login", login)
         client = Client(url, ("root", answer["result"]["password"]))
-        if not self._held:
+        if not self._uploaded:
             stage = b'{"type": "stage", "bases": [], "volatile": true}'
             self._call(client, "PUT", "/root/bench", stage)
-        for place in range(self._held, count):
+        for place in range(self._uploaded, count):
             number, version = divmod(place, files.VERSIONS)
             client.upload("/root/bench/", number, f"1.{version}")
-        self._held = count
+        self._uploaded = count
 
     def _call(self, client: Client, method: str, path: str, body: bytes) -> Any:
         client.headers["Accept"] = "application/json"
@@ -318,7 +318,7 @@ class Devpi:
 
 
 class Content:
-    """The very bytes of our answers, as files for servers that serve nothing else."""
+    """The bytes of our answers, as files for servers that only serve files."""
 
     def __init__(self, folder: Path, server: Server) -> None:
         self._folder = folder
@@ -348,7 +348,7 @@ class Content:
         secure += f" {certificates}/privkey.pem;"
         temporary = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         (self._folder / "nginx.conf").write_text(
-            # Started by root, its workers would otherwise be nobody, who may not read this folder.
+            # Without this, root's nginx runs its workers as nobody, who cannot read this folder.
             ("user root;\n" if os.geteuid() == 0 else "")
             + "daemon off; pid nginx.pid; worker_processes auto; error_log stderr;\n"
             "events { worker_connections 512; }\n"
@@ -379,17 +379,17 @@ class Content:
 
 
 def nginx() -> str | None:
-    """Return nginx, if this machine has it; Debian keeps it where only root looks."""
+    """Return the path of nginx, None if it is missing; Debian has it where only root looks."""
     return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
 
 def wait_for(
     url: str, path: str, processes: list[Process], client: Callable[[], Client] | None = None
 ) -> None:
-    """Wait until a server that was just started answers at a path, be it that it has nothing.
+    """Wait until a server that was just started answers at a path, if only that nothing is there.
 
     Args:
-        client: makes a connection; one without an account if not given.
+        client: makes a connection; without it, the connection has no account.
     """
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""Lives through the whole job once, without Docker: run by `make demo`.
+"""Shows both templates at work, without Docker: run by `make demo`.
 
 Renders both templates into build/demo/, starts the server, publishes a library to it, installs
 that into the client and runs the client's app. Leaves the two repositories behind, and nothing
@@ -40,7 +40,7 @@ class DemoError(Exception):
 
 def main() -> int:
     """Run every step; return the exit code."""
-    # The checkout may have changes that are not committed: they are what somebody wants to try.
+    # Changes of the checkout that are not committed are rendered, too: this is how to try them.
     warnings.simplefilter("ignore", DirtyLocalWarning)
     started = time.monotonic()
     password = secrets.token_urlsafe(24)

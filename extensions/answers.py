@@ -1,4 +1,4 @@
-"""What Copier records in the destination, and what an earlier run recorded there."""
+"""The answers that Copier records in the destination, and those that an earlier run recorded."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def recorded_template(copier_conf: Any) -> str:
 
 
 def to_record(copier_answers: dict[str, Any]) -> dict[str, Any]:
-    """Return what Copier should record, so that an update finds the template from any folder.
+    """Return the answers to record, with a template that an update finds from any folder.
 
-    A template that was given by a relative path is recorded with its absolute one; what starts with
-    `~` is left, since it means the same everywhere.
+    A relative path of the template becomes absolute; one that starts with `~` is kept, since it
+    means the same everywhere.
 
     Args:
         copier_answers: Copier's `_copier_answers`.

@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 
 LONGEST = 64
-"""Characters of our own distribution's name: it names a folder and stands in lines of code."""
+"""Characters of the app's own name, which names a folder and appears in lines of code."""
 
 _STANDARD_LIBRARY = sys.stdlib_module_names | {
     *("annotationlib", "compression", "tomllib"),
@@ -24,10 +24,10 @@ _STANDARD_LIBRARY = sys.stdlib_module_names | {
     *("smtpd", "sndhdr", "spwd", "sunau", "telnetlib", "uu", "xdrlib"),
     *("sitecustomize", "test", "usercustomize"),
 }
-"""Modules of the Python that runs Copier and of those that an app may run on, 3.11 to 3.14: those
-that came and went between them, and what `sys` does not list."""
+"""Modules of the standard library of Python 3.11 to 3.14, on which an app may run: those of the
+Python that runs Copier, those that came or went between versions, and some that `sys` omits."""
 
-_OURS = {
+_TAKEN = {
     **dict.fromkeys(["dist", "scripts", "src", "tests", "tools"], "a folder of this repository"),
     **dict.fromkeys(
         ["conftest", "test_app", "test_lock", "test_requirements"], "a module of the app's tests"
@@ -43,10 +43,10 @@ _OURS = {
         "a tool that this repository uses, or a part of one",
     ),
 }
-"""What the modules are that an app's own would hide, or be hidden by."""
+"""Modules that an app's own would hide or be hidden by, and what each of them is."""
 
 DEFAULT_PIN = "==0.*"
-"""What a bare name is pinned to: any release before 1.0, none from 1.0 on."""
+"""The pin of a bare name: any release before 1.0, none from 1.0 on."""
 
 
 def module_name(name: str) -> str:
@@ -55,10 +55,10 @@ def module_name(name: str) -> str:
 
 
 def distribution_name_error(name: str) -> str:
-    """Return why a text cannot name our distribution, or an empty string (PEP 508 names).
+    """Return why a text cannot name the app's distribution, or an empty string (PEP 508 names).
 
-    The name is also refused when its module could not be imported, or would be taken for another
-    one: of the standard library, of the repository, or of a tool it uses.
+    A name is also refused if its module could not be imported, or would clash with a module of the
+    standard library, of the repository, or of a tool that the repository uses.
     """
     if not _NAME.fullmatch(name):
         return (
@@ -69,11 +69,14 @@ def distribution_name_error(name: str) -> str:
         return f"The package name has {len(name)} characters: type {LONGEST} at most."
     module = module_name(name)
     if not module.isidentifier() or keyword.iskeyword(module):
-        return f"{name!r} would be imported as {module!r}, no name to Python: start with a letter."
+        return (
+            f"{name!r} would be imported as {module!r}, which is no Python name:"
+            " start with a letter."
+        )
     if module in _STANDARD_LIBRARY:
         return f"{module!r} is a module of Python's standard library: choose another name."
-    if module in _OURS:
-        return f"{module!r} is {_OURS[module]}: choose another name."
+    if module in _TAKEN:
+        return f"{module!r} is {_TAKEN[module]}: choose another name."
     return ""
 
 
@@ -81,9 +84,9 @@ def requirements_error(requirements: Any, own_name: str, package_manager: str) -
     """Return why a list of requirements cannot be used, or an empty string.
 
     Args:
-        requirements: what was typed; right is a list of PEP 508 texts without URL and marker.
+        requirements: the answer, which should be a list of PEP 508 texts without URL and marker.
         own_name: the distribution that will have these requirements; it cannot be one of them.
-        package_manager: `poetry`, which knows no `===`, or `uv`.
+        package_manager: `poetry`, which cannot read `===`, or `uv`.
     """
     if not isinstance(requirements, list) or not requirements:
         return "Type a YAML list of at least one package, such as [my-private-lib, other-lib==2.*]."
@@ -97,14 +100,14 @@ def requirements_error(requirements: Any, own_name: str, package_manager: str) -
             requirement = Requirement(text)
         except InvalidRequirement:
             if re.search(r"^\s*[<>=!~]|\([^)]*$", text):
-                return f"{text!r} is half a pin: type quotes around one that has a comma in it."
+                return f"{text!r} is half a pin: type quotes around a pin that has a comma in it."
             return f"pip cannot read {text!r}: type a name or a pin such as other-lib==2.*."
         if not _NAME.fullmatch(requirement.name):
-            return f"{requirement.name!r} is not a package name: it ends in a letter or a digit."
+            return f"{requirement.name!r} is not a package name: end it with a letter or a digit."
         if requirement.url:
             return f"{text!r} names a URL: publish the package to the index and type its name."
         if requirement.marker:
-            return f"{text!r} holds on some machines only: leave out what follows the semicolon."
+            return f"{text!r} applies to some machines only: leave out all from the semicolon on."
         if package_manager == "poetry" and any(
             specifier.operator == "===" for specifier in requirement.specifier
         ):

@@ -7,8 +7,8 @@ from jinja2.ext import Extension
 from passlib.hash import bcrypt
 
 COST = 10
-"""bcrypt's work factor (2**10 rounds): 60 ms for each guess at a password that somebody thought up,
-as in the server's own accounts.py, which says why not more."""
+"""bcrypt's work factor (2**10 rounds): 60 ms for each guess at a chosen password, as in the
+server's own accounts.py, which says why not more."""
 
 
 def htpasswd(password: str, user: str) -> str:

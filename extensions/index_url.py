@@ -1,4 +1,4 @@
-"""URLs of a package index, from what a person types to what pip is given."""
+"""URLs of a package index, made from the DNS name or URL that a person types."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from jinja2 import Environment
 from jinja2.ext import Extension
 
 _PATH = re.compile(r"(/(?!(\.|%2[Ee]){1,2}(?:/|\Z))([A-Za-z0-9._~+@-]|%[0-9A-Fa-f]{2})+)*")
-"""Segments of letters, digits and what no shell, make or Compose reads anything into; any other
+"""Segments of letters, digits and characters that no shell, make or Compose expands; any other
 character can be percent-encoded (RFC 3986)."""
 
 _PAGES = ("/+simple", "/simple")
-"""Ends of the URL under which an index has its pages; devpi's is the first."""
+"""Ends of the URL of an index's simple pages; devpi's is the first."""
 
 _AZURE = re.compile(r".*/_packaging/[^/]+/pypi")
 _CLOUDSMITH = re.compile(
@@ -34,18 +34,18 @@ def base_url(typed: str) -> str:
 
 
 def simple_url(typed: str) -> str:
-    """Return the URL of an index's pages (PEP 503), with a slash at its end.
+    """Return the URL of an index's simple pages (PEP 503), with a slash at its end.
 
-    That is `/simple/` below the base URL, or `/+simple/` if it was typed so, which devpi wants.
+    It ends in `/simple/`, or in `/+simple/` if that was typed, as devpi needs.
     """
     pages = "/+simple" if typed.rstrip("/").endswith("/+simple") else "/simple"
     return f"{base_url(typed)}{pages}/"
 
 
 def publish_url(typed: str) -> str:
-    """Return the URL to which an index takes uploads: the base URL, with two exceptions.
+    """Return the URL for uploads to an index: the base URL, with two exceptions.
 
-    Azure Artifacts takes them beside its pages, Cloudsmith on another host.
+    Azure Artifacts accepts them beside its pages, Cloudsmith on another host.
     """
     base = base_url(typed)
     if _AZURE.fullmatch(urlsplit(base).path):
@@ -56,9 +56,9 @@ def publish_url(typed: str) -> str:
 
 
 def base_url_error(typed: str) -> str:
-    """Return why a text names no index and what to type instead, or an empty string.
+    """Return why a text is no URL of an index and what to type instead, or an empty string.
 
-    Only what stands beside the host is judged; see `index_host` and `hostname_error` for the host.
+    The host is not checked here: see `index_host` and `hostname_error`.
     """
     with_account = "Leave user and password out of the URL: they are asked for separately."
     authority = base_url(typed).split("://", 1)[1].split("/", 1)[0]
@@ -90,13 +90,13 @@ def base_url_error(typed: str) -> str:
     if not _PATH.fullmatch(parts.path):
         return (
             f"{typed!r} has an empty part, . or .. in its path, or a character that has to be"
-            " percent-encoded: type it as %20 is for a space."
+            " percent-encoded: type that as %20 for a space."
         )
     return ""
 
 
 def index_host(typed: str) -> str:
-    """Return the host of what a person typed for an index: a DNS name or a base URL."""
+    """Return the host of an index, of which a DNS name or a base URL was typed."""
     return re.sub(r":\d*$", "", base_url(typed).split("://", 1)[1].split("/", 1)[0])
 
 

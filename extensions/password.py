@@ -12,11 +12,11 @@ _REFUSED = {"'": "a single quote", "\\": "a backslash", " ": "a space"}
 """Characters that no quoting keeps literal in a .env file that both a shell and Compose read."""
 
 LONGEST_TOKEN = 4095
-"""A terminal passes on no longer line, and no registry's token is."""
+"""The longest line that a terminal passes on; no registry's token is longer."""
 
 
 def password_error(password: str) -> str:
-    """Return why a password cannot be one of our server's and what to type instead, or nothing.
+    """Return why the server could not use a password and what to type instead, or nothing.
 
     The message never repeats any part of the password.
     """
@@ -26,7 +26,7 @@ def password_error(password: str) -> str:
 def token_error(token: str) -> str:
     """Return why an index's password or token cannot be used and what to type, or nothing.
 
-    Unlike `password_error` it takes what other indexes give out, which may be long or short.
+    Unlike `password_error`, it accepts tokens of other indexes, which may be long or short.
     """
     return _error(token, 1, LONGEST_TOKEN)
 

@@ -1,4 +1,4 @@
-"""Files of secrets, which nobody else can read at any moment."""
+"""Files of secrets, which only their owner can read at any moment."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from jinja2.runtime import Context
 def private(context: Context, content: str, path: str) -> str:
     """Write a file for its owner alone, where there is none yet, and return its content.
 
-    Copier itself would create the file with the mode that the umask leaves and give it the mode of
-    the template's checkout, both of which everybody may read. It writes nothing any more once it
-    finds the file with what it would write: so the whole template is to stand in this filter, and
-    the file's name in copier.yml's `_skip_if_exists`.
+    Copier would create the file with the umask's mode and then give it the mode of the template's
+    file: with either, other users may read it. It leaves a file alone that already has the content
+    it would write, so the filter must enclose the whole template, and `_skip_if_exists` in
+    copier.yml must list the file.
 
     Args:
-        context: Of the template, where Copier's `_copier_conf` is.
-        content: Of the file.
-        path: Of the file, below the folder that Copier renders into.
+        context: of the template, where Copier's `_copier_conf` is.
+        content: of the file.
+        path: of the file, below the folder that Copier renders into.
 
     Raises:
         OSError: if the file cannot be written.

@@ -1,9 +1,9 @@
 """Gives a client's .env to its owner: Copier runs this in the client's folder, after its own work.
 
 Clients of earlier versions track a link .env to .pypi.env. The link is removed and no longer
-tracked. The lines that Compose read through it go into a file .env, which git ignores; so does,
-where .pypi.env was made of the answers, the one line that a build needs. A file .env that is there
-is left alone.
+tracked, and the lines that Compose read through it go into a file .env, which git ignores. After a
+copy whose answers made a .pypi.env, the one line that a build needs goes there, too. A file .env
+that exists is left alone.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "template/client"))
 from tools import checkout, credentials
 
 LINK = ".pypi.env"
-"""What the link led to."""
+"""The target of the link."""
 
 
 def main() -> None:
-    """Do it, and say what was done and what is left to do."""
+    """Replace the link or write the file; say what was done and what is left to do."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("operation", choices=("copy", "update"))
     parser.add_argument("credentials", choices=("arg", "secret"), help="`build_credentials`")
@@ -31,11 +31,11 @@ def main() -> None:
 
     index = _git("ls-files", "--stage", "--", dotenv.name)
     if index.startswith("120000 ") and _git("cat-file", "blob", f":./{dotenv.name}") == LINK:
-        # `git rm --cached` refuses what somebody has git overlook.
+        # `git rm --cached` would refuse a file that git was told to overlook.
         _git("update-index", "--force-remove", "--", dotenv.name)
         if _git("ls-files", "--", dotenv.name):
-            sys.exit("git keeps hold of the link .env: `git rm --cached .env` tells why.")
-        _say("git tracks the link .env no longer: commit that.")
+            sys.exit("git still tracks the link .env: `git rm --cached .env` says why.")
+        _say("git no longer tracks the link .env: commit that.")
     elif index:
         _say(
             "git tracks .env, your own file, which was left as it is. If it holds anything secret:"
@@ -55,23 +55,25 @@ def main() -> None:
     if lines:
         credentials.write(dotenv, lines)
         if was_link:
-            _say("What Compose needs of .pypi.env is in .env now, which is yours; git ignores it.")
+            _say(
+                "The lines of .pypi.env for Compose are in .env now: your file, which git ignores."
+            )
 
 
 def _is_link(path: Path) -> bool:
-    """Return whether a path is the link, or what a checkout without links has in its place."""
+    """Tell whether a path is the link, or the file that a checkout without links has instead."""
     if path.is_symlink():
         return path.readlink() == Path(LINK)
     return path.is_file() and path.read_bytes() == LINK.encode()
 
 
 def _say(sentence: str) -> None:
-    """Tell whoever runs Copier."""
+    """Print a sentence for the person who runs Copier."""
     print(sentence, file=sys.stderr)
 
 
 def _for_compose(pypi_env: Path, *, is_arg: bool) -> bytes:
-    """Return the lines of .pypi.env that are Compose's."""
+    """Return the lines of .pypi.env that Compose needs."""
     if not pypi_env.is_file():
         return b""
     lines = credentials.others(pypi_env.read_bytes(), credentials.CREDENTIAL)
@@ -85,7 +87,7 @@ def _for_compose(pypi_env: Path, *, is_arg: bool) -> bytes:
 
 
 def _git(*arguments: str) -> str:
-    """Return what git prints, or nothing where it finds no repository or is not installed."""
+    """Return what git prints, or nothing if git is not installed or finds no repository."""
     try:
         return subprocess.run(
             ["git", *arguments],

@@ -20,7 +20,7 @@ from kit.user import User
 
 @pytest.fixture
 def user(tmp_path: Path) -> User:
-    """Somebody with an empty home folder."""
+    """A person with an empty home folder."""
     home = tmp_path / "home"
     home.mkdir()
     return User(home)
@@ -42,7 +42,7 @@ def rendered(render: Render) -> Path:
 
 @pytest.fixture(scope="session")
 def public(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PublicIndex]:
-    """A public index where a stranger has taken the name of the private library."""
+    """A public index where an attacker has taken the name of the private library."""
     folder = tmp_path_factory.mktemp("public")
     for version in ("0.9.9", "99.0.0"):
         wheel.build(folder, "my-private-lib", version, origin="a stranger")
@@ -57,9 +57,9 @@ def public(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PublicIndex]:
 def server(
     rendered: Path, public: PublicIndex, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
-    """A running server that sends unknown names on to the public index.
+    """A running server that redirects clients to the public index for unknown names.
 
-    It holds my-private-lib 0.1.0 and 0.2.0, which need public-lib; alice may publish, bob may
+    It has my-private-lib 0.1.0 and 0.2.0, which need public-lib; alice may publish, bob may
     install, both with the password that breaks whatever quotes it wrongly.
     """
     server = Server(rendered, tmp_path_factory.mktemp("server") / "s", PYPI_PUBLIC_INDEX=public.url)

@@ -30,7 +30,7 @@ PASSWORDS = {way: f"{way}s-^0wn%p4ssword/@:" for way in ("arg", "secret")}
 
 
 @dataclass(frozen=True)
-class Client:
+class BuiltClient:
     """A rendered client whose image was built.
 
     Attributes:
@@ -87,11 +87,11 @@ def client(
     render: Render,
     engine: Engine,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Client:
+) -> BuiltClient:
     """A client, built as somebody would who knows Compose alone."""
     credentials = request.param
     folder = tmp_path_factory.mktemp(credentials) / "client"
-    client = Client(folder, credentials)
+    client = BuiltClient(folder, credentials)
     answers = {
         "template": "client",
         "project_name": client.project,
@@ -110,7 +110,7 @@ def client(
 
 
 def test_the_records_of_the_builder_hold_an_arg_and_no_secret(
-    client: Client, engine: Engine
+    client: BuiltClient, engine: Engine
 ) -> None:
     records = engine.records()
 
@@ -120,13 +120,15 @@ def test_the_records_of_the_builder_hold_an_arg_and_no_secret(
     assert client.is_betrayed_by(records) is (client.credentials == "arg")
 
 
-def test_the_files_of_the_engine_hold_an_arg_and_no_secret(client: Client, engine: Engine) -> None:
+def test_the_files_of_the_engine_hold_an_arg_and_no_secret(
+    client: BuiltClient, engine: Engine
+) -> None:
     assert engine.files_with(f"Name: {LIBRARY}")
     assert engine.files_with(client.password) == []
     assert bool(engine.files_with(client.encoded)) is (client.credentials == "arg")
 
 
-def test_the_image_holds_no_credential(client: Client, engine: Engine, tmp_path: Path) -> None:
+def test_the_image_holds_no_credential(client: BuiltClient, engine: Engine, tmp_path: Path) -> None:
     image = f"{client.project}-app"
     engine.docker("save", "--output", tmp_path / "image.tar", image)
     shown = [
@@ -141,7 +143,7 @@ def test_the_image_holds_no_credential(client: Client, engine: Engine, tmp_path:
 
 
 def test_an_image_with_its_whole_provenance_holds_an_arg_and_no_secret(
-    client: Client, engine: Engine, tmp_path: Path
+    client: BuiltClient, engine: Engine, tmp_path: Path
 ) -> None:
     files = ("--file=docker-compose.yml", "--file=docker-compose.override.yml")
     output = f"--set=app.output=type=oci,dest={tmp_path}/image.tar"

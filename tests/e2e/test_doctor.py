@@ -6,7 +6,9 @@ import email.utils
 import os
 import re
 import shutil
+import sys
 import time
+import venv
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -86,7 +88,9 @@ def test_in_good_health_every_check_says_what_it_found(client: Client, server: S
     assert "does not leave this machine" in found.lines["TLS"].text
     assert found.lines["package my-private-lib"].text == "my-private-lib==0.* picks 0.2.0."
     assert "bob may install, but not publish" in found.lines["role"].text
-    assert "sends on to 127.0.0.1." in found.lines["other packages"].text
+    assert found.lines["other packages"].text == (
+        "The index redirects to 127.0.0.1 for what it does not have."
+    )
 
 
 @pytest.mark.parametrize("through_gateway", [False, True])
@@ -169,7 +173,7 @@ def test_packages_that_the_index_does_not_hold_or_hold_right_fail(
     assert "where anybody may take that name" in found.bad()["package never-published"]
     assert "publish it before" in found.bad()["package never-published"]
     assert found.lines["package public-lib"].text == (
-        "public-lib>=1 is not held here, but sent on to 127.0.0.1."
+        "The index does not have public-lib and redirects pip to 127.0.0.1."
     )
 
 
@@ -204,11 +208,12 @@ def test_a_certificate_of_a_trusted_authority_is_named(
     with foreign_index.running("127.0.17.1", context) as index:
         index.has("my-private-lib", "my_private_lib-0.1.0-py3-none-any.whl")
         index.pages["/simple/pip/"] = (302, "https://example.com/simple/pip/", b"")
-        found = doctor(client(index.url), SSL_CERT_FILE=str(authority.file))
+        trusted = str(authority.file)
+        found = doctor(client(index.url), SSL_CERT_FILE=trusted, PIP_CERT=trusted)
 
     assert found.bad() == {}
     assert "signed by Acme Root and is valid until" in found.lines["TLS"].text
-    assert found.lines["other packages"].text.endswith("sends on to example.com.")
+    assert found.lines["other packages"].text.startswith("The index redirects to example.com for")
 
 
 @pytest.mark.parametrize(
@@ -366,14 +371,75 @@ def test_pins_pick_as_pip_does_from_json_and_from_html(
     assert said["b"].text == "b==0.* picks 0.1."
     assert (said["c"].state, said["c"].text) == (
         "warn",
-        "c==0.2 picks 0.2, which was withdrawn: pin another.",
+        "c==0.2 picks a release that was yanked: pin another.",
     )
     assert said["d"].text == "d==0.* picks 0.1a1."
     assert said["e"].text == "e-f==0.* picks 0.1."
     assert said["g"].text == "g==0.* picks 0.1."
     assert "but none at all for this Python: publish one" in said["h"].text
-    assert "does not hold i: publish it" in said["i"].text
+    assert "does not have i: publish it" in said["i"].text
     assert [said[name].state for name in "adeghi"] == ["ok", "ok", "ok", "ok", "FAIL", "FAIL"]
+
+
+def test_a_pin_that_takes_nothing_or_cannot_be_read_fails(
+    client: Client, foreign: ForeignIndex
+) -> None:
+    foreign.has("a", *(f"a-0.{number}-py3-none-any.whl" for number in range(1, 6)))
+    foreign.has("b", {"filename": "b-1.0.tar.gz", "yanked": True}, "b-0.1.tar.gz")
+    foreign.has("c", "c-1.0-py3-none-any.whl")
+    folder = client(foreign.url, packages=["a==7.*", "b==1.*", "c"])
+    requirements = (folder / "requirements.txt").read_text()
+    (folder / "requirements.txt").write_text(requirements.replace("c==0.*", "c==one"))
+
+    found = doctor(folder).bad()
+
+    taken = "The index has no release that {} takes, but {}: publish one"
+    assert taken.format("a==7.*", "0.5, 0.4, 0.3 and 2 older ones") in found["package a"]
+    assert taken.format("b==1.*", "0.1") in found["package b"]
+    assert found["package c"] == "pip cannot read c==one: correct requirements.txt."
+
+
+def test_the_pip_of_the_shells_settings_is_not_the_one_that_is_asked(
+    client: Client, foreign: ForeignIndex
+) -> None:
+    foreign.has("my-private-lib", "my_private_lib-0.1.0-py3-none-any.whl")
+    settings = {"PIP_NO_INDEX": "1", "PIP_INDEX_URL": "http://127.0.0.1:1/", "PIP_QUIET": "3"}
+
+    text = doctor(client(foreign.url), **settings).lines["package my-private-lib"].text
+
+    assert text == "my-private-lib==0.* picks 0.1.0."
+
+
+def test_a_pip_without_an_answer_is_told_from_an_index_without_a_release(
+    client: Client, foreign: ForeignIndex
+) -> None:
+    foreign.has("my-private-lib", "my_private_lib-0.1.0-py3-none-any.whl")
+
+    found = doctor(client(foreign.url), PIP_PROXY="http://127.0.0.1:1").bad()
+
+    text = found["package my-private-lib"]
+    assert text.startswith("pip cannot reach the index, but Python can: check PIP_PROXY")
+
+
+def test_without_pip_that_of_the_environment_is_asked_and_else_it_says_to_install_it(
+    client: Client, foreign: ForeignIndex, tmp_path: Path
+) -> None:
+    foreign.has("my-private-lib", "my_private_lib-0.1.0-py3-none-any.whl")
+    venv.create(tmp_path / "bare", symlinks=True)
+    folder = client(foreign.url, packages=["my-private-lib", "never-published"])
+    python = str(tmp_path / "bare/bin/python")
+
+    lines = doctor(folder, PYTHON=python).lines
+
+    assert lines["package my-private-lib"] == (
+        "skipped",
+        "Only pip knows which release my-private-lib==0.* picks: install pip for python.",
+    )
+    assert lines["package never-published"].state == "FAIL"
+
+    (folder / ".venv").symlink_to(sys.prefix)
+    lines = doctor(folder, PYTHON=python).lines
+    assert lines["package my-private-lib"].text == "my-private-lib==0.* picks 0.1.0."
 
 
 def test_a_page_that_is_none_fails(client: Client, foreign: ForeignIndex) -> None:
@@ -529,5 +595,5 @@ def test_the_password_does_not_follow_a_redirect(client: Client, foreign: Foreig
         found = doctor(client(foreign.url))
 
         assert other.gets == []
-    assert "sends pip on to 127.0.17.5" in found.bad()["package my-private-lib"]
+    assert "redirects pip to 127.0.17.5, where anybody" in found.bad()["package my-private-lib"]
     assert "/simple/my-private-lib/" in foreign.gets

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from kit.acme import NOWHERE, Pebble, pebble
 from kit.https import SecureAnswer, ask, https_server
 from kit.in_docker import Server
 from kit.template import PASSWORD, Render
+from kit.waiting import wait_until
 
 pytestmark = pytest.mark.docker
 
@@ -99,16 +99,19 @@ def answer(address: str, acme: Pebble, server: Server) -> SecureAnswer:
     Raises:
         ssl.SSLCertVerificationError: it is not the ACME server's, or not valid now.
     """
-    context = acme.context()
-    deadline = time.monotonic() + 120
-    while True:
+    context, answers = acme.context(), list[SecureAnswer]()
+
+    def answered() -> bool:
         try:
-            return ask(address, HOST, context)
+            answers.append(ask(address, HOST, context))
         except ssl.SSLCertVerificationError:
             raise
         except (ssl.SSLError, ConnectionError):
-            assert time.monotonic() < deadline, f"{server.logs()}\n{acme.logs()}"
-            time.sleep(0.2)
+            return False
+        return True
+
+    wait_until(answered, 120, pause=0.2, explain=lambda: f"{server.logs()}\n{acme.logs()}")
+    return answers[0]
 
 
 def serial(found: SecureAnswer) -> int:
@@ -169,8 +172,10 @@ def test_port_443_alone_is_enough_also_to_renew_while_it_serves(
     ):
         first = serial(answer(TLS, acme, server))
         began = server.inspect("gateway")["State"]["StartedAt"]
-        deadline = time.monotonic() + 55
-        while serial(answer(TLS, acme, server)) == first:
-            assert time.monotonic() < deadline, f"{server.logs()}\n{acme.logs()}"
-            time.sleep(0.5)
+        wait_until(
+            lambda: serial(answer(TLS, acme, server)) != first,
+            55,
+            pause=0.5,
+            explain=lambda: f"{server.logs()}\n{acme.logs()}",
+        )
         assert server.inspect("gateway")["State"]["StartedAt"] == began

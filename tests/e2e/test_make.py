@@ -158,6 +158,13 @@ def test_every_target_can_be_asked_what_it_would_do(
         assert rendered_here.make("-n", target, "USER=alice", "PKG=lib", "VERSION=1", *local)
 
 
+@pytest.mark.parametrize("target", ["template-check", "template-update"])
+def test_without_copier_it_says_so_and_what_to_do(rendered_here: Repository, target: str) -> None:
+    said = rendered_here.make(target, "COPIER=no-such-copier --quiet", ok=False)
+
+    assert "error: neither uv nor Copier is installed: install uv, or Copier with" in said
+
+
 # Logs on a terminal -------------------------------------------------------------------------------
 
 HEARD = r"gateway-1 | \302\233[31m\033[2J\342\200\256gnp\r"

@@ -35,7 +35,7 @@ MEGABYTES = 4
 
 
 @dataclass(frozen=True)
-class Front:
+class BehindNginx:
     """An index behind nginx: the programs, and the authority of its certificate."""
 
     server: Server
@@ -48,7 +48,7 @@ class Front:
 class Site:
     """The index as nginx serves it, at the root of a host or below a path."""
 
-    front: Front
+    front: BehindNginx
     root: str
 
     def url(self) -> str:
@@ -73,7 +73,7 @@ class Site:
 @pytest.fixture(scope="module")
 def front(
     rendered: Path, public: PublicIndex, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Front]:
+) -> Iterator[BehindNginx]:
     """A running index that holds my-private-lib 0.2.0, which needs public-lib."""
     folder = tmp_path_factory.mktemp("nginx") / "s"
     server, gateway = behind_gateway(
@@ -85,18 +85,18 @@ def front(
     authority = Authority()
     nginx = Nginx(folder, ADDRESS, authority.pair(ADDRESS), gateway)
     with server, gateway, nginx:
-        yield Front(server, gateway, nginx, authority)
+        yield BehindNginx(server, gateway, nginx, authority)
     assert PASSWORD not in gateway.log.read_text() + server.log.read_text()
 
 
 @pytest.fixture(params=[0, 1], ids=["at-the-root", "below-a-path"])
-def index(front: Front, request: pytest.FixtureRequest) -> Site:
+def index(front: BehindNginx, request: pytest.FixtureRequest) -> Site:
     """The index by each of the two configurations."""
     return Site(front, front.nginx.urls[request.param])
 
 
 @pytest.fixture
-def client(user: User, front: Front) -> User:
+def client(user: User, front: BehindNginx) -> User:
     """Somebody who trusts the authority of nginx' certificate, set as docs/https.md says."""
     root = user.home / "root.crt"
     root.write_bytes(front.authority.certificate)

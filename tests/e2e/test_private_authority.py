@@ -101,7 +101,7 @@ def certificate(
     return file
 
 
-class Front(Running):
+class Caddy(Running):
     """Caddy on a configuration of its own, in a folder."""
 
     def __init__(self, folder: Path) -> None:
@@ -130,7 +130,7 @@ def system(
         f"\t\t\ttls_trust_pool file {certificate}\n\t\t}}\n\t}}\n}}\n"
     )
     authority = folder / "caddy/pki/authorities/local/root.crt"
-    with Front(folder):
+    with Caddy(folder):
         yield authority
 
 

@@ -24,7 +24,7 @@ from kit import tls_probe, wheel
 from kit.acme import NOWHERE, pebble
 from kit.authority import Authority
 from kit.http import basic
-from kit.https import ask
+from kit.https import SecureAnswer, ask
 from kit.in_docker import Server, docker
 from kit.template import PASSWORD, Render
 from kit.waiting import wait_until
@@ -58,7 +58,7 @@ MINUTE = 8443
 
 
 @dataclass(frozen=True)
-class Front:
+class Traefik:
     """A running server behind Traefik, and what clients need."""
 
     server: Server
@@ -78,7 +78,7 @@ class Front:
 
 
 @pytest.fixture(scope="module")
-def front(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
+def front(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traefik]:
     """A server behind Traefik, to which two slow uploads are on their way."""
     folder = tmp_path_factory.mktemp("traefik")
     server = Server(folder / "server", PROJECT, f"https://{HOST}")
@@ -105,7 +105,7 @@ def front(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             for port in (443, MINUTE):
                 file = large(folder, f"slow-{port}", 1)
                 slow[port] = file, pool.submit(post_slowly, context, port, file, hurry)
-            yield Front(server, authority, found, folder / "client", slow)
+            yield Traefik(server, authority, found, folder / "client", slow)
             hurry.set()
     finally:
         server.make("pypi-stop")
@@ -271,7 +271,7 @@ def post_slowly(
     return status, time.monotonic() - started
 
 
-def published(front: Front, file: Path) -> bool:
+def published(front: Traefik, file: Path) -> bool:
     """Return whether the server holds a file, byte for byte."""
     path = front.server.folder / "pypi_data" / file.name
     return path.exists() and path.read_bytes() == file.read_bytes()
@@ -284,7 +284,7 @@ def large(folder: Path, name: str, megabytes: int) -> Path:
     return path
 
 
-def test_https_is_verified_and_routed_by_the_name(front: Front) -> None:
+def test_https_is_verified_and_routed_by_the_name(front: Traefik) -> None:
     context = front.authority.context()
 
     answer = ask(ADDRESS, HOST, context)
@@ -297,7 +297,7 @@ def test_https_is_verified_and_routed_by_the_name(front: Front) -> None:
 
 
 @pytest.mark.parametrize("version", [tls_probe.SSL3, tls_probe.TLS1_0, tls_probe.TLS1_1])
-def test_no_tls_before_1_2_is_spoken(front: Front, version: int) -> None:
+def test_no_tls_before_1_2_is_spoken(front: Traefik, version: int) -> None:
     suites = [suite for suites in tls_probe.WEAK.values() for suite in suites]
     suites += tls_probe.STRONG.values()
 
@@ -308,7 +308,7 @@ def test_no_tls_before_1_2_is_spoken(front: Front, version: int) -> None:
 
 
 @pytest.mark.parametrize(("method", "status"), [("GET", 301), ("POST", 308)])
-def test_plain_http_is_redirected(front: Front, method: str, status: int) -> None:
+def test_plain_http_is_redirected(front: Traefik, method: str, status: int) -> None:
     answer = requests.request(
         method,
         f"http://{ADDRESS}/simple/x/?a=b",
@@ -323,12 +323,12 @@ def test_plain_http_is_redirected(front: Front, method: str, status: int) -> Non
     )
 
 
-def test_nothing_of_the_index_listens_on_the_host(front: Front) -> None:
+def test_nothing_of_the_index_listens_on_the_host(front: Traefik) -> None:
     for service in ("gateway", "private_pypi"):
         assert not any(front.server.inspect(service)["NetworkSettings"]["Ports"].values())
 
 
-def test_what_uv_publishes_pip_installs(front: Front) -> None:
+def test_what_uv_publishes_pip_installs(front: Traefik) -> None:
     file = wheel.build(front.folder, "through-traefik", "0.1.0", origin="us")
     (front.folder / "password").write_text(PASSWORD)
     (front.folder / "url").write_text(f"https://alice:{quote(PASSWORD, safe='')}@{HOST}/simple/")
@@ -352,7 +352,7 @@ def test_what_uv_publishes_pip_installs(front: Front) -> None:
 # From an address that Caddy calls private, as the one of Traefik is, and from one it does not.
 @pytest.mark.parametrize("network", [NETWORK, STREET])
 def test_the_logs_have_the_address_of_the_client_whatever_that_forges(
-    front: Front, network: str
+    front: Traefik, network: str
 ) -> None:
     path = f"/packages/nobody-has-{network}.whl"
     (front.folder / "ask.py").write_text(ASK)
@@ -384,7 +384,7 @@ print(socket.gethostbyname(socket.gethostname()))
 """Forges where it comes from, and prints where that really is."""
 
 
-def test_more_than_a_hundred_megabytes_are_published(front: Front, tmp_path: Path) -> None:
+def test_more_than_a_hundred_megabytes_are_published(front: Traefik, tmp_path: Path) -> None:
     file = large(tmp_path, "large", 101)
 
     assert post(front.authority.context(), 443, file) == 200
@@ -392,7 +392,7 @@ def test_more_than_a_hundred_megabytes_are_published(front: Front, tmp_path: Pat
 
 
 def test_a_client_reads_why_it_is_refused_though_it_had_much_to_send(
-    front: Front, tmp_path: Path
+    front: Traefik, tmp_path: Path
 ) -> None:
     file = large(tmp_path, "refused", 8)
 
@@ -401,7 +401,9 @@ def test_a_client_reads_why_it_is_refused_though_it_had_much_to_send(
     assert not published(front, file)
 
 
-def test_a_neighbour_that_takes_the_name_of_private_pypi_gets_no_request(front: Front) -> None:
+def test_a_neighbour_that_takes_the_name_of_private_pypi_gets_no_request(
+    front: Traefik,
+) -> None:
     heard = front.folder / "heard"
     (front.folder / "neighbour.py").write_text(LISTEN)
     docker(
@@ -451,7 +453,7 @@ def test_launch_names_the_network_where_there_is_no_traefik(render: Render, tmp_
     )
 
 
-def test_the_resolver_gets_the_certificate(render: Render, tmp_path: Path, front: Front) -> None:
+def test_the_resolver_gets_the_certificate(render: Render, tmp_path: Path, front: Traefik) -> None:
     project, address, host = f"{PROJECT}-acme", "127.0.12.3", "resolved.test"
     server = Server(tmp_path / "server", project, f"https://{host}")
     answers = {"project_name": project, "pypi_url": host, "traefik_network": project}
@@ -472,17 +474,20 @@ def test_the_resolver_gets_the_certificate(render: Render, tmp_path: Path, front
                 other_network=project,
                 host=host,
             )
-            context = acme.context()
-            deadline = time.monotonic() + 120
-            while True:
+            context, received = acme.context(), list[SecureAnswer]()
+
+            def answered() -> bool:
                 try:
-                    answer = ask(address, host, context)
-                    break
+                    received.append(ask(address, host, context))
                 except (ssl.SSLError, ConnectionError):
                     # Until then Traefik has a certificate of its own making.
-                    assert time.monotonic() < deadline, docker("logs", f"{project}-traefik")
-                    time.sleep(0.5)
-            assert (answer.status, answer.body) == (200, b"ok")
+                    return False
+                return True
+
+            wait_until(
+                answered, 120, pause=0.5, explain=lambda: docker("logs", f"{project}-traefik")
+            )
+            assert (received[0].status, received[0].body) == (200, b"ok")
             assert acme.given() == 1
         finally:
             server.make("pypi-stop")
@@ -490,7 +495,9 @@ def test_the_resolver_gets_the_certificate(render: Render, tmp_path: Path, front
             docker("network", "rm", f"{project}-street")
 
 
-def test_an_upload_may_take_longer_than_a_minute_where_traefik_is_told_so(front: Front) -> None:
+def test_an_upload_may_take_longer_than_a_minute_where_traefik_is_told_so(
+    front: Traefik,
+) -> None:
     """Last, for the fixture has started them."""
     for port, (file, sent) in front.slow.items():
         status, seconds = sent.result()

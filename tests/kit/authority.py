@@ -1,4 +1,4 @@
-"""Certificates for tests, made by an authority of their own that nobody knows."""
+"""Certificates for tests, signed by an authority that no client knows by itself."""
 
 from __future__ import annotations
 

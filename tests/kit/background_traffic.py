@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from kit.accounts import Account
 from kit.async_client import GIVES_UP_AFTER, AsyncClient, LostError
 from kit.integrity import digest
+from kit.waiting import wait_until
 
 READERS = 50
 PUBLISHERS = 20
@@ -68,11 +69,17 @@ class Traffic:
     def go_on(self, *, installs: int = 0, uploads: int = 0, seconds: float = 120) -> None:
         """Wait until so many more were installed and uploaded than are now."""
         wanted = self.installed + installs, len(self.published) + uploads
-        deadline = time.monotonic() + seconds
-        while self.installed < wanted[0] or len(self.published) < wanted[1]:
+
+        def done() -> bool:
             assert not self.wrong, self.wrong[:3]
-            assert time.monotonic() < deadline, (self.installed, len(self.published), wanted)
-            time.sleep(0.02)
+            return self.installed >= wanted[0] and len(self.published) >= wanted[1]
+
+        wait_until(
+            done,
+            seconds,
+            pause=0.02,
+            explain=lambda: (self.installed, len(self.published), wanted),
+        )
 
     async def _run(self) -> None:
         clients = [self._read() for _ in range(self.readers)]

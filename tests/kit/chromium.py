@@ -1,4 +1,4 @@
-"""Chromium, Debian's, as somebody's browser."""
+"""Chromium, Debian's, as a person's browser."""
 
 from __future__ import annotations
 

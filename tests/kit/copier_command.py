@@ -23,8 +23,8 @@ COPIER = str(Path(sys.executable).with_name("copier"))
 SCREEN = struct.pack("HHHH", 50, 250, 0, 0)
 """Rows and columns; wide enough that no question is broken into two lines."""
 
-SECONDS = 60
-"""How long to wait for a question."""
+SECONDS = 300
+"""How long to wait for a question or for a command, however busy the machine is."""
 
 
 def run(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -19,7 +19,7 @@ from contextlib import suppress
 HEAD = "POST / HTTP/1.1\r\nHost: {}\r\nContent-Length: 200000\r\n\r\n"
 GIVES_UP_AFTER = 180.0
 AT_ONCE = 200
-"""How many of them are let loose before the others are looked after."""
+"""How many of them start before the others are served again."""
 
 
 class Crowd:

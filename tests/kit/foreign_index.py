@@ -46,8 +46,11 @@ class ForeignIndex:
     url: str = ""
 
     def has(self, project: str, *files: str | dict[str, Any]) -> None:
-        """Put a JSON page with files on it (PEP 691)."""
-        listed = [{"filename": file} if isinstance(file, str) else file for file in files]
+        """Put a JSON page with files on it (PEP 691), of which none can be downloaded."""
+        listed = []
+        for file in files:
+            said = {"filename": file} if isinstance(file, str) else file
+            listed.append({"url": f"../../files/{said['filename']}", "hashes": {}, **said})
         body = json.dumps({"meta": {"api-version": "1.0"}, "name": project, "files": listed})
         self.pages[f"/simple/{project}/"] = (200, JSON, body.encode())
 

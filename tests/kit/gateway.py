@@ -46,7 +46,7 @@ class Gateway(Running):
         self._caddyfile.write_text(text)
 
     def memory(self) -> int:
-        """Return how many bytes it holds."""
+        """Return how many bytes of memory it has."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return 1024 * int(status.partition("VmRSS:")[2].split()[0])
 

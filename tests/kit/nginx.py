@@ -27,7 +27,7 @@ SITE, BELOW_A_PATH = re.findall(
 
 def program(folder: Path) -> str:
     """Return nginx: the machine's own, or Debian's, which is only unpacked, into a folder."""
-    # Debian keeps it where only root looks.
+    # Debian keeps it in a folder that is on the PATH of root alone.
     found = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
     if found:
         return found

@@ -30,7 +30,7 @@ _next_ports = _ports()
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on, and that nobody else is told to be free."""
+    """Return a port on which no program listens, and which no other test is given."""
     for port in itertools.islice(_next_ports, LANE):
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port

@@ -57,7 +57,7 @@ class PublicIndex:
         dockerfile.write_text(f"{before}ENV PIP_INDEX_URL={self.url}\n{found}{after}")
 
     def asked_for(self, project: str) -> bool:
-        """Return whether anybody came for a project, its page or its files."""
+        """Return whether a client asked for a project, its page or its files."""
         names = (f"/{project}/", f"/{project.replace('-', '_')}-")
         return any(name in path for path, _ in self.requests for name in names)
 

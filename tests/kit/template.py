@@ -20,6 +20,6 @@ Render = Callable[[Answers], Path]
 
 
 def check_names(answers: Answers) -> None:
-    """Refuse answers to questions nobody asks, which Copier and pytest-copie ignore in silence."""
+    """Refuse answers to questions that do not exist: Copier and pytest-copie ignore them."""
     unknown = answers.keys() - QUESTIONS.keys()
     assert not unknown, f"copier.yml has no question {', '.join(sorted(unknown))}"

@@ -1,4 +1,4 @@
-"""What a server agrees to before any certificate is looked at, asked with hellos of our own.
+"""What a server agrees to before it sends a certificate, asked with hellos of our own.
 
 A library such as OpenSSL no longer offers what must be refused.
 """

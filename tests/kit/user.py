@@ -1,4 +1,4 @@
-"""Somebody at a shell, with a home folder and settings of their own."""
+"""A person at a shell, with a home folder and settings of their own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kit.commands import run
 
 
 class User:
-    """Runs the clients as a user would, from the same folder and without anybody's settings."""
+    """Runs the clients as a user would, from the same folder and with no other settings."""
 
     def __init__(self, home: Path) -> None:
         self.home = home

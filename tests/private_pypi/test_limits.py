@@ -48,7 +48,7 @@ ROWS = {
     "fields of the form": f"{uploads.FIELDS:,}",
     "the name of a field": f"{uploads.FIELD_NAME} letters",
     "the file name": "240 letters",
-    "time for the next 128 kB, or for what is left": f"{body.PATIENCE} seconds",
+    "time for the next 128 kB, or for the rest": f"{body.PATIENCE} seconds",
     "uploads at once": f"{app.SLOTS}",
     "what it unpacks to": f"{megabytes(distribution._UNPACKED_LIMIT)} plus"
     f" {distribution._UNPACKED_RATIO} times its size",
@@ -56,27 +56,27 @@ ROWS = {
     "the name of a member, with its folders": f"{archive.MEMBER_NAME:,} bytes",
     "the list of members of a ZIP or wheel": megabytes(archive.DIRECTORY),
     "the headers of one member of a `.tar.gz`": f"{distribution._HEADER_LIMIT // 1024} kB",
-    "combinations of tags that the name of a wheel stands for": f"{distribution.TAGS}",
+    "combinations of tags in the name of a wheel": f"{distribution.TAGS}",
     "its metadata": megabytes(metadata.METADATA_LIMIT),
-    "Name, Version, Requires-Dist and the like in it, which are all that is read": (
+    "the fields of it that are read: Name, Version, Requires-Dist and the like": (
         f"{metadata.FIELDS_LIMIT // 1024} kB"
     ),
     "one Requires-Dist": f"{metadata.FIELDS['requires-dist']:,} bytes",
-    "one of the others": f"{max(sorted(metadata.FIELDS.values())[:-1]):,} bytes",
+    "any other of these fields": f"{max(sorted(metadata.FIELDS.values())[:-1]):,} bytes",
     "the file RECORD of a wheel": megabytes(wheel.RECORD),
-    "a line of it": f"{wheel.RECORD_LINE:,} letters",
+    "a line of RECORD": f"{wheel.RECORD_LINE:,} letters",
     "the file WHEEL of a wheel": f"{wheel.FORMAT // 1024} kB",
     "the file entry_points.txt of a wheel": f"{wheel.SCRIPTS // 1024} kB",
-    "a line of that one": f"{wheel.SCRIPTS_LINE:,} letters",
-    "those that are read at once, each of another account": f"{ARCHIVES}",
+    "a line of entry_points.txt": f"{wheel.SCRIPTS_LINE:,} letters",
+    "distributions read at once, each of another account": f"{ARCHIVES}",
     "the headers, at the gateway": headers(),
     "time for the headers, at the gateway": configured("read_header").replace("s", " seconds"),
     "one header, at private_pypi": f"{round(Config().limit_request_field_size / 1024)} kB",
-    "time for a body, of who has no account, after the answer": configured("read_timeout").replace(
+    "time for a body without an account, after the answer": configured("read_timeout").replace(
         "s", " seconds"
     ),
-    "time for a body, of who has one": time_for_a_body(),
-    "a connection of who has an account that idles": configured("idle").replace("m", " minutes"),
+    "time for a body with an account": time_for_a_body(),
+    "time that a connection with an account may idle": configured("idle").replace("m", " minutes"),
     "connections, at the gateway": f"{int(configured('nofile:', COMPOSE)) // 1000},000",
     "HTTP": {"h1": "1.0 and 1.1"}[configured("protocols")],
     "its name": "64 letters",

@@ -294,7 +294,7 @@ def test_no_module_of_the_app_takes_the_place_of_one_of_pythons(repository: Rend
 
 
 TOOLS = ROOT / "template/client/tools"
-LONGEST = 900
+LONGEST = 1920
 
 
 def test_the_tools_stay_small_and_are_the_same_in_every_repository() -> None:

@@ -1,39 +1,106 @@
-"""The pages of this repository lead where they say."""
+"""The pages of this repository lead where they say, and say what is."""
 
 from __future__ import annotations
 
+import importlib
 import re
-from pathlib import Path
 
 import pytest
+from kit.git import git
 from kit.template import ROOT
 
-PAGES = sorted(
-    path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
-)
+PAGES = git(ROOT, "ls-files", "--cached", "--others", "--exclude-standard", "*.md").splitlines()
+PACKAGE = ROOT / "template/server/private_pypi/private_pypi"
+RESULTS = (ROOT / "bench/RESULTS.md").read_text()
+
+
+def text(page: str) -> str:
+    """Return a page without its code, in which a # begins a comment."""
+    return re.sub(r"^```.*?^```$", "", (ROOT / page).read_text(), flags=re.M | re.S)
+
+
+def section(page: str, heading: str) -> str:
+    """Return what stands under a heading, up to the next one."""
+    (found,) = re.findall(rf"^#+ {heading}$(.*?)(?=^#|\Z)", text(page), re.M | re.S)
+    return str(found)
+
+
+def anchors(page: str) -> set[str]:
+    """Return the anchors of a page's headings."""
+    found = re.findall(r"^#+ (.+)$", text(page), re.M)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in found}
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_link_leads_to_a_file_and_a_heading(page: str) -> None:
-    text = (ROOT / page).read_text()
-    links = re.findall(r"\]\((?!https?:)([^)\s]+)\)", text)
+    links = re.findall(r"\]\((?![a-z]+:)([^)\s]+)\)", text(page))
     for link in links:
-        path, _, heading = link.partition("#")
-        target = (ROOT / page).parent / path if path else ROOT / page
+        # From an issue or a pull request of GitHub, files are elsewhere than from the file itself.
+        path, _, anchor = link.replace("../blob/HEAD/", "../").partition("#")
+        target = ((ROOT / page).parent / path if path else ROOT / page).resolve()
         assert target.exists(), link
-        if heading:
-            assert heading in headings(target), link
-
-
-def headings(page: Path) -> set[str]:
-    """Return the anchors of a page's headings."""
-    found = re.findall(r"^#+ (.+)$", page.read_text(), re.M)
-    return {re.sub(r"[^\w -]", "", text.lower()).replace(" ", "-") for text in found}
+        if anchor:
+            assert anchor in anchors(target.relative_to(ROOT).as_posix()), link
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_test_that_a_page_names_exists(page: str) -> None:
-    for file, name in re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (ROOT / page).read_text()):
-        assert (ROOT / file).exists(), file
+    files = re.findall(
+        r"`(?:tests/)?((?:template|private_pypi|e2e)/[\w/]*test_\w+\.py)(?:::(\w+))?`", text(page)
+    )
+    for file, name in files:
+        assert (ROOT / "tests" / file).exists(), file
         if name:
-            assert re.search(rf"^def {name}\(", (ROOT / file).read_text(), re.M), name
+            assert re.search(rf"^def {name}\(", (ROOT / "tests" / file).read_text(), re.M), name
+    defined = {
+        name
+        for file in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"^def (test_\w+)\(", file.read_text(), re.M)
+    }
+    assert not set(re.findall(r"`(test_\w+)`", text(page))) - defined
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != "CHANGELOG.md"])
+def test_every_path_of_this_repository_that_a_page_names_exists(page: str) -> None:
+    folders = "|".join(re.escape(path.name) for path in ROOT.iterdir() if path.is_dir())
+    for path in re.findall(rf"`((?:{folders})/[\w./-]*)`", text(page)):
+        assert (ROOT / path).exists() or (ROOT / "tests" / path).exists(), path
+
+
+def test_both_lists_of_the_servers_modules_are_whole() -> None:
+    modules = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"}
+    cells = re.findall(r"^\| (`.*?`) \|", section("docs/server.md", "The package"), re.M)
+    blocks = re.findall(r"^    ([a-z_ ]+?)  +\S", section("CONTRIBUTING.md", "Where is what"), re.M)
+
+    assert sorted(re.findall(r"`(\w+)`", " ".join(cells))) == sorted(modules)
+    assert sorted(" ".join(blocks).split()) == sorted(modules)
+
+
+def test_the_pages_quote_figures_that_were_measured() -> None:
+    said = section("docs/life-of-a-package.md", "Measured")
+
+    figures = re.findall(r"\b[0-9][0-9.,]*\b", said)
+
+    assert "270 times faster" in said
+    assert not [figure for figure in figures if not re.search(rf"\b{figure}\b", RESULTS)]
+
+
+def test_a_ratio_that_two_decimals_would_hide_is_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "bench")
+    results = importlib.import_module("results")
+    ours, classic = (
+        [float(cell.replace(",", "")) for cell in re.findall(r"[0-9][0-9,.]*", row)]
+        for row in re.findall(r"^\| (?:ours|classic stack): upload, ms \|(.*)$", RESULTS, re.M)
+    )
+
+    measured = [
+        results.Row("time", "", a / b).measured() for a, b in zip(ours, classic, strict=True)
+    ]
+
+    assert measured == re.findall(
+        r"^\| upload time with .* files: ours / classic stack \| (.*?) \|", RESULTS, re.M
+    )
+    assert measured[-1] == "270 times faster"
+    assert results.Row("rate", "", 0.0834).measured() == "12 times slower"
+    assert results.Row("seconds", "", 0.05).measured() == "0.05"
+    assert "| 0.00 |" not in RESULTS

@@ -378,7 +378,7 @@ def test_the_old_link_goes_and_what_compose_read_through_it_stays(
 
     said = succeed(*command, cwd=folder)
 
-    assert "git tracks the link .env no longer: commit that." in said
+    assert "git no longer tracks the link .env: commit that." in said
     assert ENCODED not in said
     assert read(folder / ".pypi.env") == before
     line = LINE + b"\n" if credentials == "arg" else b""
@@ -455,7 +455,7 @@ def test_a_file_of_somebodys_own_in_place_of_the_link_survives(
         assert "`git rm --cached .env`, commit, and have that changed" in said
         assert git(folder, "status", "--short", ".env") == ""
     else:
-        assert "git tracks the link .env no longer: commit that." in said
+        assert "git no longer tracks the link .env: commit that." in said
         assert_nothing_is_published(folder)
     assert LINE not in read(folder / ".env").content
 

@@ -344,7 +344,7 @@ class TestDistribution:
     def test_a_name_is_taken_if_and_only_if_its_module_can_be_imported(self, name: str) -> None:
         module = distribution.module_name(name)
         importable = module.isidentifier() and not keyword.iskeyword(module)
-        taken = distribution._STANDARD_LIBRARY | distribution._OURS.keys()
+        taken = distribution._STANDARD_LIBRARY | distribution._TAKEN.keys()
 
         error = distribution.distribution_name_error(name)
 

@@ -71,7 +71,7 @@ BEFORE: dict[str, Answers] = {
 
 USER_NAME = "Type 1 to 64 letters, digits or any of . _ @ + -, starting with a letter or digit"
 EMAIL = "is not an e-mail address: type one such as you@example.com, or nothing."
-ONE_LINE = "Type one line of text, without control characters and separators of lines."
+ONE_LINE = "Type one line of text, without control characters and line separators."
 LINE_SEPARATORS = [
     *("two\nlines", "two\rlines", "two\x0blines", "two\x0clines", "two\x1clines", "two\x1dlines"),
     *("two\x1elines", "two\x85lines", "two\u2028lines", "two\u2029lines"),
@@ -325,18 +325,18 @@ BAD: dict[str, dict[str, dict[Any, str]]] = {
             "[a, null]": "None is not a package name: type a name or a pin",
             "[a, {b: c}]": "{'b': 'c'} is not a package name: type a name or a pin",
             "['']": "pip cannot read ''",
-            "[lib_]": "'lib_' is not a package name: it ends in a letter or a digit.",
+            "[lib_]": "'lib_' is not a package name: end it with a letter or a digit.",
             "[lib===1.0]": "Poetry cannot read the === of 'lib===1.0': type ==.",
             # YAML takes the comma for the list's.
-            "[lib>=1,<2]": "'<2' is half a pin: type quotes around one that has a comma in it.",
-            "[requests (>=2,<3)]": "'requests (>=2' is half a pin: type quotes around one",
+            "[lib>=1,<2]": "'<2' is half a pin: type quotes around a pin that has a comma in it.",
+            "[requests (>=2,<3)]": "'requests (>=2' is half a pin: type quotes around a pin",
             "[name==]": PIN,
             "[-r other.txt]": PIN,
             "['lib>=1 and more']": PIN,
             "['--index-url=https://example.com']": PIN,
             "['lib @ https://example.com/lib-1.0.zip']": "publish the package to the index",
             '["a\\nb"]': "has more than one line",
-            "['lib; python_version > \"3\"']": "leave out what follows the semicolon",
+            "['lib; python_version > \"3\"']": "leave out all from the semicolon on",
             "[lib, Lib]": "is listed twice: keep one of them.",
             "[My_App]": "'My_App' is this app itself: leave it out.",
         },
@@ -580,7 +580,7 @@ def test_a_copy_without_trust_is_refused(questionnaire: Path, tmp_path: Path) ->
             [
                 "make pypi-launch",
                 "make pypi-user-passwd USER=ada"
-                "  # made up: nobody guesses it, wrong ones cost least",
+                "  # replaces the password you typed with a generated one",
                 "make pypi-user-add USER=ci ROLE=reader",
             ],
         ),
@@ -643,7 +643,7 @@ def test_at_a_terminal_a_bad_answer_is_explained_and_can_be_corrected(
         ("Who gives the server its HTTPS certificate?", ""),
         ("Which e-mail address may Let's Encrypt write to?", ""),
         ("What is the first account called?", ""),
-        ("The first account's password?", "too-short"),
+        ("What is the first account's password?", "too-short"),
         ("Type 12 to 72 characters; this password has 9.", clear + PASSWORD),
         ("What should happen when somebody asks for a package", ""),
         ("How many megabytes may an uploaded file have?", f"{clear}0"),
@@ -704,7 +704,7 @@ def test_every_question_is_explained_and_every_text_checked(
 
 
 def test_every_answer_is_used() -> None:
-    environment = runpy.run_path(str(ROOT / "docs/questions.py"))["environment"]
+    environment = runpy.run_path(str(ROOT / "scripts/questions.py"))["environment"]
     settings = {name: str(value) for name, value in QUESTIONNAIRE.items() if name.startswith("_")}
     questions = {
         name: "".join(str(value) for key, value in details.items() if key != "validator")
@@ -721,6 +721,6 @@ def test_every_answer_is_used() -> None:
 
 
 def test_the_page_of_questions_is_current() -> None:
-    page = runpy.run_path(str(ROOT / "docs/questions.py"))["page"]()
+    page = runpy.run_path(str(ROOT / "scripts/questions.py"))["page"]()
 
     assert (ROOT / "docs/questions.md").read_text(encoding="utf-8") == f"{page}\n", "run make docs"

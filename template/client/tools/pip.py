@@ -3,7 +3,7 @@
 Nothing is built, and nothing but a yanked release that is pinned is downloaded.
 """
 
-import importlib.util
+import importlib.metadata
 import json
 import os
 import re
@@ -23,6 +23,7 @@ KEPT = ("PIP_CERT", "PIP_CLIENT_CERT", "PIP_CONFIG_FILE", "PIP_PROXY")
 """What pip learns of the environment's settings for it."""
 
 NONE_FITS = "No matching distribution found"
+NO_ANSWER = "Could not fetch URL|after connection broken"
 
 
 class PipError(Exception):
@@ -31,7 +32,7 @@ class PipError(Exception):
 
 def python() -> str:
     """Return the Python that has pip: this one, else that of .venv; empty if neither has."""
-    if importlib.util.find_spec("pip"):
+    if any(importlib.metadata.distributions(name="pip")):
         return sys.executable
     has_pip = any(ROOT.glob(".venv/lib/python*/site-packages/pip"))
     return str(ROOT / ".venv/bin/python") if has_pip else ""
@@ -50,7 +51,8 @@ class Pip:
             "PIP_INDEX_URL": url.replace("://", f"://{account}", 1),
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
             "PIP_NO_INPUT": "1",
-            "PIP_RETRIES": "0",
+            # Without any, pip does not say that it had no answer.
+            "PIP_RETRIES": "1",
             "PIP_TIMEOUT": "5",
         }
 
@@ -63,10 +65,10 @@ class Pip:
         done = self._run("index", "versions", "--pre", "--json", project)
         if "no such option" in done.stderr:  # pip before 25.1
             done = self._run("index", "versions", "--pre", project)
-        if "Could not fetch URL" in done.stdout + done.stderr:
+        if re.search(NO_ANSWER, done.stdout + done.stderr):
             raise PipError(
-                "pip does not trust the index's certificate: point PIP_CERT to the same file as"
-                " SSL_CERT_FILE."
+                "pip cannot reach the index, but Python can: check PIP_PROXY, and point PIP_CERT to"
+                " the file that SSL_CERT_FILE names."
             )
         if done.returncode and NONE_FITS not in done.stderr:
             raise PipError(

@@ -20,7 +20,7 @@ import tempfile
 import zipfile
 from email.message import Message
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from .checkout import ROOT, tags
 from .index import access_error, project_page
@@ -114,11 +114,9 @@ def hashes_on(content_type: str, page: bytes) -> dict[str, dict[str, str]]:
     """Return the hashes of each file on a project's page (PEP 691, or PEP 503)."""
     if "json" in content_type.lower():
         return {file["filename"]: file["hashes"] for file in json.loads(page)["files"]}
-    links = [
-        html.unescape(link).partition("#")
-        for link in re.findall(r"<a\s[^>]*?href=[\"']([^\"']+)", page.decode("utf-8", "replace"))
-    ]
-    return {unquote(path.rpartition("/")[2]): dict(parse_qsl(end)) for path, _, end in links}
+    hrefs = re.findall(r"\bhref\s*=\s*[\"']([^\"']+)", page.decode("utf-8", "replace"), re.I)
+    links = [urlsplit(html.unescape(href)) for href in hrefs]
+    return {unquote(one.path.rpartition("/")[2]): dict(parse_qsl(one.fragment)) for one in links}
 
 
 def is_same(path: Path, hashes: dict[str, str]) -> bool:

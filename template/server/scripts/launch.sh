@@ -46,7 +46,7 @@ require_docker() {
 
 prepare_folders() {
 	mkdir -p pypi_data pypi_index pypi_auth gateway/accounts gateway/live gateway_data
-	# This fails if the folders belong to another user, who has closed them already.
+	# Fails without harm if the folders belong to another user: then they are closed already.
 	chmod 700 pypi_auth gateway/accounts gateway_data 2>/dev/null || :
 	# The gateway reads it as the owner of pypi_data, whichever user launches, with whatever umask.
 	chmod 755 gateway/live 2>/dev/null || :
@@ -196,7 +196,7 @@ check_certificate() {
 install_caddyfile() {
 	[ -f gateway/Caddyfile ] && [ -r gateway/Caddyfile ] ||
 		fail "the gateway cannot use gateway/Caddyfile: $(id -un) finds no such file to read; restore it and launch again"
-	# Caddy would accept a file that was cut off between two sites, and serve nothing. This site is the last.
+	# Caddy would accept a file that was cut off between two sites, and serve nothing. :2020 is the last.
 	grep -q ':2020 {' gateway/Caddyfile ||
 		fail "the gateway cannot use gateway/Caddyfile: it lacks the site :2020 for the health check, its end may be cut off; restore it and launch again"
 	messages=$(mktemp)

@@ -17,7 +17,7 @@ fail() {
 docker buildx version >/dev/null 2>&1 || fail 'Docker with its plugin Buildx is needed to ask registries.'
 
 names=$(sed -nE "s,$before$image$digest$after,\4,p" "$@" | sort -u)
-[ -n "$names" ] || fail "No image with a tag is in $*."
+[ -n "$names" ] || fail "Found no image with a tag in $*."
 changes=
 for name in $names; do
 	found=$(docker buildx imagetools inspect "$name" | sed -n 's/^Digest: *//p')

@@ -68,5 +68,5 @@ def following(index: Index, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
         stop.set()
         thread.join(10)
     assert trouble == []
-    # Longer only where a scan takes long: docs/data.md promises that changes show in three seconds.
+    # Longer only where a scan takes long: docs/life-of-a-package.md promises three seconds.
     assert min(pauses) <= 1

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterable
-from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +15,7 @@ from .. import credentials
 from ..checkout import repository, run_git
 from ..credentials import DOTENV, PIP_URL, PYPI_ENV
 from ..settings import ROOT, Settings, normalized
-from .report import Outcome, Trouble
+from .report import Outcome
 
 SECONDS = 20
 """To wait for a program's version."""
@@ -94,7 +93,7 @@ def check_mode() -> Outcome:
         mode = stat.S_IMODE(file.stat().st_mode)
         if mode & 0o077:
             remedy = f"others can read it: `chmod 600 {file.name}`"
-            raise Trouble(f"{file.name} has mode {mode:04o}, {remedy}.")
+            return "FAIL", f"{file.name} has mode {mode:04o}, {remedy}."
     if not files:
         return "skipped", "There is no .pypi.env."
     return "ok", f"Only you can read {' and '.join(file.name for file in files)}."
@@ -112,12 +111,12 @@ def check_git() -> Outcome:
         if tracked.returncode == 128:
             return "warn", "git does not answer: `git status` says why."
         if tracked.returncode == 0:
-            raise Trouble(
+            return "FAIL", (
                 f"git tracks {name}: `git rm --cached {name}`, commit, and have the password"
                 " changed, which is in the history now."
             )
         if run_git("check-ignore", "--quiet", name, timeout=SECONDS).returncode:
-            raise Trouble(f"git does not ignore {name}: add it as a line to .gitignore.")
+            return "FAIL", f"git does not ignore {name}: add it as a line to .gitignore."
     return "ok", f"git ignores {' and '.join(names)}."
 
 
@@ -134,7 +133,7 @@ def pins() -> dict[str, str]:
     file = ROOT / "requirements.txt"
     text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
     found = re.findall(
-        r"^\s*([A-Za-z0-9][\w.-]*)\s*(?:\[[^]]*\])?\s*\(?\s*((?:[=!<>~][^;#\\)\n]*)?)\)?\s*"
+        r"^[ \t]*([A-Za-z0-9][\w.-]*)\s*(?:\[[^]]*\])?\s*\(?\s*((?:[=!<>~][^;#\\)\n]*)?)\)?\s*"
         r"(?:[;#\\].*)?$",
         text,
         re.MULTILINE | re.ASCII,
@@ -155,9 +154,9 @@ class Account:
         try:
             found = credentials.read() if PYPI_ENV.exists() else dict(os.environ)
         except ValueError as error:
-            raise Trouble(str(error)) from None
+            return "FAIL", str(error)
         if fault := self._fault(place, found):
-            raise Trouble(f"{fault}: run `make login`.")
+            return "FAIL", f"{fault}: run `make login`."
         _, self.user, self.password = credentials.split(found[PIP_URL])
         if lacking := _lacking(TWINE, found):
             return "warn", f"{place} lacks {lacking}, for twine: run `make login`."
@@ -170,14 +169,12 @@ class Account:
 
     def _fault(self, place: str, found: dict[str, str]) -> str:
         """Return why credentials are not those of one account on this index, or an empty string."""
-        accounts = [
-            (
-                f"{tool}_{self._settings.variable}_USERNAME",
-                f"{tool}_{self._settings.variable}_PASSWORD",
-            )
-            for tool in ("POETRY_HTTP_BASIC", "UV_INDEX")
+        tools = [f"{tool}_{self._settings.variable}" for tool in ("POETRY_HTTP_BASIC", "UV_INDEX")]
+        needed = [
+            PIP_URL,
+            *(f"{tool}_{part}" for tool in tools for part in ("USERNAME", "PASSWORD")),
         ]
-        if lacking := _lacking([PIP_URL, *chain(*accounts)], found):
+        if lacking := _lacking(needed, found):
             return f".pypi.env lacks {lacking}" if PYPI_ENV.exists() else "There is no .pypi.env"
         try:
             url, *account = credentials.split(found[PIP_URL])
@@ -185,9 +182,8 @@ class Account:
             return f"{PIP_URL} in {place} is not a URL"
         if url != self._settings.url:
             return f"{place} is for {url}, the repository for {self._settings.url}"
-        if not _lacking(TWINE, found):
-            accounts.append(TWINE[1:])
-        if any([found[user], found[password]] != account for user, password in accounts):
+        tools += [] if _lacking(TWINE, found) else ["TWINE"]
+        if any([found[f"{tool}_USERNAME"], found[f"{tool}_PASSWORD"]] != account for tool in tools):
             return f"{place} has more than one account"
         return ""
 

@@ -1,5 +1,6 @@
-"""Checks of the private index, from its name in the DNS to what a pin picks."""
+"""Checks of the private index, from its name in the DNS to the releases that the app requires."""
 
+import contextlib
 import email.utils
 import json
 import socket
@@ -30,20 +31,15 @@ from .report import Outcome, Trouble
 SECONDS = 5
 """To wait for a connection or an answer."""
 
+CLOCK = 60
+"""Seconds by which two clocks may differ."""
+
 DAY = 24 * 60 * 60
 
 QUARTER, EARLY = 0.25, 21 * DAY
 """The share of its lifetime, and the seconds, that are left of a certificate worth a warning.
 
 One that lasts for days or hours, on purpose, is renewed in time with a third of them left."""
-
-CLOCK = 60
-"""Seconds by which two clocks may differ."""
-
-LARGEST_PAGE = 64 * 2**20
-
-PUBLIC_PROJECT = "pip"
-"""A name that PyPI has and a private index has not."""
 
 CERTIFICATE = {
     9: "is not valid yet: check the clock of this machine, then the server's",
@@ -54,33 +50,31 @@ CERTIFICATE = {
 }
 """Why a certificate is refused, by OpenSSL's code."""
 
-NO_UPLOADS = (
-    "Nothing takes uploads at {url} ({code}): for `make publish`, correct the repository's"
-    " `pypi_url`."
-)
+READER = "for `make publish`, ask the index's owner for an account that may"
+NO_UPLOADS = "for `make publish`, correct the repository's `pypi_url`"
 
 ROLES = (
     (400, "Send the upload as multipart/form-data", "ok", "{user} may publish and install."),
-    (
-        403,
-        "may install, not publish",
-        "ok",
-        "{user} may install, but not publish: for `make publish`, ask the index's owner for an"
-        " account that may.",
-    ),
-    (404, "", "warn", NO_UPLOADS),
-    (405, "", "warn", NO_UPLOADS),
+    (403, "may install, not publish", "ok", f"{{user}} may install, but not publish: {READER}."),
+    (404, "", "warn", f"Nothing takes uploads at {{url}} (404): {NO_UPLOADS}."),
+    (405, "", "warn", f"Nothing takes uploads at {{url}} (405): {NO_UPLOADS}."),
+    (0, "", "ok", "unknown: this index answers {code} to an upload without content."),
 )
-"""What an answer to an upload without content tells: its status, words in it, and the outcome."""
+"""What the answer to an upload without content tells: its status, 0 for all others, and words."""
+
+PUBLIC_PROJECT = "pip"
+"""A name that PyPI has and a private index has not."""
+
+LARGEST_PAGE = 64 * 2**20
 
 
 class Page(NamedTuple):
-    """What the index answered; elsewhere is the other host to which it redirects."""
+    """What the index answered."""
 
     status: int
     headers: Message
     body: bytes = b""
-    elsewhere: str = ""
+    elsewhere: str = ""  # the other host to which it redirects
 
 
 class Index:
@@ -97,79 +91,72 @@ class Index:
         """Look the host up in the DNS."""
         if proxy := proxy_of(self.url):
             return "skipped", f"{proxy} is asked instead, as HTTPS_PROXY or HTTP_PROXY says."
-        addresses: list[str] | None = None
+        found: set[str] = set()
 
         def look_up() -> None:
-            nonlocal addresses
-            try:
-                found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
-                addresses = sorted({str(address[4][0]) for address in found})
-            except (OSError, ValueError):
-                addresses = []
+            with contextlib.suppress(OSError, ValueError):
+                for address in socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM):
+                    found.add(str(address[4][0]))
 
         # It has no time-out of its own.
         thread = threading.Thread(target=look_up, daemon=True)
         thread.start()
         thread.join(SECONDS)
-        if addresses is None:
-            silence = f"The DNS did not tell within {SECONDS} seconds who {self.host} is"
-            raise Trouble(f"{silence}: check your DNS and your VPN.")
-        if not addresses:
+        if thread.is_alive():
+            fault = f"The DNS did not answer within {SECONDS} seconds who {self.host} is"
+            return "FAIL", f"{fault}: check your DNS and your VPN."
+        if not found:
             remedy = "check its spelling, your DNS and your VPN"
-            raise Trouble(f"The name {self.host} does not resolve: {remedy}.")
-        return "ok", f"{self.host} is {', '.join(addresses)}."
+            return "FAIL", f"The name {self.host} does not resolve: {remedy}."
+        return "ok", f"{self.host} is {', '.join(sorted(found))}."
 
     def connect(self) -> Outcome:
         """Open a connection."""
         try:
-            with socket.create_connection((self.host, self.port), timeout=SECONDS):
-                return "ok", f"{self.host} takes connections on port {self.port}."
+            socket.create_connection((self.host, self.port), timeout=SECONDS).close()
         except OSError as error:
-            raise Trouble(connection_error(self.url, error)) from None
+            return "FAIL", connection_error(self.url, error)
+        return "ok", f"{self.host} takes connections on port {self.port}."
 
     def secure(self) -> Outcome:
         """Check the certificate."""
         if not self.url.startswith("https:"):
             if self.host in ("localhost", "::1") or self.host.startswith("127."):
                 return "ok", "Plain HTTP, which does not leave this machine."
-            raise Trouble(
+            return "FAIL", (
                 "Plain HTTP: anybody on the way reads the password, and pip refuses it but for"
                 " localhost. Give the server a certificate, and the template an https:// URL."
             )
         try:
-            context = ssl.create_default_context()
             with (
                 socket.create_connection((self.host, self.port), timeout=SECONDS) as raw,
-                context.wrap_socket(raw, server_hostname=self.host) as secured,
+                ssl.create_default_context().wrap_socket(raw, server_hostname=self.host) as secured,
             ):
                 certificate: dict[str, Any] = dict(secured.getpeercert() or {})
         except OSError as error:
             if reason := CERTIFICATE.get(getattr(error, "verify_code", 0)):
-                raise Trouble(f"The certificate of {self.host} {reason}.") from None
-            raise Trouble(connection_error(self.url, error)) from None
-        begins, ends = (
-            ssl.cert_time_to_seconds(certificate[when]) for when in ("notBefore", "notAfter")
-        )
-        left = ends - time.time()
+                return "FAIL", f"The certificate of {self.host} {reason}."
+            return "FAIL", connection_error(self.url, error)
         issuer = dict(pair for names in certificate["issuer"] for pair in names)
         name = issuer.get("organizationName") or issuer.get("commonName") or "a nameless authority"
-        day = time.strftime("%Y-%m-%d", time.gmtime(ends))
+        begins = ssl.cert_time_to_seconds(certificate["notBefore"])
+        ends = ssl.cert_time_to_seconds(certificate["notAfter"])
+        day, left = time.strftime("%Y-%m-%d", time.gmtime(ends)), ends - time.time()
         text = f"The certificate was signed by {name} and is valid until {day}"
-        if left < min(QUARTER * (ends - begins), EARLY):
-            span = f"{left // DAY:.0f} days" if left >= 2 * DAY else f"{left // 3600:.0f} hours"
-            return "warn", f"{text}, {span}: have the server's owner look at its renewal."
-        return "ok", f"{text}."
+        if left >= min(QUARTER * (ends - begins), EARLY):
+            return "ok", f"{text}."
+        span = f"{int(left // DAY)} days" if left >= 2 * DAY else f"{int(left // 3600)} hours"
+        return "warn", f"{text}, {span}: have the server's owner look at its renewal."
 
     def answer(self) -> Outcome:
         """Ask for the list of projects without an account."""
         page = self._get(self.url, with_account=False)
         if page.elsewhere:
             remedy = "make that the repository's `pypi_url`, with `make template-update`"
-            raise Trouble(f"{self.url} redirects to {page.elsewhere}: {remedy}.")
-        self._date = page.headers.get("Date", ""), time.time()
+            return "FAIL", f"{self.url} redirects to {page.elsewhere}: {remedy}."
+        self._date, self._is_open = (page.headers.get("Date", ""), time.time()), page.status < 400
         if page.status >= 500:
-            raise Trouble(f"{self.url} fails with {page.status}: look into the server's log.")
-        self._is_open = page.status < 400
+            return "FAIL", f"{self.url} fails with {page.status}: look into the server's log."
         if self._is_open:
             return "ok", "Everybody may install, without an account."
         if page.status in (401, 403):
@@ -193,7 +180,7 @@ class Index:
         """Ask with the account."""
         user, password = self.account.user, self.account.password
         if refusal := access_error(self.url, user, password, self.settings.projects):
-            raise Trouble(refusal)
+            return "FAIL", refusal
         if self._is_open:
             return "ok", "unknown: whether the password is right, publishing will show."
         return "ok", f"The index takes {user} and the password."
@@ -204,40 +191,47 @@ class Index:
         try:
             open_page(url, user, self.account.password, data=b"", timeout=SECONDS).close()
         except urllib.error.HTTPError as error:
-            code, said = error.code, error.read(500).decode("utf-8", "replace")
-            for status, words, state, text in ROLES:
-                if code == status and words in said:
-                    return state, text.format(user=user, url=url, code=code)
-            return "ok", f"unknown: this index answers {code} to an upload without content."
+            said = error.read(500).decode("utf-8", "replace")
+            state, text = next(
+                outcome
+                for code, words, *outcome in ROLES
+                if code in (0, error.code) and words in said
+            )
+            return state, text.format(user=user, url=url, code=error.code)
         except NO_ANSWER as error:
-            raise Trouble(connection_error(url, error)) from None
+            return "FAIL", connection_error(url, error)
         return "ok", "unknown: this index takes an upload without content for a success."
 
     def find(self, project: str, pin: str) -> Outcome:
         """Tell which release of a project pip would install."""
-        asked, is_private = f"{project}{pin}", project in self.settings.packages
         page = self._get(f"{self.url}{project}/")
-        if page.elsewhere and is_private:
-            raise Trouble(
-                f"The index does not have {project} and redirects pip to {page.elsewhere}, where"
-                " anybody may take that name: publish it before you require it."
+        is_private, host = project in self.settings.packages, page.elsewhere
+        if host and is_private:
+            return "FAIL", (
+                f"The index does not have {project} and redirects pip to {host}, where anybody may"
+                " take that name: publish it before you require it."
             )
-        if page.elsewhere:
-            return "ok", f"{asked} is not in the index, which redirects to {page.elsewhere}."
-        if page.status in (401, 403):
-            refusal = f"{self.account.user} may not read {project} ({page.status})"
-            raise Trouble(f"{refusal}: ask the index's owner.")
+        if host:
+            return "ok", f"The index does not have {project} and redirects pip to {host}."
         if page.status in (404, 410):
             if is_private or self.settings.strategy == "single":
                 remedy = "publish it, or correct requirements.txt"
-                raise Trouble(f"The index does not have {project}: {remedy}.")
-            return "ok", f"{asked} is not in the index; pip looks for it on PyPI."
+                return "FAIL", f"The index does not have {project}: {remedy}."
+            return "ok", f"The index does not have {project}; pip looks for it on PyPI."
+        if page.status in (401, 403):
+            fault = f"{self.account.user} may not read {project} ({page.status})"
+            return "FAIL", f"{fault}: ask the index's owner."
         if page.status != 200:
             fault = f"The page of {project} fails with {page.status}"
-            raise Trouble(f"{fault}: look into the server's log.")
+            return "FAIL", f"{fault}: look into the server's log."
         if not _lists_files(page):
             fault = f"The page of {project} is no page of a package index"
-            raise Trouble(f"{fault}: check the repository's `pypi_url`.")
+            return "FAIL", f"{fault}: check the repository's `pypi_url`."
+        return self._pick(project, pin)
+
+    def _pick(self, project: str, pin: str) -> Outcome:
+        """Ask pip, which would follow a redirect: so only about a project that the index has."""
+        asked = f"{project}{pin}"
         if not python():
             remedy = f"install pip for {Path(sys.executable).name}"
             return "skipped", f"Only pip knows which release {asked} picks: {remedy}."
@@ -249,11 +243,13 @@ class Index:
             if pip.takes_yanked(asked):
                 return "warn", f"{asked} picks a release that was yanked: pin another."
         except PipError as error:
-            raise Trouble(str(error)) from None
+            return "FAIL", str(error)
         newest = ", ".join(versions[:3]) or "none at all for this Python"
         more = f" and {len(versions) - 3} older ones" if len(versions) > 3 else ""
-        remedy = "publish one, or change the pin in requirements.txt"
-        raise Trouble(f"The index has no release that {asked} takes, but {newest}{more}: {remedy}.")
+        return "FAIL", (
+            f"The index has no release that {asked} takes, but {newest}{more}: publish one, or"
+            " change the pin in requirements.txt."
+        )
 
     def ask_for_unknown(self) -> Outcome:
         """Find out what becomes of a name that the index does not have."""
@@ -261,9 +257,8 @@ class Index:
         if page.elsewhere:
             return "ok", f"The index redirects to {page.elsewhere} for what it does not have."
         if page.status == 200:
-            return "ok", (
-                "The index has PyPI's packages, too: see that it never takes your names from there."
-            )
+            remedy = "see that it never takes your names from there"
+            return "ok", f"The index has PyPI's packages, too: {remedy}."
         if page.status not in (404, 410):
             return "warn", f"unknown: {PUBLIC_PROJECT} is answered with {page.status}."
         if self.settings.strategy == "single":
@@ -289,14 +284,14 @@ class Index:
                 url = urljoin(url, error.headers.get("Location", ""))
                 there, here = urlsplit(url), urlsplit(self.url)
                 if (there.scheme, there.netloc) != (here.scheme, here.netloc):
-                    return Page(error.code, error.headers, elsewhere=str(there.hostname))
+                    return Page(error.code, error.headers, elsewhere=there.hostname or "nowhere")
             except NO_ANSWER as error:
                 raise Trouble(connection_error(self.url, error)) from None
         raise Trouble(f"{self.url} redirects in a circle: look into the server's configuration.")
 
 
 def _lists_files(page: Page) -> bool:
-    """Return whether a page is the simple page of a project, as far as pip does not judge that."""
+    """Return whether a page in JSON is one of a project (PEP 691); pip judges those in HTML."""
     if "json" not in page.headers.get("Content-Type", "").lower():
         return True
     try:

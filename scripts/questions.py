@@ -1,10 +1,12 @@
-"""Prints docs/questions.md: what the questionnaire in copier.yml asks, a table for each template.
+"""Prints docs/questions.md, the questions of copier.yml in a table for each template.
 
-`make docs` writes the page with it; `make lint` says when the page is out of date.
+`make docs` writes the page with it; `make lint` compares the two with `--check`.
 """
 
 from __future__ import annotations
 
+import difflib
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import jinja2
 import yaml
 
 ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "questions.md"
 QUESTIONNAIRE: dict[str, Any] = yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))
 QUESTIONS = {
     name: details
@@ -26,8 +29,8 @@ INTRODUCTION = """\
 Made from copier.yml by `make docs`: edit that file, not this one.
 
 Each answer can be given in advance, with `--data name=value` or in a YAML file with `--data-file`.
-With `--defaults` nothing more is asked. The answers stand in `.copier-answers.yml`, except secret
-ones, and are offered again at an update.\
+With `--defaults` nothing more is asked. The answers are recorded in `.copier-answers.yml`, except
+secret ones, and are offered again at an update.\
 """
 
 Answers = dict[str, Any]
@@ -44,7 +47,7 @@ environment = jinja2.Environment(
 
 
 def rendered(setting: Any, answers: Answers) -> str:
-    """Return what a setting of a question amounts to after these answers, on one line."""
+    """Return a setting of a question, rendered with these answers, on one line."""
     return " ".join(environment.from_string(str(setting)).render(answers).split())
 
 
@@ -62,7 +65,7 @@ def typed(value: Any) -> str:
 
 
 def defaults(template: str) -> Answers:
-    """Return the answers of somebody who only says which template."""
+    """Return the default answers to the questions of a template."""
     answers: Answers = {"template": template}
     for name, details in QUESTIONS.items():
         if name != "template":
@@ -77,7 +80,7 @@ def asked(name: str, answers: Answers) -> bool:
 
 
 def condition(name: str, answers: Answers) -> str | None:
-    """Return on which other answer it depends that a question comes up; None if it never does."""
+    """Return the other answer on which a question depends, as a sentence; None if never asked."""
     for other in QUESTIONS:
         if other not in ("template", name):
             values = list(choices(other)) or ["", "something"]
@@ -89,7 +92,7 @@ def condition(name: str, answers: Answers) -> str | None:
 
 
 def default(name: str, template: str) -> str:
-    """Return the cell with the default answer, which may be that to another question."""
+    """Return the cell with the default answer, which may be the answer to another question."""
     references = {other: f"the-answer-to-{other}" for other in QUESTIONS}
     text = rendered(typed(QUESTIONS[name]["default"]), {**references, "template": template})
     if not text:
@@ -100,7 +103,7 @@ def default(name: str, template: str) -> str:
 
 
 def allowed(name: str, answers: Answers) -> str:
-    """Return the cell with the choices or, for what is typed, with what the validator asks for."""
+    """Return the cell with the choices or, for a typed answer, the validator's own words."""
     if meanings := choices(name):
         return "<br>".join(
             f"`{choice}`: {meaning}" if meaning else f"`{choice}`"
@@ -134,5 +137,15 @@ def page() -> str:
     return "\n".join(lines)
 
 
+def outdated() -> str:
+    """Return how docs/questions.md differs from copier.yml, or an empty string."""
+    written = PAGE.read_text(encoding="utf-8").splitlines(keepends=True)
+    wanted = f"{page()}\n".splitlines(keepends=True)
+    return "".join(difflib.unified_diff(written, wanted, "docs/questions.md", "copier.yml"))
+
+
 if __name__ == "__main__":
-    print(page())
+    if "--check" not in sys.argv:
+        print(page())
+    elif difference := outdated():
+        sys.exit(f"{difference}error: docs/questions.md is not what copier.yml says: run make docs")
