@@ -6,7 +6,7 @@ index, and no password is printed. The exit code is 1 if a check fails.
 
 from functools import partial
 
-from .. import index
+from .. import index as shared_index
 from ..settings import Settings
 from . import here
 from .index import SECONDS, Index
@@ -15,7 +15,7 @@ from .report import Report
 
 def main(settings: Settings, _: list[str]) -> int:
     """Run the checks; return the exit code."""
-    index.TIMEOUT = SECONDS  # Somebody waits in front of the screen.
+    shared_index.TIMEOUT = SECONDS  # Somebody waits in front of the screen.
     report, account = Report(), here.Account(settings)
     there = Index(settings, account)
 
@@ -27,7 +27,7 @@ def main(settings: Settings, _: list[str]) -> int:
     report.check("credentials", account.read)
 
     report.check("DNS", there.resolve)
-    if index.proxy_of(settings.url):
+    if shared_index.proxy_of(settings.url):
         report.check("HTTP", there.answer)
     else:
         report.check("TCP", there.connect, "DNS")

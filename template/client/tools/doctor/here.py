@@ -20,6 +20,8 @@ from .report import Outcome
 SECONDS = 20
 """To wait for a program's version."""
 
+TWINE = ("TWINE_REPOSITORY_URL", "TWINE_USERNAME", "TWINE_PASSWORD")
+
 
 class Tool(NamedTuple):
     """A program, the oldest version of it that will do, and what it is for."""
@@ -65,9 +67,6 @@ TOOLS = (
     Tool("uv", "uv --version", "0.7", "`make template-update` needs it", "poetry"),
     Tool("uv", "uv --version", "0.9.6", "`make publish` needs it", "uv"),
 )
-
-
-TWINE = ("TWINE_REPOSITORY_URL", "TWINE_USERNAME", "TWINE_PASSWORD")
 
 
 def numbers(version: str) -> tuple[int, ...]:
