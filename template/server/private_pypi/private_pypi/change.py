@@ -50,14 +50,14 @@ def changing(data: Path, folder: Path, *, check: bool = False) -> Iterator[Chang
     Args:
         check: read the catalogue through first.
     """
-    with journal.locked(data) as opened, closing(_open(folder, check=check)) as known:
-        known.begin()
-        change = Change(data, folder, opened, known)
+    with journal.locked(data) as opened, closing(_open(folder, check=check)) as catalogue:
+        catalogue.begin()
+        change = Change(data, folder, opened, catalogue)
         if change.delete_removed():
             # A change of its own: the next one may publish the same file.
             _finish(change)
-            known.begin()
-            change = Change(data, folder, opened, known)
+            catalogue.begin()
+            change = Change(data, folder, opened, catalogue)
         yield change
         _finish(change)
 
@@ -91,7 +91,7 @@ class Change:
         journal_state: the state of the journal after the change.
     """
 
-    def __init__(self, data: Path, folder: Path, opened: Journal, known: Catalogue) -> None:
+    def __init__(self, data: Path, folder: Path, opened: Journal, catalogue: Catalogue) -> None:
         self._data = data
         self._folder = folder
         self._journal = opened
@@ -99,8 +99,8 @@ class Change:
         self._found: list[Record] = []
         self._obsolete: list[Path] = []
         self._to_delete: list[Path] = []
-        self.catalogue = known
-        self.touched = known.history.replay(opened)
+        self.catalogue = catalogue
+        self.touched = catalogue.history.replay(opened)
         self.noted = False
         self.journal_state: tuple[int, int] | None = None
 
@@ -238,7 +238,7 @@ class Change:
                 raise PermissionError(errno.EACCES, sentence, str(folder))
 
     def examine_journal(self) -> str | None:
-        """Read the whole journal; return what is wrong with it in a sentence without an end."""
+        """Read the whole journal; return its problem, without a full stop, if there is one."""
         self.touched |= self.catalogue.history.replay(self._journal, whole=True)
         return self.catalogue.history.journal_problem
 

@@ -176,8 +176,8 @@ class Index:
         """Read the whole journal and return what is wrong with it, if anything.
 
         Returns:
-            a sentence without its end, the numbers of lines that do not follow those before, and
-            the lines that it has lost, as this index knows them.
+            a sentence without its full stop, the numbers of lines that do not follow those before,
+            and the lines that it has lost, as this index knows them.
         """
         with self._access.change() as change:
             problem = change.examine_journal()
@@ -238,7 +238,7 @@ class Index:
 
     @property
     def problem(self) -> str:
-        """A sentence without its end that says what has to be mended; empty if nothing is known."""
+        """What has to be mended, in a sentence without its full stop; empty if nothing is known."""
         if self._access.is_lost:
             return "pypi_index/index.sqlite3 was damaged: it is being made again"
         return self._refresher.journal_problem

@@ -30,7 +30,7 @@ class Refresher:
     """Brings one index up to its data folder and its journal.
 
     Attributes:
-        journal_problem: what is wrong with the journal, in a sentence without its end, or empty.
+        journal_problem: what is wrong with the journal, a sentence without its full stop, or empty.
     """
 
     def __init__(self, access: Access, watch: Watch) -> None:
