@@ -9,6 +9,7 @@ from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
+from wsgiref.util import FileWrapper
 
 import pytest
 from kit import wheel
@@ -321,6 +322,9 @@ def test_a_distribution_in_a_folder_below_is_served_from_there(own: Reader, belo
         ("bytes=10-", slice(10, None), "bytes 10-{last}/{size}"),
         ("bytes=-22", slice(-22, None), "bytes {tail}-{last}/{size}"),
         ("bytes=5-99999999", slice(5, None), "bytes 5-{last}/{size}"),
+        ("bytes=-99999999", slice(0, None), "bytes 0-{last}/{size}"),
+        # Of several, the first that there is.
+        ("bytes=5-4, x, -0, 2-3, 7-8", slice(2, 4), "bytes 2-3/{size}"),
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
@@ -339,8 +343,30 @@ def test_a_part_of_a_distribution_can_be_had(
     assert answer.content == (whole[part] if method == "GET" else b"")
 
 
-def test_a_part_that_is_not_there_cannot_be_had(reader: Reader) -> None:
-    assert reader.request(FILE, range="bytes=99999999-").status == 416
+@pytest.mark.parametrize(
+    "asked",
+    ["bytes=99999999-", "bytes=5-4", "bytes=-0", "bytes=-", "bytes=", "", "lines=0-9", "0-9"],
+)
+@pytest.mark.parametrize("path", PLACES)
+def test_a_part_that_is_not_there_cannot_be_had(reader: Reader, path: str, asked: str) -> None:
+    answer = reader.request(path, range=asked)
+
+    assert (answer.status, answer.reason) == (416, "The file has no such part.")
+    assert answer.headers["ETag"] == reader.request(path).headers["ETag"]
+
+
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_the_server_sends_whole_files_in_its_own_way_and_parts_are_cut(
+    reader: Reader, wrapped: bool
+) -> None:
+    whole = (reader.data / WHEEL).read_bytes()
+    given: dict[str, Any] = {"wsgi.file_wrapper": FileWrapper} if wrapped else {}
+
+    sent = call(reader, "GET", FILE, **given)
+    part = call(reader, "GET", FILE, headers={"range": "bytes=7-99"}, **given)
+
+    assert sent.content == whole
+    assert part.content == whole[7:100]
 
 
 @pytest.mark.parametrize("path", PLACES)
