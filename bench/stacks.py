@@ -193,7 +193,11 @@ class Ours:
         if certificates:
             changes += [
                 ("{$pypi_url:pypi.example.com}", f"https://127.0.0.1:{port}"),
-                ("\tadmin off\n", f"\tadmin off\n\thttp_port {free_port()}\n"),
+                # For all other names the gateway listens on the standard ports, which may be taken.
+                (
+                    "\tadmin off\n",
+                    f"\tadmin off\n\thttp_port {free_port()}\n\thttps_port {free_port()}\n",
+                ),
                 (
                     "/data/certs/pair.pem /data/certs/pair.pem",
                     f"{certificates}/fullchain.pem {certificates}/privkey.pem",

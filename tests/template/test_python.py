@@ -1,4 +1,4 @@
-"""The oldest Python that is promised: one for all, and what has to run on it does."""
+"""The oldest Python that is promised: one for the template and the server, one for a client."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ import sys
 
 import pytest
 from kit.commands import run
-from kit.template import ROOT, Render
+from kit.template import QUESTIONS, ROOT, Render
 
 OLDEST = "3.10"
 """What `make demo` and the server in it run on in CI, too."""
+
+OLDEST_OF_A_CLIENT = "3.11"
+"""The first with tomllib, in which its tools read pyproject.toml."""
 
 PROMISES = {
     "README.md": r"Python (3\.\d+) or newer",
@@ -23,7 +26,12 @@ PROMISES = {
     "template/server/private_pypi/pyproject.toml": r'requires-python = ">=(.*?)"',
     "template/server/README.md.jinja": r"Python\s(3\.\d+) or newer",
     "template/server/Makefile.jinja": r"(?:older than Python|--python-version) (3\.\d+)",
+}
+
+PROMISES_OF_A_CLIENT = {
     "template/client/README.md.jinja": r"make, Python (3\.\d+) or newer",
+    "template/client/tools/__main__.py": r"older than Python (3\.\d+)",
+    ".pre-commit-config.yaml": r"--python-version (\S+) template/client/tools",
 }
 
 
@@ -32,6 +40,17 @@ def test_every_file_names_the_same(file: str) -> None:
     found = re.findall(PROMISES[file], (ROOT / file).read_text(encoding="utf-8"))
 
     assert set(found) == {OLDEST}
+
+
+@pytest.mark.parametrize("file", PROMISES_OF_A_CLIENT)
+def test_every_file_names_the_same_for_a_client(file: str) -> None:
+    found = re.findall(PROMISES_OF_A_CLIENT[file], (ROOT / file).read_text(encoding="utf-8"))
+
+    assert set(found) == {OLDEST_OF_A_CLIENT}
+
+
+def test_the_oldest_python_of_an_app_is_that_of_its_tools() -> None:
+    assert min(QUESTIONS["python_version"]["choices"]) == OLDEST_OF_A_CLIENT
 
 
 def test_ruff_takes_what_is_promised_for_its_target() -> None:
@@ -43,13 +62,13 @@ def test_ruff_takes_what_is_promised_for_its_target() -> None:
 
 
 @pytest.mark.parametrize("locked", [True, False])
-def test_the_scripts_of_a_client_use_nothing_newer(render: Render, locked: bool) -> None:
+def test_the_tools_of_a_client_use_nothing_newer(render: Render, locked: bool) -> None:
     """mypy knows which Python has which part of the standard library."""
     folder = render({"template": "client", "locked": locked})
 
     mypy = [sys.executable, "-m", "mypy", "--config-file=", "--cache-dir=/dev/null"]
     done = subprocess.run(
-        [*mypy, "--no-error-summary", "--python-version", OLDEST, "scripts"],
+        [*mypy, "--no-error-summary", "--python-version", OLDEST_OF_A_CLIENT, "tools"],
         cwd=folder,
         capture_output=True,
         text=True,
