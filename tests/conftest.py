@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from kit.git import commit, git
+from kit.sharing import folder_of_all_workers, made_once
 from kit.template import ROOT, Answers, Render, check_names
 from pytest_copie.plugin import Copie
 
@@ -23,12 +25,25 @@ FOREIGN = (
 """Starts of the names of environment variables that would change what the programs do."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs Docker on a machine without it, other than CI."""
+FOLDERS = ("e2e", "template", "private_pypi")
+"""Where tests are, those that take longest first."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what needs Docker on a machine without it, other than CI; begin with what takes long."""
     docker = [item for item in items if item.get_closest_marker("docker")]
     if docker and not os.environ.get("CI") and (lacking := lacks_docker()):
         for item in docker:
             item.add_marker(pytest.mark.skip(reason=lacking))
+    if hasattr(config, "workerinput"):
+        # So that no worker of pytest-xdist waits at the end for another one's long file.
+        slow = {item.path for item in docker}
+        items.sort(key=lambda item: (item.path not in slow, FOLDERS.index(folder_of(item))))
+
+
+def folder_of(item: pytest.Item) -> str:
+    """Return the folder of a test, such as e2e."""
+    return item.path.relative_to(ROOT / "tests").parts[0]
 
 
 def lacks_docker() -> str:
@@ -52,7 +67,7 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep the settings of whoever runs the tests out of Copier, git, pip, uv and Poetry."""
+    """Keep the settings of this machine's user out of Copier, git, pip, uv and Poetry."""
     home = tmp_path_factory.mktemp("home")
     (home / "settings.yml").write_text("{}\n")
     (home / "gitconfig").write_text("[user]\nname = Test\nemail = test@example.com\n")
@@ -69,6 +84,7 @@ def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
         patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
         patch.setenv("PIP_CONFIG_FILE", os.devnull)
         patch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+        patch.setenv("BUILDKIT_PROGRESS", "plain")
         patch.setenv("PIP_DISABLE_PIP_VERSION_CHECK", "1")
         patch.setenv("NETRC", os.devnull)
         patch.setenv("POETRY_CONFIG_DIR", str(home / "poetry"))
@@ -83,31 +99,34 @@ def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the working tree's template, outside git, so that rendering is fast."""
-    folder = tmp_path_factory.mktemp("template")
-    listed = git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    for name in filter(None, listed.split("\0")):
-        if name.split("/")[0] in ("copier.yml", "template", "extensions", "tasks") and (
-            (ROOT / name).is_symlink() or (ROOT / name).exists()
-        ):
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
-    return folder
+
+    def copy(folder: Path) -> None:
+        listed = git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+        for name in filter(None, listed.split("\0")):
+            if name.split("/")[0] in ("copier.yml", "template", "extensions", "tasks") and (
+                (ROOT / name).is_symlink() or (ROOT / name).exists()
+            ):
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
+
+    return made_once(folder_of_all_workers(tmp_path_factory) / "template", copy)
 
 
 @pytest.fixture(scope="session")
 def render(template: Path, copie_session: Copie) -> Render:
     """Render answers into a repository, once for each set; the result must not be changed."""
-    rendered: dict[str, Path] = {}
 
     def render_once(answers: Answers) -> Path:
         check_names(answers)
-        key = json.dumps(answers, sort_keys=True)
-        if key not in rendered:
+        key = hashlib.sha256(json.dumps(answers, sort_keys=True).encode()).hexdigest()[:16]
+
+        def copy(folder: Path) -> None:
             result = copie_session.copy(extra_answers=answers, template_dir=template)
             assert result.exception is None, result.exception
             assert result.project_dir is not None
-            rendered[key] = Path(result.project_dir)
-        return rendered[key]
+            Path(result.project_dir).rename(folder)
+
+        return made_once(template.with_name("rendered") / key, copy)
 
     return render_once
 

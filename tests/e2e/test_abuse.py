@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import http.client
 import os
 import re
@@ -22,12 +21,15 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from kit import flood, wheel
+from kit import wheel
 from kit.fail2ban import Fail2ban
-from kit.gateway import Gateway, ask
+from kit.forms import upload_form
+from kit.gateway import Gateway
+from kit.http import Connection, address, ask, basic, basic_header
 from kit.server import Server
-from kit.stack import Stack, address, basic, make_stack
-from kit.template import PASSWORD, Render
+from kit.stack import Stack, make_stack
+from kit.template import PASSWORD, ROOT, Render
+from kit.waiting import wait_until
 
 TURNS, GUESTS_EACH = 10, 16
 GUESTS = 10 + (2 * TURNS + 2) * GUESTS_EACH
@@ -121,7 +123,7 @@ def test_a_right_login_with_a_colon_or_nul_in_the_wrong_place_is_refused(
 ) -> None:
     """A name ends at the first colon (RFC 7617), but no password at its first NUL, as in C."""
     text = pair.format(name=name, password=stack.passwords[name])
-    header = {"Authorization": f"Basic {base64.b64encode(text.encode()).decode()}"}
+    header = basic_header(text)
     for url in (stack.gateway.url, stack.server.url()):
         assert ask(url, "/simple/", header).status == 401
         # The password of carla has a colon itself.
@@ -174,31 +176,16 @@ def test_a_gateway_without_any_account_refuses_everybody(rendered: Path, tmp_pat
 # Time ---------------------------------------------------------------------------------------------
 
 
-class Timed:
-    """One connection, which tells how long each answer took; a context manager."""
-
-    def __init__(self, url: str) -> None:
-        self._connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
-
-    def __enter__(self) -> Timed:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._connection.close()
-
-    def ask(self, headers: dict[str, str], expected: int) -> float:
-        """Ask for the list of projects; return the seconds until the answer was complete."""
-        began = time.perf_counter()
-        self._connection.request("GET", "/simple/", headers=headers)
-        response = self._connection.getresponse()
-        response.read()
-        assert response.status == expected
-        return time.perf_counter() - began
+def timed(connection: Connection, headers: dict[str, str], expected: int) -> float:
+    """Ask for the list of projects; return the seconds until the answer was complete."""
+    began = time.perf_counter()
+    assert connection.ask("/simple/", headers).status == expected
+    return time.perf_counter() - began
 
 
 @pytest.mark.parametrize("program", ["gateway", "private_pypi"])
 def test_the_time_of_a_refusal_does_not_tell_which_names_exist(stack: Stack, program: str) -> None:
-    with Timed(stack.gateway.url if program == "gateway" else stack.server.url()) as client:
+    with Connection(stack.gateway.url if program == "gateway" else stack.server.url()) as client:
         # Who else uses the machine can spoil one round, not all.
         for _ in range(4):
             times = refusals(client, ["bob", "mallory", "guest7", "_none", "x" * 40], 200)
@@ -211,7 +198,7 @@ def test_the_time_of_a_refusal_does_not_tell_which_names_exist(stack: Stack, pro
         assert refusals(client, ["carla"], 20)["carla"] > 5 * max(times.values())
 
 
-def refusals(client: Timed, names: list[str], times: int) -> dict[str, float]:
+def refusals(client: Connection, names: list[str], times: int) -> dict[str, float]:
     """Return how long wrong passwords take by name, all different and asked in turn.
 
     That is the tenth percentile: other programs only ever make an answer slower, and while they
@@ -220,7 +207,7 @@ def refusals(client: Timed, names: list[str], times: int) -> dict[str, float]:
     found: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(times):
         for name in names:
-            found[name].append(client.ask(basic(name, secrets.token_urlsafe(24)), 401))
+            found[name].append(timed(client, basic(name, secrets.token_urlsafe(24)), 401))
     return {name: sorted(seconds)[times // 10] for name, seconds in found.items()}
 
 
@@ -237,35 +224,37 @@ def waits(
 
     Args:
         guests: accounts that were not used before; GUESTS_EACH are taken.
-        flood_: count and names, as flood.py takes them; without it nobody sends anything.
+        flood_: count and names, as kit/flood.py takes them; without it nobody sends anything.
 
     Returns:
         The median of somebody's whose password the gateway remembers, and of somebody's whose not.
     """
     times: tuple[list[float], list[float]] = ([], [])
     with (
-        Timed(stack.gateway.url) as remembered,
-        Timed(stack.gateway.url) as forgotten,
+        Connection(stack.gateway.url) as remembered,
+        Connection(stack.gateway.url) as forgotten,
         flooding(stack, flood_) as floods,
     ):
         # The last ones may come when the flood is over: few, and the median does not care.
         while floods() or len(times[1]) < GUESTS_EACH:
-            times[0].append(remembered.ask(stack.login("bob"), 200))
+            times[0].append(timed(remembered, stack.login("bob"), 200))
             if len(times[0]) % 3 == 0 and len(times[1]) < GUESTS_EACH:
-                times[1].append(forgotten.ask(stack.login(next(guests)), 200))
+                times[1].append(timed(forgotten, stack.login(next(guests)), 200))
             time.sleep(0.02)
     return median(times[0]), median(times[1])
 
 
 @contextmanager
 def flooding(stack: Stack, arguments: Sequence[str] | None) -> Iterator[Callable[[], bool]]:
-    """Let flood.py run; hand out whether it still does. All its requests must be refused."""
+    """Let kit/flood.py run; hand out whether it still does. All its requests must be refused."""
     if arguments is None:
         yield lambda: False
         return
     host = urlsplit(stack.gateway.url).netloc
-    command = [sys.executable, flood.__file__, host, *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-m", "kit.flood", host, *arguments]
+    with subprocess.Popen(
+        command, cwd=ROOT / "tests", stdout=subprocess.PIPE, text=True
+    ) as process:
         try:
             yield lambda: process.poll() is None
         finally:
@@ -410,18 +399,6 @@ class Dribble:
             selector.unregister(key.fileobj)
 
 
-def form(file: str, content: bytes) -> tuple[str, bytes]:
-    """Return the content type and the body of an upload."""
-    prepared = requests.Request(
-        "POST",
-        "http://x/",
-        data={":action": "file_upload", "protocol_version": "1"},
-        files={"content": (file, content)},
-    ).prepare()
-    assert isinstance(prepared.body, bytes)
-    return prepared.headers["Content-Type"], prepared.body
-
-
 FORM = "multipart/form-data; boundary=b"
 
 
@@ -436,7 +413,7 @@ def upload(url: str, login: dict[str, str], folder: Path, name: str) -> int:
     """Publish a new library; return the status."""
     folder.mkdir()
     file = wheel.build(folder, name, "1.0", origin="us")
-    kind, body = form(file.name, file.read_bytes())
+    body, kind = upload_form(file.name, file.read_bytes())
     answer = requests.post(f"{url}/", body, headers={**login, "Content-Type": kind}, timeout=60)
     return answer.status_code
 
@@ -446,7 +423,7 @@ def upload_steadily(url: str, login: dict[str, str], folder: Path, seconds: int)
     folder.mkdir()
     file = wheel.build(folder, "steady", "1.0", origin="us")
     wheel.add(file, "steady/noise", os.urandom(7_000 * seconds))
-    kind, body = form(file.name, file.read_bytes())
+    body, kind = upload_form(file.name, file.read_bytes())
     step = len(body) // seconds + 1
     with socket.create_connection(address(url), 60) as client:
         client.sendall(head(login, len(body), kind))
@@ -498,10 +475,10 @@ def test_who_sends_slowly_stops_neither_readers_nor_other_publishers(
         assert number > 5
         # Those who are given up must not hang up before, however late they got in.
         expected = {"guest1 403": 50, "dave 503": 88, "dave 408": 12}
-        until = time.monotonic() + 90
-        while uploads_refused(stack) != expected or stalled.codes().count(408) < 12:
-            assert time.monotonic() < until, (uploads_refused(stack), stalled.codes())
-            time.sleep(0.2)
+        wait_until(
+            lambda: uploads_refused(stack) == expected and stalled.codes().count(408) >= 12,
+            explain=lambda: (uploads_refused(stack), stalled.codes()),
+        )
         assert stack.gateway.memory() - memory < 150 * 2**20
     assert [code(answer) for answer in steadily] == [200], steadily
     # Headers have ten seconds.
@@ -695,10 +672,7 @@ def test_nothing_in_a_log_is_longer_than_it_need_be_or_acts_on_a_terminal(stack:
 
     strange = stack.server.data / f"{''.join(UNPRINTABLE)}.whl"
     strange.touch()
-    until = time.monotonic() + 20
-    while ".whl" not in stack.server.log.read_text():
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    wait_until(lambda: ".whl" in stack.server.log.read_text(), 20)
     strange.unlink()
 
     # Of those without an account the log has sixty a minute.
@@ -754,10 +728,11 @@ def test_only_the_proxy_in_front_is_believed_where_it_is_named(
 
 
 def test_no_log_ever_has_a_credential(stack: Stack, tmp_path: Path) -> None:
-    pair = base64.b64encode(f"bob:{SECRET}".encode()).decode()
+    login = basic("bob", SECRET)["Authorization"]
+    pair = login.removeprefix("Basic ")
     hidden = {
-        "Authorization": f"Basic {pair}",
-        "Proxy-Authorization": f"Basic {pair}",
+        "Authorization": login,
+        "Proxy-Authorization": login,
         "Cookie": f"session={SECRET}",
         "X-Api-Key": SECRET,
         "X-Auth-Token": SECRET,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -14,17 +12,19 @@ from urllib.parse import quote
 
 import pytest
 from kit import chromium, wheel
-from kit.gateway import Gateway, ask
+from kit.gateway import behind_gateway
+from kit.http import ask, basic
+from kit.processes import in_background
 from kit.server import Server
-from kit.stack import basic
 from kit.template import PASSWORD
+from kit.waiting import wait_until
 from playwright.sync_api import Browser, BrowserContext, Page
 
 HELD, FOREIGN = "held_name-1.0-py3-none-any.whl", "foreign-1.0-py3-none-any.whl"
 
 
 @dataclass(frozen=True)
-class Index:
+class Program:
     """A running index, and how one of its two programs is reached."""
 
     server: Server
@@ -38,22 +38,19 @@ class Index:
 @pytest.fixture(scope="module")
 def programs(
     rendered: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, Index]]:
+) -> Iterator[dict[str, Program]]:
     """The gateway and private_pypi, running over a wheel and the account of a publisher."""
     folder = tmp_path_factory.mktemp("browsers") / "s"
-    accounts = folder / "accounts"
-    accounts.mkdir(parents=True)
-    server = Server(rendered, folder, PYPI_GATEWAY=str(accounts))
+    server, gateway = behind_gateway(rendered, folder)
     server.user("add", "alice", "--role", "publisher", password=PASSWORD)
     wheel.build(server.data, "held-name", "1.0", origin="us")
-    gateway = Gateway(rendered, folder, accounts, server)
     with server, gateway:
         urls = {"gateway": gateway.url, "private_pypi": server.url().rstrip("/")}
-        yield {name: Index(server, url) for name, url in urls.items()}
+        yield {name: Program(server, url) for name, url in urls.items()}
 
 
 @pytest.fixture(scope="module", params=["gateway", "private_pypi"])
-def index(programs: dict[str, Index], request: pytest.FixtureRequest) -> Index:
+def index(programs: dict[str, Program], request: pytest.FixtureRequest) -> Program:
     """Each of the two programs."""
     return programs[request.param]
 
@@ -72,14 +69,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     (folder / "index.html").write_text("<!doctype html><title>Somebody else's</title>")
     wheel.build(folder, "foreign", "1.0", origin="a stranger")
     handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, in_background(server):
         yield server.server_port
-        server.shutdown()
 
 
 @pytest.fixture(scope="module")
-def logged_in(browser: Browser, index: Index) -> Iterator[BrowserContext]:
+def logged_in(browser: Browser, index: Program) -> Iterator[BrowserContext]:
     """The windows of somebody who is logged in at the index."""
     context = browser.new_context()
     # At the root: a browser sends the login unasked to what lies below where it was asked for it.
@@ -122,17 +117,17 @@ async () => {{
 """
 
 
-def published(index: Index) -> bool:
+def published(index: Program) -> bool:
     """Return whether anything is, beside what was."""
     return index.server.files() != [HELD]
 
 
-def posted(index: Index) -> list[str]:
+def posted(index: Program) -> list[str]:
     """Return how the server answered what was sent to publish."""
     return re.findall(r'"POST / HTTP/1.1" (\d+)', index.server.log.read_text())
 
 
-def test_a_form_of_another_site_publishes_nothing(index: Index, foreign: Page) -> None:
+def test_a_form_of_another_site_publishes_nothing(index: Program, foreign: Page) -> None:
     foreign.evaluate(MAKE_FORM)
 
     with foreign.expect_navigation() as navigation:
@@ -142,7 +137,7 @@ def test_a_form_of_another_site_publishes_nothing(index: Index, foreign: Page) -
     assert not published(index)
 
 
-def test_a_script_of_another_site_publishes_nothing(index: Index, foreign: Page) -> None:
+def test_a_script_of_another_site_publishes_nothing(index: Program, foreign: Page) -> None:
     foreign.evaluate(MAKE_FORM)
     post = """
     ([url, mode]) => fetch(url, {method: "POST", mode, credentials: "include", body: data})
@@ -156,7 +151,7 @@ def test_a_script_of_another_site_publishes_nothing(index: Index, foreign: Page)
 
 @pytest.mark.parametrize("foreign", ["127.0.0.1"], indirect=True)
 def test_a_form_that_does_not_say_where_it_is_from_publishes_nothing(
-    index: Index, foreign: Page
+    index: Program, foreign: Page
 ) -> None:
     """A sandboxed frame has no origin: its requests carry `Origin: null`."""
     foreign.evaluate(MAKE_FORM)
@@ -181,10 +176,7 @@ def test_a_form_that_does_not_say_where_it_is_from_publishes_nothing(
     foreign.evaluate(frame, f"{index.url}/")
 
     # The frame has a process of its own, whose requests Playwright does not always see.
-    until = time.monotonic() + 20
-    while len(posted(index)) == before:
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    wait_until(lambda: len(posted(index)) > before, 20)
     assert posted(index)[before:] == ["403"]
     assert not published(index)
 
@@ -206,7 +198,7 @@ def test_a_form_that_does_not_say_where_it_is_from_publishes_nothing(
     ],
 )
 def test_every_answer_tells_browsers_once_what_other_sites_may_do(
-    index: Index, method: str, path: str, login: bool, status: int
+    index: Program, method: str, path: str, login: bool, status: int
 ) -> None:
     answer = ask(index.url, path, basic("alice", PASSWORD) if login else {}, method=method)
 
@@ -239,13 +231,13 @@ PATHS = ("/", "/simple/", "/simple/held-name/", f"/packages/{HELD}", "/packages/
 
 @pytest.mark.parametrize("tag", ["script", "img", "link"])
 def test_what_another_site_embeds_does_not_tell_it_what_is_there(
-    index: Index, foreign: Page, tag: str
+    index: Program, foreign: Page, tag: str
 ) -> None:
     assert {foreign.evaluate(EMBED, [tag, index.url + path]) for path in PATHS} == {"failed"}
 
 
 @pytest.mark.parametrize("mode", ["cors", "no-cors"])
-def test_another_site_reads_nothing(index: Index, foreign: Page, mode: str) -> None:
+def test_another_site_reads_nothing(index: Program, foreign: Page, mode: str) -> None:
     read = {foreign.evaluate(READ, [index.url + path, mode]) for path in PATHS}
 
     assert read == {"nothing to be read"}
@@ -254,7 +246,7 @@ def test_another_site_reads_nothing(index: Index, foreign: Page, mode: str) -> N
 @pytest.mark.parametrize("foreign", ["127.0.0.1"], indirect=True)
 @pytest.mark.parametrize("tag", ["iframe", "object", "embed"])
 def test_another_site_shows_no_page_of_the_index_in_its_own(
-    index: Index, foreign: Page, tag: str
+    index: Program, foreign: Page, tag: str
 ) -> None:
     with foreign.expect_response(f"{index.url}/simple/") as response:
         foreign.evaluate(EMBED, [tag, f"{index.url}/simple/"])
@@ -264,7 +256,7 @@ def test_another_site_shows_no_page_of_the_index_in_its_own(
 
 
 def test_a_person_walks_through_the_pages_and_downloads_a_file(
-    index: Index, logged_in: BrowserContext, tmp_path: Path
+    index: Program, logged_in: BrowserContext, tmp_path: Path
 ) -> None:
     page = logged_in.new_page()
     complaints: list[str] = []

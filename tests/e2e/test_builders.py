@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
 import sysconfig
 import time
 from collections.abc import Callable, Iterator
@@ -15,10 +14,11 @@ from urllib.parse import quote
 
 import pytest
 from kit import wheel
-from kit.faults import wait_until
-from kit.in_docker import Server, docker, plain_server, run
-from kit.server import status
+from kit.commands import run
+from kit.http import status
+from kit.in_docker import Server, docker, plain_server
 from kit.template import Render
+from kit.waiting import wait_until
 
 pytestmark = pytest.mark.docker
 
@@ -109,27 +109,24 @@ def test_buildah_builds_an_image_without_the_credential(client: Client, tmp_path
     docker("save", "--output", str(tmp_path / "base.tar"), base)
     store = ["--root", str(tmp_path / "store"), "--runroot", str(tmp_path / "run")]
     buildah = ["buildah", *store, "--storage-driver", "vfs"]
-    run([*buildah, "pull", "--quiet", f"docker-archive:{tmp_path / 'base.tar'}"], cwd=None, ok=True)
+    run(*buildah, "pull", "--quiet", f"docker-archive:{tmp_path / 'base.tar'}")
     url = re.findall(r"^PIP_EXTRA_INDEX_URL='?([^'\n]+)", (folder / ".pypi.env").read_text(), re.M)
 
     said = run(
-        [
-            *(*buildah, "build", "--isolation", "chroot", "--network", "host"),
-            *("--build-arg", "PIP_EXTRA_INDEX_URL", "--tag", "app", "."),
-        ],
+        *(*buildah, "build", "--isolation", "chroot", "--network", "host"),
+        *("--build-arg", "PIP_EXTRA_INDEX_URL", "--tag", "app", "."),
         cwd=folder,
-        ok=True,
         PIP_EXTRA_INDEX_URL=url[0],
     )
     assert f"Successfully installed {LIBRARY}-0.1.0" in said
 
     image = tmp_path / "app.tar"
-    run([*buildah, "push", "--quiet", "app", f"docker-archive:{image}"], cwd=None, ok=True)
+    run(*buildah, "push", "--quiet", "app", f"docker-archive:{image}")
     content = image.read_bytes()
     assert SECRET.encode() not in content
     assert ENCODED.encode() not in content
     assert ENCODED not in said
-    assert ENCODED not in run([*buildah, "inspect", "--type", "image", "app"], cwd=None, ok=True)
+    assert ENCODED not in run(*buildah, "inspect", "--type", "image", "app")
 
 
 # What stops a build -------------------------------------------------------------------------------
@@ -147,14 +144,14 @@ def test_a_revoked_account_and_a_stopped_server_stop_a_build_and_make_says_why(
     server.make("pypi-user-remove", "USER=leaver")
     wait_until(lambda: status(f"{server.url}/simple/", "leaver", password) == 401, 30)
     refused = build(folder, "--no-cache", ok=False)
-    said = run(["make", "build"], cwd=folder, ok=False)
+    said = run("make", "build", cwd=folder, ok=False)
     assert f"No matching distribution found for {LIBRARY}" in refused
     assert "refuses this user or password" in said
 
     server.make("pypi-stop")
     try:
         stopped = build(folder, "--no-cache", ok=False)
-        said = run(["make", "build"], cwd=folder, ok=False)
+        said = run("make", "build", cwd=folder, ok=False)
     finally:
         server.make("pypi-launch")
     assert "Connection refused" in stopped
@@ -197,9 +194,9 @@ def test_a_change_of_the_code_installs_nothing_anew(client: Client) -> None:
 
 def test_make_run_starts_the_app(client: Client) -> None:
     folder = client()
-    subprocess.run(["make", "build"], cwd=folder, check=True, capture_output=True)
+    run("make", "build", cwd=folder)
 
-    assert f"{LIBRARY} 0.1.0" in run(["make", "--silent", "run"], cwd=folder, ok=True)
+    assert f"{LIBRARY} 0.1.0" in run("make", "--silent", "run", cwd=folder)
 
 
 def test_the_apps_own_tests_pass_on_what_the_image_holds(client: Client) -> None:

@@ -18,9 +18,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from kit import tls_probe, wheel
 from kit.authority import Authority, Pair
-from kit.https import Answer, ask, https_server
+from kit.forms import upload_form
+from kit.http import basic
+from kit.https import SecureAnswer, ask, https_server
 from kit.in_docker import Server, docker
 from kit.template import PASSWORD, Render
+from kit.waiting import wait_until
 
 pytestmark = pytest.mark.docker
 
@@ -75,7 +78,7 @@ def certs(server: Server) -> Path:
 
 def get(
     authority: Authority, path: str = "/health", headers: dict[str, str] | None = None
-) -> Answer:
+) -> SecureAnswer:
     """Send a request as pip and uv do, which repeat one that was not answered.
 
     While Caddy reads its configuration again, it closes a connection whose first request it has not
@@ -97,15 +100,14 @@ def served(authority: Authority) -> int:
 
 def wait_for(authority: Authority, pair: Pair) -> None:
     """Return when new connections get this certificate, also from a gateway that just starts."""
-    deadline, what = time.monotonic() + 30, "the old certificate is still served"
-    while True:
+
+    def is_served() -> bool:
         try:
-            if served(authority) == pair.serial:
-                return
+            return served(authority) == pair.serial
         except (ConnectionError, ssl.SSLEOFError):
-            what = "nobody answers"
-        assert time.monotonic() < deadline, what
-        time.sleep(0.1)
+            return False
+
+    wait_until(is_served, 30, explain=lambda: f"the certificate served is {served(authority)}")
 
 
 def make_unreadable(file: Path) -> None:
@@ -184,7 +186,7 @@ def test_a_replaced_certificate_is_served_after_a_reload_without_a_restart(
 def test_a_reload_works_after_the_gateway_noticed_a_change_by_itself(
     server: Server, authority: Authority, good: Pair
 ) -> None:
-    wait_until(authority, basic("bob", server.add_user("bob", "reader")), 200)
+    wait_for_status(authority, basic("bob", server.add_user("bob", "reader")), 200)
     assert served(authority) == good.serial
     new = authority.pair(HOST)
     new.write(certs(server))
@@ -202,10 +204,7 @@ def test_an_edited_caddyfile_has_effect_after_a_reload(
     try:
         caddyfile.write_text(right.replace('respond "ok"', 'respond "fine"'))
         server.make("pypi-reload")
-        deadline = time.monotonic() + 30
-        while get(authority).body != b"fine":
-            assert time.monotonic() < deadline, "the old Caddyfile is still in use"
-            time.sleep(0.1)
+        wait_until(lambda: get(authority).body == b"fine", 30)
     finally:
         caddyfile.write_text(right)
     server.make("pypi-reload")
@@ -259,13 +258,13 @@ def test_a_broken_pair_keeps_nobody_in_and_stops_no_gateway(
     server: Server, authority: Authority, good: Pair
 ) -> None:
     account = basic("carol", server.add_user("carol", "reader"))
-    wait_until(authority, account, 200)
+    wait_for_status(authority, account, 200)
     try:
         Pair(authority.pair(HOST).chain, good.key).write(certs(server))
         server.make("pypi-reload", ok=False)
 
         assert server.make("pypi-user-remove", "USER=carol") == "carol is shut out.\n"
-        wait_until(authority, account, 401)
+        wait_for_status(authority, account, 401)
         assert get(authority, "/simple/", basic("alice", PASSWORD)).status == 200
 
         # As after a reboot of the host.
@@ -276,18 +275,9 @@ def test_a_broken_pair_keeps_nobody_in_and_stops_no_gateway(
         good.write(certs(server))
 
 
-def wait_until(authority: Authority, account: dict[str, str], status: int) -> None:
+def wait_for_status(authority: Authority, account: dict[str, str], status: int) -> None:
     """Return when the gateway answers an account like this."""
-    deadline = time.monotonic() + 30
-    while (answered := get(authority, "/simple/", account).status) != status:
-        assert time.monotonic() < deadline, f"the account still gets {answered}"
-        time.sleep(0.1)
-
-
-def basic(name: str, password: str) -> dict[str, str]:
-    """Return the header of an account."""
-    request = requests.Request("GET", "http://unused", auth=(name, password)).prepare()
-    return {"Authorization": request.headers["Authorization"]}
+    wait_until(lambda: get(authority, "/simple/", account).status == status, 30)
 
 
 @contextmanager
@@ -314,7 +304,7 @@ def asked_all_the_time(authority: Authority) -> Iterator[None]:
     assert set(answered) == {200}
 
 
-class Upload:
+class SlowUpload:
     """A form that is sent over one connection, as slowly as the server allows: a context manager.
 
     The server waits 30 seconds for the next 128 kB, and a reload may take longer than that. So a
@@ -328,7 +318,7 @@ class Upload:
         self._hurry = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
-    def __enter__(self) -> Upload:
+    def __enter__(self) -> SlowUpload:
         self._send(self.PART)
         self._thread.start()
         return self
@@ -358,18 +348,12 @@ class Upload:
 
 
 @contextmanager
-def slow_upload(authority: Authority, folder: Path) -> Iterator[Upload]:
+def slow_upload(authority: Authority, folder: Path) -> Iterator[SlowUpload]:
     """Begin to publish a wheel built in a folder, of two minutes at least; hand out the rest."""
     file = wheel.build(folder, "slow", "0.1.0", origin="us")
-    wheel.add(file, "slow/noise", os.urandom(30 * Upload.PART))
-    form = requests.Request(
-        "POST",
-        f"https://{HOST}/",
-        data={":action": "file_upload", "protocol_version": "1"},
-        files={"content": (file.name, file.read_bytes())},
-        auth=("alice", PASSWORD),
-    ).prepare()
-    assert isinstance(form.body, bytes)
+    wheel.add(file, "slow/noise", os.urandom(30 * SlowUpload.PART))
+    body, kind = upload_form(file.name, file.read_bytes())
+    headers = {"Content-Type": kind, "Content-Length": str(len(body))}
     with (
         socket.create_connection((ADDRESS, 443), timeout=60) as raw,
         authority.context().wrap_socket(raw, server_hostname=HOST) as secured,
@@ -377,10 +361,10 @@ def slow_upload(authority: Authority, folder: Path) -> Iterator[Upload]:
         connection = http.client.HTTPConnection(HOST)
         connection.sock = secured
         connection.putrequest("POST", "/")
-        for name, value in form.headers.items():
+        for name, value in {**basic("alice", PASSWORD), **headers}.items():
             connection.putheader(name, value)
         connection.endheaders()
-        with Upload(connection, form.body) as upload:
+        with SlowUpload(connection, body) as upload:
             yield upload
 
 

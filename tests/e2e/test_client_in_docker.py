@@ -21,8 +21,9 @@ from urllib.parse import quote
 
 import pytest
 from kit import wheel
+from kit.commands import run
 from kit.git import commit, git
-from kit.in_docker import Server, docker, plain_server, run
+from kit.in_docker import Server, docker, plain_server
 from kit.public_index import PublicIndex
 from kit.rendered_files import holding, read
 from kit.template import PASSWORD, ROOT, Answers, Render
@@ -200,7 +201,7 @@ def release(server: Server, name: str, version: str, *requirements: str) -> None
 
 def make(folder: Path, *arguments: str, ok: bool = True) -> str:
     """Run make in a client and return all it printed, which holds no password."""
-    said = run(["make", *arguments], cwd=folder, ok=ok)
+    said = run("make", *arguments, cwd=folder, ok=ok)
     assert PASSWORD not in said
     assert quote(PASSWORD, safe="") not in said
     assert "Traceback" not in said

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from kit import wheel
 from kit.client import MakeClient
-from kit.faults import wait_until
 from kit.git import commit, git
 from kit.public_index import PublicIndex
 from kit.rendered_files import holding, tracked
 from kit.server import Server
 from kit.template import PASSWORD, Answers
+from kit.waiting import wait_until
 from kit.ways import WAYS, name_of
 
 LIBRARY = "my-private-lib"

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import http.client
 import io
 import random
 import stat
-import subprocess
 import sys
 import threading
 import time
@@ -18,16 +16,23 @@ from pathlib import Path
 
 import pytest
 import requests
-from kit import crash
-from kit.crashing import ALICE, MEBIBYTE, Crashing, made
+from kit import integrity
+from kit.accounts import ALICE
+from kit.commands import CommandError, run
+from kit.forms import TYPE, around
+from kit.http import basic
+from kit.killable_server import MEBIBYTE, KillableServer
+from kit.template import ROOT
+from kit.waiting import wait_until
+from kit.wheel import of_size
 
 _CHUNK = bytes(MEBIBYTE)
 
 
 @pytest.fixture
-def server(rendered: Path, tmp_path: Path) -> Crashing:
+def server(rendered: Path, tmp_path: Path) -> KillableServer:
     """A server that is not started yet."""
-    return Crashing(rendered, tmp_path / "server", PYPI_MAX_UPLOAD_MB="2048")
+    return KillableServer(rendered, tmp_path / "server", PYPI_MAX_UPLOAD_MB="2048")
 
 
 class Publishers:
@@ -38,7 +43,7 @@ class Publishers:
         unanswered: what was sent when the server was killed.
     """
 
-    def __init__(self, server: Crashing, folder: Path, *, count: int = 4) -> None:
+    def __init__(self, server: KillableServer, folder: Path, *, count: int = 4) -> None:
         self.answered: dict[str, str] = {}
         self.unanswered: dict[str, bytes] = {}
         self.wrong: list[tuple[int, str]] = []
@@ -63,10 +68,10 @@ class Publishers:
         for turn in range(10_000):
             # A project of its own or one that all share, small or of more than one chunk.
             name = f"{self._folder.name}-{number}-{turn}"
-            file, content = made(self._folder, name, (0, 1, 300)[turn % 3])
+            file, content = of_size(self._folder, name, (0, 1, 300)[turn % 3])
             answer = self._server.publish(file, content)
             if answer[0] == 200:
-                self.answered[file] = crash.digest(content)
+                self.answered[file] = integrity.digest(content)
                 continue
             self.unanswered[file] = content
             if answer[0]:
@@ -75,7 +80,7 @@ class Publishers:
 
 
 def test_a_server_killed_again_and_again_loses_nothing_and_shows_nothing_torn(
-    server: Crashing, tmp_path: Path
+    server: KillableServer, tmp_path: Path
 ) -> None:
     published: dict[str, str] = {}
     unanswered: dict[str, bytes] = {}
@@ -95,7 +100,7 @@ def test_a_server_killed_again_and_again_loses_nothing_and_shows_nothing_torn(
         unanswered = publishers.unanswered
         tried += len(unanswered)
         # What the gateway serves meanwhile.
-        assert published.items() <= crash.served(server.index).items()
+        assert published.items() <= integrity.served(server.index).items()
     assert tried >= 16
     with server:
         check_mended(server, published, unanswered)
@@ -105,13 +110,15 @@ def test_a_server_killed_again_and_again_loses_nothing_and_shows_nothing_torn(
     assert "Traceback" not in server.log.read_text()
 
 
-def check_mended(server: Crashing, published: dict[str, str], unanswered: dict[str, bytes]) -> None:
+def check_mended(
+    server: KillableServer, published: dict[str, str], unanswered: dict[str, bytes]
+) -> None:
     """Nothing unfinished is left after a start, and what had no answer can be sent again."""
     assert list((server.data / ".uploads").iterdir()) == []
     for file, content in unanswered.items():
         assert server.publish(file, content)[0] == 200
-        published[file] = crash.digest(content)
-    assert crash.check_tidy(server.data, server.index) == published
+        published[file] = integrity.digest(content)
+    assert integrity.check_tidy(server.data, server.index) == published
 
 
 # Large uploads ------------------------------------------------------------------------------------
@@ -160,20 +167,18 @@ def large_wheel(name: str, megabytes: int) -> Iterator[bytes]:
 class Large:
     """The upload of a large wheel, sent as it is made."""
 
-    def __init__(self, server: Crashing, name: str, megabytes: int) -> None:
+    def __init__(self, server: KillableServer, name: str, megabytes: int) -> None:
         self.file = f"{name}-1.0-py3-none-any.whl"
-        before, after = crash.around(self.file)
+        before, after = around(self.file)
         # Only the zeros of the member matter, and each of them is one byte.
         length = sum(map(len, large_wheel(name, 0))) + megabytes * MEBIBYTE
         self._parts = [iter([before]), large_wheel(name, megabytes), iter([after])]
         self._connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
-        pair = base64.b64encode(":".join(ALICE).encode()).decode()
         self._connection.putrequest("POST", "/")
-        self._connection.putheader("Authorization", f"Basic {pair}")
-        self._connection.putheader(
-            "Content-Type", f"multipart/form-data; boundary={crash.BOUNDARY}"
-        )
-        self._connection.putheader("Content-Length", str(len(before) + length + len(after)))
+        size = str(len(before) + length + len(after))
+        headers = {**basic(*ALICE), "Content-Type": TYPE, "Content-Length": size}
+        for header, value in headers.items():
+            self._connection.putheader(header, value)
         self._connection.endheaders()
 
     def send(self, at_most: int | None = None) -> None:
@@ -207,21 +212,21 @@ def in_use(folder: Path) -> int:
 
 
 def test_no_worker_outlives_a_master_that_is_killed_and_the_next_server_answers_alone(
-    server: Crashing, tmp_path: Path
+    server: KillableServer, tmp_path: Path
 ) -> None:
     with server:
         large = Large(server, "large", 20)
         large.send(10 * MEBIBYTE)
-        wait_for(lambda: in_use(server.data) > 5 * MEBIBYTE)
+        wait_until(lambda: in_use(server.data) > 5 * MEBIBYTE)
         worker = server.kill_master()
         # gunicorn itself would let it finish the upload, for half a minute.
-        wait_for(lambda: not runs(worker), 5)
+        wait_until(lambda: not runs(worker), 5)
         large.close()
-    file, content = made(tmp_path, "after")
+    file, content = of_size(tmp_path, "after")
     with server:
         assert server.publish(file, content)[0] == 200
         assert list(server.listed()) == [file]
-        assert crash.check_tidy(server.data, server.index) == server.listed()
+        assert integrity.check_tidy(server.data, server.index) == server.listed()
 
 
 def runs(process: int) -> bool:
@@ -234,37 +239,30 @@ def runs(process: int) -> bool:
 
 
 @pytest.mark.parametrize("end", ["killed", "hung up"])
-def test_a_large_upload_that_ends_in_the_middle_leaves_nothing(server: Crashing, end: str) -> None:
+def test_a_large_upload_that_ends_in_the_middle_leaves_nothing(
+    server: KillableServer, end: str
+) -> None:
     with server:
         large = Large(server, "large", 200)
         large.send(100 * MEBIBYTE)
-        wait_for(lambda: in_use(server.data) > 50 * MEBIBYTE)
+        wait_until(lambda: in_use(server.data) > 50 * MEBIBYTE)
         if end == "killed":
             server.kill()
         large.close()
         if end == "hung up":
-            wait_for(lambda: in_use(server.data) < MEBIBYTE)
+            wait_until(lambda: in_use(server.data) < MEBIBYTE)
     with server:
         assert in_use(server.data) < MEBIBYTE
-        assert crash.check_tidy(server.data, server.index) == {}
+        assert integrity.check_tidy(server.data, server.index) == {}
 
         large = Large(server, "large", 200)
         large.send()
         assert large.answer()[0] == 200
         large.close()
-        assert list(crash.check_tidy(server.data, server.index)) == [large.file]
+        assert list(integrity.check_tidy(server.data, server.index)) == [large.file]
 
 
-def wait_for(done: object, seconds: float = 20) -> None:
-    """Wait until something is so."""
-    assert callable(done)
-    deadline = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def test_an_upload_of_1500_megabytes_takes_little_memory(server: Crashing) -> None:
+def test_an_upload_of_1500_megabytes_takes_little_memory(server: KillableServer) -> None:
     with server:
         large = Large(server, "large", 1500)
         large.send()
@@ -282,19 +280,15 @@ def test_an_upload_of_1500_megabytes_takes_little_memory(server: Crashing) -> No
 
 
 def small_volume(folder: Path) -> list[str] | None:
-    """Return what to put before a command so that it may mount a volume; None if nobody lets us."""
+    """Return what to put before a command so that it may mount a volume; None if none may."""
     for command in (
         ["unshare", "--mount"],
         ["unshare", "--user", "--map-root-user", "--mount"],
         ["sudo", "--non-interactive", "--preserve-env", "unshare", "--mount"],
     ):
         try:
-            subprocess.run(
-                [*command, "mount", "-t", "tmpfs", "tmpfs", str(folder)],
-                check=True,
-                capture_output=True,
-            )
-        except (OSError, subprocess.CalledProcessError):
+            run(*command, "mount", "-t", "tmpfs", "tmpfs", folder)
+        except (OSError, CommandError):
             continue
         return command
     return None
@@ -305,14 +299,10 @@ def test_a_full_disk_refuses_uploads_and_loses_nothing(rendered: Path, tmp_path:
     (tmp_path / "volume").mkdir()
     prefix = small_volume(tmp_path / "volume")
     how = ["limit"] if prefix is None else ["mount"]
-    done = subprocess.run(
-        [*(prefix or []), sys.executable, "-m", "kit.full_disk", *how, rendered, tmp_path],
-        cwd=Path(__file__).parent.parent,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
+    said = run(
+        *[*(prefix or []), sys.executable, "-m", "kit.full_disk", *how],
+        *(rendered, tmp_path),
+        cwd=ROOT / "tests",
         timeout=120,
-        check=False,
     )
-    assert done.returncode == 0, done.stdout
-    assert done.stdout.endswith("all is well\n")
+    assert said.endswith("all is well\n")

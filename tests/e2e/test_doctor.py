@@ -18,7 +18,8 @@ from kit.doctor import doctor, write_programs
 from kit.foreign_index import Authority, ForeignIndex
 from kit.gateway import Gateway
 from kit.git import git
-from kit.server import Server, free_port
+from kit.ports import free_port
+from kit.server import Server
 from kit.template import PASSWORD, Answers, Render
 
 NETWORK = ("DNS", "TCP", "TLS", "HTTP", "clock", "account", "role", "other packages")

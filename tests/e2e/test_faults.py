@@ -1,6 +1,6 @@
 """Faults done to the rendered server in its containers, under load: what is lost, and what goes on.
 
-After every fault the same holds: see Kept.check. docs/faults.md says it in one table.
+After every fault the same holds: see RecordedServer.check. docs/faults.md says it in one table.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -18,12 +17,15 @@ from pathlib import Path
 import pytest
 import requests
 import yaml
-from kit import crash, full_disk
-from kit.faults import ALICE, ANNA, Installs, Kept, as_root, launched, line, wait_until
-from kit.in_docker import docker, run
-from kit.server import status
-from kit.template import Render
-from kit.traffic import JSON
+from kit import full_disk, integrity
+from kit.accounts import ALICE, ANNA, htpasswd_line
+from kit.background_installs import BackgroundInstalls
+from kit.commands import as_root, run
+from kit.http import JSON, status
+from kit.in_docker import docker
+from kit.recorded_server import RecordedServer, launched
+from kit.template import ROOT, Render
+from kit.waiting import wait_until
 
 pytestmark = pytest.mark.docker
 
@@ -41,7 +43,7 @@ DISK = "size=1g"
 
 
 @pytest.fixture(scope="module")
-def kept(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
+def kept(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RecordedServer]:
     """A running server on a small disk of its own, with something to install."""
     folder = tmp_path_factory.mktemp("faults")
     disk, wheels = folder / "disk", folder / "wheels"
@@ -57,16 +59,16 @@ def kept(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Iterator[K
 
 
 @pytest.fixture
-def installs(kept: Kept, tmp_path: Path) -> Installs:
+def installs(kept: RecordedServer, tmp_path: Path) -> BackgroundInstalls:
     """Real clients, not started yet."""
-    return Installs(kept, tmp_path)
+    return BackgroundInstalls(kept, tmp_path)
 
 
 # Killed processes ---------------------------------------------------------------------------------
 
 
 def test_private_pypi_killed_amid_12_uploads_loses_nothing_and_no_read_fails(
-    kept: Kept, installs: Installs
+    kept: RecordedServer, installs: BackgroundInstalls
 ) -> None:
     restarted = kept.server.inspect("private_pypi")["RestartCount"]
     # With these four, which are alice's, too, it takes hardly more: an account gets another place
@@ -94,9 +96,9 @@ def test_private_pypi_killed_amid_12_uploads_loses_nothing_and_no_read_fails(
 
 @pytest.mark.parametrize("how", ["killed", "stopped and started"])
 def test_clients_that_retry_come_through_when_the_gateway_goes(
-    kept: Kept, installs: Installs, how: str
+    kept: RecordedServer, installs: BackgroundInstalls, how: str
 ) -> None:
-    gateway, impatient = f"{PROJECT}-gateway-1", Installs(kept, installs.folder)
+    gateway, impatient = f"{PROJECT}-gateway-1", BackgroundInstalls(kept, installs.folder)
     with kept.traffic(retrying=True) as traffic:
         traffic.go_on(installs=50, uploads=10)
         if how == "killed":
@@ -119,7 +121,7 @@ def test_clients_that_retry_come_through_when_the_gateway_goes(
     kept.check()
 
 
-def test_containers_come_back_by_themselves_with_the_docker_daemon(kept: Kept) -> None:
+def test_containers_come_back_by_themselves_with_the_docker_daemon(kept: RecordedServer) -> None:
     """Run tests/kit/restarted_daemon.py, in namespaces of its own that end with it."""
     # Not in a folder of pytest's: the path of a socket has 107 bytes at most.
     folder = Path(tempfile.mkdtemp(prefix="daemon-", dir="/var/tmp"))
@@ -127,26 +129,17 @@ def test_containers_come_back_by_themselves_with_the_docker_daemon(kept: Kept) -
     command = ["env", f"PATH={os.environ['PATH']}", "unshare", "--net", "--mount"]
     command += [sys.executable, "-m", "kit.restarted_daemon", str(kept.server.folder), str(folder)]
     try:
-        done = subprocess.run(
-            [*sudo, *command],
-            cwd=Path(__file__).parent.parent,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=400,
-            check=False,
-        )
+        said = run(*sudo, *command, cwd=ROOT / "tests", timeout=400)
     finally:
         as_root("rm", "-rf", folder)
-    assert done.returncode == 0, done.stdout[-8000:]
-    assert done.stdout.endswith("all is well\n")
+    assert said.endswith("all is well\n")
 
 
 # Disks --------------------------------------------------------------------------------------------
 
 
 def test_a_full_disk_refuses_uploads_and_serves_reads_until_space_is_freed(
-    kept: Kept, installs: Installs
+    kept: RecordedServer, installs: BackgroundInstalls
 ) -> None:
     filler, reserve = kept.server.folder / "filler", kept.server.folder / "reserve"
     file, content = kept.new("fits-not", 300)
@@ -178,7 +171,7 @@ def test_a_full_disk_refuses_uploads_and_serves_reads_until_space_is_freed(
 
 @pytest.mark.parametrize("how", ["its mode", "its mount"])
 def test_a_data_folder_that_cannot_be_written_refuses_uploads_and_serves_reads(
-    kept: Kept, installs: Installs, how: str
+    kept: RecordedServer, installs: BackgroundInstalls, how: str
 ) -> None:
     def set_writable(writable: bool) -> None:
         if how == "its mode":
@@ -229,7 +222,7 @@ def put(file: Path, content: bytes) -> None:
     new.replace(file)
 
 
-def gets_in(kept: Kept, account: tuple[str, str]) -> bool:
+def gets_in(kept: RecordedServer, account: tuple[str, str]) -> bool:
     """Return whether gateway and private_pypi let an account in, once they agree about it.
 
     Private_pypi looks at the accounts for each request, the gateway has them a second later. It
@@ -250,20 +243,20 @@ def gets_in(kept: Kept, account: tuple[str, str]) -> bool:
     return answers == (200, 404)
 
 
-def wait_for_accounts(kept: Kept, inside: set[tuple[str, str]]) -> None:
+def wait_for_accounts(kept: RecordedServer, inside: set[tuple[str, str]]) -> None:
     """Wait until just these of the three accounts get in."""
     for account in (ALICE, OTHER, READER):
         wait_until(lambda account=account: gets_in(kept, account) is (account in inside))  # type: ignore[misc]
 
 
 @pytest.fixture
-def publishers(kept: Kept) -> Iterator[Path]:
+def publishers(kept: RecordedServer) -> Iterator[Path]:
     """The htpasswd file of alice and carol, beside which bob's is and stays whole."""
     file = kept.server.folder / "pypi_auth/.htpasswd"
     readers = file.with_name(".htpasswd-readers")
     before = file.read_bytes()
-    put(file, (line(ALICE) + line(OTHER)).encode())
-    readers.write_text(line(READER))
+    put(file, (htpasswd_line(*ALICE) + htpasswd_line(*OTHER)).encode())
+    readers.write_text(htpasswd_line(*READER))
     owner = file.stat()
     os.chown(readers, owner.st_uid, owner.st_gid)
     wait_for_accounts(kept, {ALICE, OTHER, READER})
@@ -311,7 +304,7 @@ HALF_WRITTEN: dict[str, tuple[Callable[[bytes], bytes], set[tuple[str, str]], st
 
 
 def test_a_half_written_htpasswd_shuts_out_whose_line_is_not_whole_and_nobody_else(
-    kept: Kept, publishers: Path
+    kept: RecordedServer, publishers: Path
 ) -> None:
     whole = publishers.read_bytes()
     for write, stay, complaint in HALF_WRITTEN.values():
@@ -325,7 +318,7 @@ def test_a_half_written_htpasswd_shuts_out_whose_line_is_not_whole_and_nobody_el
 
 
 def test_without_any_account_nobody_gets_in_until_there_is_one(
-    kept: Kept, publishers: Path
+    kept: RecordedServer, publishers: Path
 ) -> None:
     readers = publishers.with_name(".htpasswd-readers")
     whole = {file: file.read_bytes() for file in (publishers, readers)}
@@ -355,7 +348,9 @@ NOT_WHOLE: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
-def test_a_caddyfile_that_is_not_whole_is_named_and_the_old_one_goes_on(kept: Kept) -> None:
+def test_a_caddyfile_that_is_not_whole_is_named_and_the_old_one_goes_on(
+    kept: RecordedServer,
+) -> None:
     caddyfile = kept.server.folder / "gateway/Caddyfile"
     live = kept.server.folder / "gateway/live"
     whole = caddyfile.read_text()
@@ -374,7 +369,8 @@ def test_a_caddyfile_that_is_not_whole_is_named_and_the_old_one_goes_on(kept: Ke
             for how, (spoil, complaint) in NOT_WHOLE.items():
                 spoil(caddyfile)
                 said = run(
-                    [*(stoppable if os.getuid() == 0 else []), "make", "pypi-launch"],
+                    *(stoppable if os.getuid() == 0 else []),
+                    *("make", "pypi-launch"),
                     cwd=kept.server.folder,
                     ok=False,
                 )
@@ -395,7 +391,7 @@ def test_a_caddyfile_that_is_not_whole_is_named_and_the_old_one_goes_on(kept: Ke
 # Clocks -------------------------------------------------------------------------------------------
 
 
-def test_a_clock_that_is_set_back_changes_nothing_that_was(kept: Kept) -> None:
+def test_a_clock_that_is_set_back_changes_nothing_that_was(kept: RecordedServer) -> None:
     back = timedelta(days=30)
     clock = clock_of_its_own(kept)
     early, late, by_hand = kept.new("early"), kept.new("late"), kept.new("by-hand")
@@ -411,7 +407,7 @@ def test_a_clock_that_is_set_back_changes_nothing_that_was(kept: Kept) -> None:
     )
     assert abs(began - back - uploaded) < timedelta(minutes=5)
     (kept.data / by_hand[0]).write_bytes(by_hand[1])
-    kept.published[by_hand[0]] = crash.digest(by_hand[1])
+    kept.published[by_hand[0]] = integrity.digest(by_hand[1])
     wait_until(lambda: by_hand[0] in {path.name for path in (kept.index / "packages").iterdir()})
 
     # What was said last holds, whatever time it was said at.
@@ -457,7 +453,7 @@ time.time, time.time_ns = shifted(time.time, 1), shifted(time.time_ns, 10**9)
 """
 
 
-def clock_of_its_own(kept: Kept) -> Path:
+def clock_of_its_own(kept: RecordedServer) -> Path:
     """Launch private_pypi with a clock that can be set; return the file that says by how much.
 
     libfaketime would do that for every program, but has Python's time.sleep() fail (0.9.10).
@@ -477,7 +473,7 @@ def clock_of_its_own(kept: Kept) -> Path:
     return seconds
 
 
-def listed(kept: Kept, file: str) -> dict[str, object]:
+def listed(kept: RecordedServer, file: str) -> dict[str, object]:
     """Return what the page of its project says of a file."""
     project = file.split("-")[0].replace("_", "-")
     page = requests.get(

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import gzip
 import http.client
 import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,22 +17,23 @@ from urllib.parse import quote, urljoin
 import pytest
 import requests
 from kit import wheel
-from kit.gateway import Answer, Gateway, ask
+from kit.gateway import Gateway, behind_gateway
+from kit.http import Answer, ask, basic
 from kit.install import Install, with_pip, with_uv
 from kit.public_index import PublicIndex
 from kit.server import Server
 from kit.template import PASSWORD
 from kit.user import User, installed
 
-BOB = {"Authorization": "Basic " + base64.b64encode(f"bob:{PASSWORD}".encode()).decode()}
+BOB = basic("bob", PASSWORD)
 SIMPLE = "application/vnd.pypi.simple"
 HTML = "text/html; charset=utf-8"
 WHEEL = "held_name-1.0-py3-none-any.whl"
 
 
 @dataclass(frozen=True)
-class Index:
-    """An index, or one of the two programs that answer for it."""
+class Program:
+    """One of the two programs that answer for an index, or both."""
 
     url: str
     folder: Path
@@ -46,23 +44,12 @@ class Index:
 
 
 @dataclass(frozen=True)
-class Stack:
+class Programs:
     """Both programs over one folder."""
 
     folder: Path
     server: Server
     gateway: Gateway
-
-
-def command(folder: Path, repository: Path, *arguments: str) -> None:
-    """Run the command line of private_pypi over the folders in a folder."""
-    subprocess.run(
-        [sys.executable, "-m", "private_pypi", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(repository / "private_pypi")},
-        check=True,
-        capture_output=True,
-    )
 
 
 def fill(data: Path) -> None:
@@ -80,25 +67,24 @@ def fill(data: Path) -> None:
         os.utime(path, (time.time() - 3600,) * 2)
 
 
-def stack(rendered: Path, public: PublicIndex, folder: Path) -> Stack:
+def programs(rendered: Path, public: PublicIndex, folder: Path) -> Programs:
     """Return both, not started, over distributions that are in the index."""
-    accounts = folder / "accounts"
-    accounts.mkdir(parents=True)
-    settings = {"PYPI_PUBLIC_INDEX": public.url, "PYPI_GATEWAY": str(accounts)}
-    server = Server(rendered, folder, PYPI_MAX_UPLOAD_MB="1", **settings)
+    server, gateway = behind_gateway(
+        rendered, folder, PYPI_PUBLIC_INDEX=public.url, PYPI_MAX_UPLOAD_MB="1"
+    )
     fill(server.data)
     server.user("add", "alice", "--role", "publisher", password=PASSWORD)
     server.user("add", "bob", "--role", "reader", password=PASSWORD)
-    command(folder, rendered, "index")
-    return Stack(folder, server, Gateway(rendered, folder, accounts, server))
+    server.run("index")
+    return Programs(folder, server, gateway)
 
 
 @pytest.fixture(scope="module")
 def both(
     rendered: Path, public: PublicIndex, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Stack]:
+) -> Iterator[Programs]:
     """Both programs, running."""
-    made = stack(rendered, public, tmp_path_factory.mktemp("gateway") / "s")
+    made = programs(rendered, public, tmp_path_factory.mktemp("gateway") / "s")
     with made.server, made.gateway:
         yield made
     log = made.gateway.log.read_text()
@@ -108,20 +94,20 @@ def both(
 
 
 @pytest.fixture(params=["gateway", "private_pypi"])
-def index(both: Stack, request: pytest.FixtureRequest) -> Index:
+def index(both: Programs, request: pytest.FixtureRequest) -> Program:
     """Each of the two programs."""
     urls = {"gateway": both.gateway.url, "private_pypi": both.server.url().rstrip("/")}
-    return Index(urls[request.param], both.folder)
+    return Program(urls[request.param], both.folder)
 
 
 @pytest.fixture(scope="module")
 def alone(
     rendered: Path, public: PublicIndex, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Index]:
+) -> Iterator[Program]:
     """The gateway while private_pypi does not run."""
-    made = stack(rendered, public, tmp_path_factory.mktemp("alone") / "s")
+    made = programs(rendered, public, tmp_path_factory.mktemp("alone") / "s")
     with made.gateway:
-        yield Index(made.gateway.url, made.folder)
+        yield Program(made.gateway.url, made.folder)
 
 
 def varies(headers: Message) -> set[str]:
@@ -171,7 +157,7 @@ def accepting(accept: str) -> dict[str, str]:
 
 @pytest.mark.parametrize(("accept", "kind"), [*FAVOURITES, *RANKED])
 def test_a_page_has_the_form_that_the_client_likes_best(
-    index: Index, accept: str, kind: str
+    index: Program, accept: str, kind: str
 ) -> None:
     for path in ("/simple/", "/simple/held-name/"):
         check_page(index.ask(path, accepting(accept)), path, kind)
@@ -207,7 +193,7 @@ QUERIES = [
 @pytest.mark.parametrize(("wanted", "kind"), QUERIES)
 @pytest.mark.parametrize("accept", ["", PIP, "text/html"])
 def test_the_query_says_more_than_the_header(
-    index: Index, accept: str, wanted: str, kind: str
+    index: Program, accept: str, wanted: str, kind: str
 ) -> None:
     path = f"/simple/held-name/?format={wanted}"
     check_page(index.ask(path, accepting(accept)), path, kind)
@@ -216,7 +202,7 @@ def test_the_query_says_more_than_the_header(
 @pytest.mark.parametrize("accept", ["", PIP])
 @pytest.mark.parametrize("path", ["/simple/", "/simple/held-name/", f"/packages/{WHEEL}"])
 def test_what_the_client_has_already_is_not_sent_again(
-    index: Index, path: str, accept: str
+    index: Program, path: str, accept: str
 ) -> None:
     first = index.ask(path, accepting(accept))
     tag = first.headers["ETag"]
@@ -231,7 +217,7 @@ def test_what_the_client_has_already_is_not_sent_again(
 @pytest.mark.parametrize(
     "path", ["/simple/", "/simple/held-name/", f"/packages/{WHEEL}", f"/packages/{WHEEL}.metadata"]
 )
-def test_head_tells_the_same_without_the_content(index: Index, path: str) -> None:
+def test_head_tells_the_same_without_the_content(index: Program, path: str) -> None:
     whole, head = index.ask(path), index.ask(path, method="HEAD")
 
     assert (head.status, head.body) == (200, b"")
@@ -241,8 +227,8 @@ def test_head_tells_the_same_without_the_content(index: Index, path: str) -> Non
 
 
 @pytest.mark.parametrize("accept", ["", PIP])
-def test_the_gateway_sends_large_pages_compressed(both: Stack, accept: str) -> None:
-    index = Index(both.gateway.url, both.folder)
+def test_the_gateway_sends_large_pages_compressed(both: Programs, accept: str) -> None:
+    index = Program(both.gateway.url, both.folder)
     plain = index.ask("/simple/large/", accepting(accept))
 
     packed = index.ask("/simple/large/", {**accepting(accept), "Accept-Encoding": "gzip"})
@@ -262,7 +248,7 @@ def test_the_gateway_sends_large_pages_compressed(both: Stack, accept: str) -> N
 @pytest.mark.parametrize(
     "location", [WHEEL, f"{WHEEL}.asc", "team/in_a_folder-1.0-py3-none-any.whl"]
 )
-def test_a_distribution_is_sent_whole_or_in_part(index: Index, location: str) -> None:
+def test_a_distribution_is_sent_whole_or_in_part(index: Program, location: str) -> None:
     content = (index.folder / "pypi_data" / location).read_bytes()
 
     whole = index.ask(f"/packages/{location}")
@@ -277,14 +263,14 @@ def test_a_distribution_is_sent_whole_or_in_part(index: Index, location: str) ->
             assert answer.headers["Content-Type"] == "application/octet-stream"
 
 
-def test_a_part_that_there_is_not_is_refused(index: Index) -> None:
+def test_a_part_that_there_is_not_is_refused(index: Program) -> None:
     answer = index.ask(f"/packages/{WHEEL}", {"Range": "bytes=999999-"})
 
     assert answer.status == 416
     assert "Cache-Control" not in answer.headers
 
 
-def test_the_metadata_of_a_distribution_can_be_had_without_it(index: Index) -> None:
+def test_the_metadata_of_a_distribution_can_be_had_without_it(index: Program) -> None:
     answer = index.ask(f"/packages/{WHEEL}.metadata")
 
     assert answer.status == 200
@@ -329,7 +315,7 @@ def test_the_metadata_of_a_distribution_can_be_had_without_it(index: Index) -> N
         "/simple/held-name/index.json.gz",
     ],
 )
-def test_nothing_else_is_sent(index: Index, path: str) -> None:
+def test_nothing_else_is_sent(index: Program, path: str) -> None:
     answer = index.ask(path)
 
     assert 300 <= answer.status < 500
@@ -338,7 +324,7 @@ def test_nothing_else_is_sent(index: Index, path: str) -> None:
     assert b"in_a_folder" not in answer.body
 
 
-def test_a_dot_file_is_not_sent_even_if_it_lies_there(both: Stack) -> None:
+def test_a_dot_file_is_not_sent_even_if_it_lies_there(both: Programs) -> None:
     for folder in ("packages", "packages/team", "simple/.hidden"):
         (both.folder / "pypi_index" / folder).mkdir(exist_ok=True)
         (both.folder / "pypi_index" / folder / ".hidden").write_text("secret")
@@ -350,7 +336,7 @@ def test_a_dot_file_is_not_sent_even_if_it_lies_there(both: Stack) -> None:
             assert b"secret" not in answer.body
 
 
-def test_the_plain_files_of_a_page_are_not_addresses(both: Stack) -> None:
+def test_the_plain_files_of_a_page_are_not_addresses(both: Programs) -> None:
     for name in ("index.html", "index.json"):
         assert ask(both.gateway.url, f"/simple/held-name/{name}", BOB).status in (301, 303, 404)
 
@@ -400,7 +386,7 @@ CONDITIONS: list[tuple[dict[str, str], int]] = [
 @pytest.mark.parametrize(("sent", "status"), CONDITIONS)
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_a_condition_decides_as_the_standard_says(
-    index: Index, sent: dict[str, str], status: int, method: str
+    index: Program, sent: dict[str, str], status: int, method: str
 ) -> None:
     """RFC 9110, section 13, whoever answers."""
     for path in (f"/packages/{WHEEL}", "/simple/held-name/"):
@@ -436,7 +422,7 @@ def test_a_condition_decides_as_the_standard_says(
     ],
 )
 def test_other_spellings_of_a_name_are_redirected(
-    index: Index, path: str, to: str, query: str
+    index: Program, path: str, to: str, query: str
 ) -> None:
     answer = index.ask(path + query)
 
@@ -445,7 +431,7 @@ def test_other_spellings_of_a_name_are_redirected(
 
 
 @pytest.mark.parametrize("path", ["/held-name/", "/Held_Name/"])
-def test_a_name_alone_leads_to_its_page(index: Index, path: str) -> None:
+def test_a_name_alone_leads_to_its_page(index: Program, path: str) -> None:
     answer = index.ask(path)
     assert answer.status in (301, 302, 303)
     while answer.status in (301, 302, 303):
@@ -456,13 +442,13 @@ def test_a_name_alone_leads_to_its_page(index: Index, path: str) -> None:
     check_page(answer, path, HTML)
 
 
-def test_a_project_called_simple_does_not_hide_the_list(index: Index) -> None:
+def test_a_project_called_simple_does_not_hide_the_list(index: Program) -> None:
     for accept, kind in (FAVOURITES[0], ("", HTML), RANKED[0]):
         check_page(index.ask("/simple/", accepting(accept)), "/simple/", kind)
 
 
 def test_a_name_that_is_not_here_is_asked_of_the_public_index(
-    index: Index, public: PublicIndex
+    index: Program, public: PublicIndex
 ) -> None:
     answer = index.ask("/simple/public-lib/")
 
@@ -471,11 +457,11 @@ def test_a_name_that_is_not_here_is_asked_of_the_public_index(
 
 
 def test_a_name_that_was_here_is_never_asked_of_the_public_index(
-    both: Stack, rendered: Path
+    both: Programs, rendered: Path
 ) -> None:
     origins = [both.gateway.url, both.server.url()]
     file = "/packages/to_go-1.0-py3-none-any.whl"
-    command(both.folder, rendered, "remove", "to-go", "1.0", "--yes")
+    both.server.run("remove", "to-go", "1.0", "--yes")
 
     for url in origins:
         assert ask(url, "/simple/to-go/", BOB).status == 404
@@ -492,7 +478,7 @@ def test_a_name_that_was_here_is_never_asked_of_the_public_index(
 )
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Basic Ym9iOndyb25n"}])
 def test_nothing_is_told_without_an_account(
-    index: Index, path: str, headers: dict[str, str]
+    index: Program, path: str, headers: dict[str, str]
 ) -> None:
     answer = ask(index.url, path, headers)
 
@@ -501,18 +487,18 @@ def test_nothing_is_told_without_an_account(
     assert b"held" not in answer.body
 
 
-def test_the_health_check_needs_no_account(index: Index) -> None:
+def test_the_health_check_needs_no_account(index: Program) -> None:
     assert ask(index.url, "/health").status == 200
 
 
-def test_xml_rpc_is_closed(index: Index) -> None:
+def test_xml_rpc_is_closed(index: Program) -> None:
     assert index.ask("/RPC2").status == 404
 
 
 # Uploads ------------------------------------------------------------------------------------------
 
 
-def publish(index: Index, user: str, file: Path, content: bytes) -> int:
+def publish(index: Program, user: str, file: Path, content: bytes) -> int:
     """Send an upload form as the publishing tools do; return the status."""
     return requests.post(
         f"{index.url}/",
@@ -524,7 +510,7 @@ def publish(index: Index, user: str, file: Path, content: bytes) -> int:
 
 
 def test_what_is_published_is_there_at_once_and_never_replaced(
-    index: Index, tmp_path: Path
+    index: Program, tmp_path: Path
 ) -> None:
     name = f"fresh-{index.url.rpartition(':')[2]}"
     file = wheel.build(tmp_path, name, "1.0", origin="us")
@@ -548,9 +534,9 @@ def test_what_is_published_is_there_at_once_and_never_replaced(
     ["/simple/", "/simple", "/legacy/", "/simple/held-name/", "/held-name/", f"/packages/{WHEEL}"],
 )
 def test_an_upload_to_another_place_is_told_the_right_one(
-    index: Index, path: str, method: str
+    index: Program, path: str, method: str
 ) -> None:
-    alice = {"Authorization": f"Basic {base64.b64encode(f'alice:{PASSWORD}'.encode()).decode()}"}
+    alice = basic("alice", PASSWORD)
 
     answer = ask(index.url, path, alice, method=method)
 
@@ -576,7 +562,7 @@ def test_an_upload_to_another_place_is_told_the_right_one(
         "/RPC2",
     ],
 )
-def test_no_other_address_is_open(index: Index, path: str, method: str) -> None:
+def test_no_other_address_is_open(index: Program, path: str, method: str) -> None:
     assert index.ask(path, method=method).status == 404
 
 
@@ -584,20 +570,22 @@ def test_no_other_address_is_open(index: Index, path: str, method: str) -> None:
 
 
 @pytest.mark.parametrize(("accept", "kind"), FAVOURITES)
-def test_pages_are_sent_while_private_pypi_is_stopped(alone: Index, accept: str, kind: str) -> None:
+def test_pages_are_sent_while_private_pypi_is_stopped(
+    alone: Program, accept: str, kind: str
+) -> None:
     for path in ("/simple/", "/simple/held-name/"):
         check_page(alone.ask(path, accepting(accept)), path, kind)
 
 
 @pytest.mark.parametrize(("wanted", "kind"), QUERIES)
 def test_queries_are_understood_while_private_pypi_is_stopped(
-    alone: Index, wanted: str, kind: str
+    alone: Program, wanted: str, kind: str
 ) -> None:
     path = f"/simple/held-name/?format={wanted}"
     check_page(alone.ask(path, accepting(PIP)), path, kind)
 
 
-def test_files_are_sent_and_names_redirected_while_private_pypi_is_stopped(alone: Index) -> None:
+def test_files_are_sent_and_names_redirected_while_private_pypi_is_stopped(alone: Program) -> None:
     content = (alone.folder / "pypi_data" / WHEEL).read_bytes()
 
     assert alone.ask(f"/packages/{WHEEL}").body == content
@@ -606,7 +594,7 @@ def test_files_are_sent_and_names_redirected_while_private_pypi_is_stopped(alone
     assert ask(alone.url, "/simple/held-name/").status == 401
 
 
-def test_what_is_not_on_the_disk_is_an_error_while_private_pypi_is_stopped(alone: Index) -> None:
+def test_what_is_not_on_the_disk_is_an_error_while_private_pypi_is_stopped(alone: Program) -> None:
     for path in ("/simple/public-lib/", "/packages/notes.txt"):
         answer = alone.ask(path)
         assert answer.status == 502
@@ -619,7 +607,7 @@ def test_what_is_not_on_the_disk_is_an_error_while_private_pypi_is_stopped(alone
     ("install", "path"), [(with_pip, "/simple/"), (with_pip, ""), (with_uv, "/simple/")]
 )
 def test_installing_goes_on_while_private_pypi_is_stopped(
-    install: Install, path: str, alone: Index, user: User, venv: Path
+    install: Install, path: str, alone: Program, user: User, venv: Path
 ) -> None:
     install(user, venv, alone.url + path, "held-name")
 
@@ -648,7 +636,7 @@ def test_private_pypi_does_not_close_a_connection_that_the_gateway_may_still_use
 
 
 @pytest.mark.parametrize("folder", ["pypi_data", "pypi_index"])
-def test_the_gateway_is_not_healthy_without_its_folders(both: Stack, folder: str) -> None:
+def test_the_gateway_is_not_healthy_without_its_folders(both: Programs, folder: str) -> None:
     assert ask(both.gateway.health, "/health").status == 200
     (both.folder / folder).rename(both.folder / "away")
     try:

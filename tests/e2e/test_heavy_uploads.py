@@ -14,8 +14,10 @@ from statistics import median
 
 import pytest
 import requests
-from kit import crash, heavy
-from kit.faults import ALICE, ANNA, Kept, launched
+from kit import heavy
+from kit.accounts import ALICE, ANNA
+from kit.forms import upload_form
+from kit.recorded_server import RecordedServer, launched
 from kit.template import Render
 
 pytestmark = pytest.mark.docker
@@ -71,7 +73,7 @@ REFUSED: dict[str, tuple[str, Callable[[], bytes], str]] = {
 
 
 @pytest.fixture(scope="module")
-def kept(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
+def kept(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RecordedServer]:
     """A running server with two publishers."""
     wheels = tmp_path_factory.mktemp("wheels")
     # What lies in a file system in memory, as a folder of pytest's may, counts as the container's.
@@ -82,7 +84,9 @@ def kept(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Iterator[K
         yield kept
 
 
-def publish(kept: Kept, account: tuple[str, str], form: tuple[bytes, str]) -> tuple[int, str]:
+def publish(
+    kept: RecordedServer, account: tuple[str, str], form: tuple[bytes, str]
+) -> tuple[int, str]:
     """Send a form; return status and sentence."""
     body, kind = form
     answer = requests.post(
@@ -91,21 +95,21 @@ def publish(kept: Kept, account: tuple[str, str], form: tuple[bytes, str]) -> tu
     return answer.status_code, answer.text.strip()
 
 
-def ordinary(kept: Kept) -> float:
+def ordinary(kept: RecordedServer) -> float:
     """Return the seconds that an ordinary upload by anna takes."""
-    form = crash.form(*kept.new())
+    form = upload_form(*kept.new())
     start = time.monotonic()
     assert publish(kept, ANNA, form) == (200, "")
     return time.monotonic() - start
 
 
 def test_what_one_account_sends_twelve_times_at_once_delays_no_other_by_a_second(
-    kept: Kept,
+    kept: RecordedServer,
 ) -> None:
     first = kept.process("private_pypi")
     usual = median(ordinary(kept) for _ in range(5))
     for what, (file, make, sentence) in REFUSED.items():
-        form = crash.form(file, make())
+        form = upload_form(file, make())
         amid: list[float] = []
         # The server reads one after the other, and two seconds in each tar file.
         at_once = 4 if file == heavy.SDIST else AT_ONCE

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +10,14 @@ from urllib.parse import quote
 
 import pytest
 from kit import wheel
-from kit.faults import wait_until
+from kit.http import status
 from kit.install import OURS, Install, with_pip, with_poetry, with_uv
+from kit.ports import free_port
 from kit.public_index import PublicIndex
-from kit.server import Server, free_port, status
+from kit.server import Server
 from kit.template import PASSWORD
 from kit.user import User, installed
+from kit.waiting import wait_until
 
 
 @pytest.fixture(params=[with_pip, with_uv, with_poetry], ids=["pip", "uv", "poetry"])
@@ -147,10 +148,7 @@ def test_accounts_change_within_two_seconds_and_without_a_restart(server: Server
 
     def changed(*command: str, password: str, to: int) -> None:
         server.user(*command, account, password=password)
-        deadline = time.monotonic() + 2
-        while status(page, account, PASSWORD) != to:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_until(lambda: status(page, account, PASSWORD) == to, 2)
 
     assert status(page, account, PASSWORD) == 401
     changed("add", password=PASSWORD, to=200)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from kit.acme import NOWHERE, Pebble, pebble
-from kit.https import Answer, ask, https_server
+from kit.https import SecureAnswer, ask, https_server
 from kit.in_docker import Server
 from kit.template import PASSWORD, Render
 
@@ -93,7 +93,7 @@ def over_http(
         yield server, acme
 
 
-def answer(address: str, acme: Pebble, server: Server) -> Answer:
+def answer(address: str, acme: Pebble, server: Server) -> SecureAnswer:
     """Ask until there is a certificate, as long as that may take on a busy machine.
 
     Raises:
@@ -111,7 +111,7 @@ def answer(address: str, acme: Pebble, server: Server) -> Answer:
             time.sleep(0.2)
 
 
-def serial(found: Answer) -> int:
+def serial(found: SecureAnswer) -> int:
     """Return the serial number of the certificate that came with an answer."""
     return x509.load_der_x509_certificate(found.der).serial_number
 

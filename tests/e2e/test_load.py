@@ -20,11 +20,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from kit import crash
-from kit.crashing import MEBIBYTE
-from kit.faults import ALICE, PROJECTS, Installs, Kept, launched
+from kit import integrity
+from kit.accounts import ALICE
+from kit.async_client import AsyncClient, LostError, Reply
+from kit.background_installs import BackgroundInstalls
+from kit.http import JSON
+from kit.killable_server import MEBIBYTE
+from kit.recorded_server import PROJECTS, RecordedServer, launched
 from kit.template import ROOT, Render
-from kit.traffic import JSON, Client, LostError, Reply
 
 pytestmark = pytest.mark.docker
 
@@ -109,11 +112,11 @@ class Seen:
 class Crowd:
     """All clients, in one thread of this process."""
 
-    def __init__(self, kept: Kept, seen: Seen) -> None:
+    def __init__(self, kept: RecordedServer, seen: Seen) -> None:
         self._kept, self._seen = kept, seen
         self._tags: dict[str, str] = {}
         self._files: dict[str, str] = {}
-        self._kinds: list[tuple[Callable[[Client], Awaitable[None]], int]] = [
+        self._kinds: list[tuple[Callable[[AsyncClient], Awaitable[None]], int]] = [
             (self._page, 30),
             (self._list, 5),
             (self._again, 25),
@@ -133,7 +136,7 @@ class Crowd:
                 self._seen.wrong.append(repr(error))
 
     async def _read(self, until: float) -> None:
-        client = Client(self._kept.server.url, ALICE)
+        client = AsyncClient(self._kept.server.url, ALICE)
         kinds, weights = zip(*self._kinds, strict=True)
         # The first second tells them apart.
         await asyncio.sleep(random.uniform(0, 1))
@@ -144,18 +147,18 @@ class Crowd:
         await client.close()
 
     async def _publish(self, number: int, until: float) -> None:
-        client = Client(self._kept.server.url, ALICE)
+        client = AsyncClient(self._kept.server.url, ALICE)
         turn = 0
         while time.monotonic() < until and self._seen.uploads < MOST_UPLOADS:
             turn += 1
             self._seen.uploads += 1
             file, content = self._kept.wheel(f"load-{number}-{turn}", (0, 1, 20, 300)[turn % 4])
             if await self._seen.see("upload", client.publish(file, content), 200):
-                self._seen.published[file] = crash.digest(content)
+                self._seen.published[file] = integrity.digest(content)
             await asyncio.sleep(random.uniform(0.5, 1.5))
         await client.close()
 
-    async def _page(self, client: Client) -> None:
+    async def _page(self, client: AsyncClient) -> None:
         path, headers = self._any_page(), random.choice([JSON, HTML])
         reply = await self._seen.see("page", client.ask(path, headers), 200)
         if reply and headers is JSON:
@@ -163,26 +166,26 @@ class Crowd:
             for file in json.loads(reply.body)["files"]:
                 self._files[f"/packages/{file['filename']}"] = file["hashes"]["sha256"]
 
-    async def _list(self, client: Client) -> None:
+    async def _list(self, client: AsyncClient) -> None:
         await self._seen.see("list of projects", client.ask("/simple/", JSON), 200)
 
-    async def _again(self, client: Client) -> None:
+    async def _again(self, client: AsyncClient) -> None:
         path = self._any_page()
         if tag := self._tags.get(path):
             asked = client.ask(path, {**JSON, "If-None-Match": tag})
             await self._seen.see("page, not changed", asked, 304)
 
-    async def _download(self, client: Client) -> None:
+    async def _download(self, client: AsyncClient) -> None:
         if self._files:
             path, digest = random.choice(list(self._files.items()))
             reply = await self._seen.see("download", client.ask(path), 200)
-            if reply and crash.digest(reply.body) != digest:
+            if reply and integrity.digest(reply.body) != digest:
                 self._seen.wrong.append(f"{path} is torn")
 
-    async def _unknown(self, client: Client) -> None:
+    async def _unknown(self, client: AsyncClient) -> None:
         await self._seen.see("unknown name", client.ask("/simple/surely-unknown/", JSON), 303)
 
-    async def _guess(self, client: Client) -> None:
+    async def _guess(self, client: AsyncClient) -> None:
         due = MOST_WRONG_PASSWORDS * (time.monotonic() - self._seen.began) / SECONDS
         if self._seen.guesses < min(due, MOST_WRONG_PASSWORDS):
             self._seen.guesses += 1
@@ -254,7 +257,7 @@ def _bytes(text: str) -> float:
 
 
 @pytest.fixture(scope="module")
-def kept(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
+def kept(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RecordedServer]:
     """A running server with something to install."""
     folder = tmp_path_factory.mktemp("load")
     (folder / "wheels").mkdir()
@@ -263,9 +266,9 @@ def kept(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Iterator[K
 
 
 def test_a_minute_of_200_clients_sees_no_error_and_memory_stays_bounded(
-    kept: Kept, tmp_path: Path
+    kept: RecordedServer, tmp_path: Path
 ) -> None:
-    seen, installs, memory = Seen(), Installs(kept, tmp_path), Memory()
+    seen, installs, memory = Seen(), BackgroundInstalls(kept, tmp_path), Memory()
     with memory:
         installs.start(pip=3, uv=6)
         asyncio.run(Crowd(kept, seen).run())

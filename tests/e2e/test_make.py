@@ -22,7 +22,8 @@ from typing import Any
 import pexpect  # type: ignore[import-untyped]
 import pytest
 from kit import exfat, wheel
-from kit.server import free_port, status
+from kit.http import status
+from kit.ports import free_port
 from kit.template import PASSWORD, QUESTIONS, Render
 
 HASH = "$2y$04$private.pypi.tests..uugfvOQnbet/tUFgFlRVT9OR15g5aLe82"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import http.client
 import json
 import re
 import time
@@ -16,7 +14,8 @@ from urllib.parse import urljoin, urlsplit
 import pytest
 from kit import wheel
 from kit.authority import Authority
-from kit.gateway import Gateway
+from kit.gateway import Gateway, behind_gateway
+from kit.http import Connection, basic
 from kit.install import OURS, Install, with_pip, with_poetry, with_uv
 from kit.library import Library
 from kit.nginx import Nginx
@@ -28,6 +27,7 @@ from kit.publish import with_uv as publish_with_uv
 from kit.server import Server
 from kit.template import PASSWORD
 from kit.user import User, installed
+from kit.waiting import wait_until
 
 ADDRESS = "127.0.12.1"
 MEGABYTES = 4
@@ -45,7 +45,7 @@ class Front:
 
 
 @dataclass(frozen=True)
-class Index:
+class Site:
     """The index as nginx serves it, at the root of a host or below a path."""
 
     front: Front
@@ -63,23 +63,11 @@ class Index:
         Args:
             source: the address it comes from, one of this machine's.
         """
-        url = urlsplit(self.root)
-        connection = http.client.HTTPSConnection(
-            url.netloc,
-            timeout=30,
-            context=self.front.authority.context(),
-            source_address=(source, 0) if source else None,
-        )
-        bob = base64.b64encode(f"bob:{PASSWORD}".encode()).decode()
-        try:
-            connection.request(
-                "GET", url.path + path, headers={"Authorization": f"Basic {bob}", **(headers or {})}
-            )
-            response = connection.getresponse()
-            response.read()
-            return response.status, response.headers
-        finally:
-            connection.close()
+        login, below = basic("bob", PASSWORD), urlsplit(self.root).path
+        context = self.front.authority.context()
+        with Connection(self.root, context, source=source) as connection:
+            answer = connection.ask(below + path, {**login, **(headers or {})})
+        return answer.status, answer.headers
 
 
 @pytest.fixture(scope="module")
@@ -88,20 +76,13 @@ def front(
 ) -> Iterator[Front]:
     """A running index that holds my-private-lib 0.2.0, which needs public-lib."""
     folder = tmp_path_factory.mktemp("nginx") / "s"
-    accounts = folder / "accounts"
-    accounts.mkdir(parents=True)
-    server = Server(
-        rendered,
-        folder,
-        PYPI_PUBLIC_INDEX=public.url,
-        PYPI_GATEWAY=str(accounts),
-        PYPI_MAX_UPLOAD_MB=str(MEGABYTES),
+    server, gateway = behind_gateway(
+        rendered, folder, PYPI_PUBLIC_INDEX=public.url, PYPI_MAX_UPLOAD_MB=str(MEGABYTES)
     )
     server.user("add", "alice", "--role", "publisher", password=PASSWORD)
     server.user("add", "bob", "--role", "reader", password=PASSWORD)
     wheel.build(server.data, "my-private-lib", "0.2.0", "public-lib>=1", origin="us")
     authority = Authority()
-    gateway = Gateway(rendered, folder, accounts, server)
     nginx = Nginx(folder, ADDRESS, authority.pair(ADDRESS), gateway)
     with server, gateway, nginx:
         yield Front(server, gateway, nginx, authority)
@@ -109,9 +90,9 @@ def front(
 
 
 @pytest.fixture(params=[0, 1], ids=["at-the-root", "below-a-path"])
-def index(front: Front, request: pytest.FixtureRequest) -> Index:
+def index(front: Front, request: pytest.FixtureRequest) -> Site:
     """The index by each of the two configurations."""
-    return Index(front, front.nginx.urls[request.param])
+    return Site(front, front.nginx.urls[request.param])
 
 
 @pytest.fixture
@@ -126,20 +107,20 @@ def client(user: User, front: Front) -> User:
 
 @pytest.mark.parametrize("install", [with_pip, with_uv, with_poetry], ids=["pip", "uv", "poetry"])
 def test_a_reader_gets_our_library_and_is_sent_on_for_the_rest(
-    install: Install, client: User, venv: Path, index: Index
+    install: Install, client: User, venv: Path, index: Site
 ) -> None:
     install(client, venv, f"{index.root}/simple/", "My_Private.Lib==0.*")
 
     assert installed(venv) == OURS
 
 
-def test_the_root_url_without_simple_works_in_pip(client: User, venv: Path, index: Index) -> None:
+def test_the_root_url_without_simple_works_in_pip(client: User, venv: Path, index: Site) -> None:
     with_pip(client, venv, index.root, "my-private-lib==0.*")
 
     assert installed(venv) == OURS
 
 
-def test_the_certificate_is_verified(user: User, venv: Path, index: Index) -> None:
+def test_the_certificate_is_verified(user: User, venv: Path, index: Site) -> None:
     said = with_pip(user, venv, f"{index.root}/simple/", "my-private-lib==0.*", ok=False)
 
     assert "CERTIFICATE_VERIFY_FAILED" in said
@@ -151,12 +132,12 @@ def test_the_certificate_is_verified(user: User, venv: Path, index: Index) -> No
     ids=["poetry", "uv", "twine"],
 )
 def test_a_publisher_publishes_more_than_nginx_allows_by_itself(
-    publish: Publish, client: User, library: Library, index: Index, request: pytest.FixtureRequest
+    publish: Publish, client: User, library: Library, index: Site, request: pytest.FixtureRequest
 ) -> None:
     name = re.sub("[^a-z]+", "-", request.node.callspec.id)
     project = library(f"lib-{name}", megabytes=MEGABYTES - 2)
 
-    publish(client, project, index, "alice", PASSWORD, ok=True)
+    publish(client, project, index.url(), "alice", PASSWORD, ok=True)
 
     for path in (project / "dist").iterdir():
         assert path.stat().st_size > 2**20
@@ -165,11 +146,11 @@ def test_a_publisher_publishes_more_than_nginx_allows_by_itself(
 
 @pytest.mark.parametrize(("megabytes", "password"), [(2 * MEGABYTES, ""), (MEGABYTES - 1, "x")])
 def test_a_client_reads_why_it_is_refused_though_it_had_much_to_send(
-    client: User, library: Library, index: Index, megabytes: int, password: str
+    client: User, library: Library, index: Site, megabytes: int, password: str
 ) -> None:
     project = library("refused", megabytes=megabytes)
 
-    said = publish_with_poetry(client, project, index, "alice", PASSWORD + password, ok=False)
+    said = publish_with_poetry(client, project, index.url(), "alice", PASSWORD + password, ok=False)
 
     assert ("401" if password else "413") in said
     assert not list(index.front.server.data.glob("refused-*"))
@@ -185,7 +166,7 @@ def test_a_client_reads_why_it_is_refused_though_it_had_much_to_send(
         ("/My_Private.Lib/", "/simple/my-private-lib/"),
     ],
 )
-def test_redirects_stay_where_the_index_is(index: Index, path: str, place: str) -> None:
+def test_redirects_stay_where_the_index_is(index: Site, path: str, place: str) -> None:
     forged = {"X-Forwarded-Host": "evil.example"}
     url = index.root + path
     for _ in range(3):
@@ -199,7 +180,7 @@ def test_redirects_stay_where_the_index_is(index: Index, path: str, place: str) 
 
 
 def test_a_name_the_index_does_not_hold_leads_to_the_public_index(
-    index: Index, public: PublicIndex
+    index: Site, public: PublicIndex
 ) -> None:
     url = f"{index.root}/public-lib/"
     for _ in range(3):
@@ -211,7 +192,7 @@ def test_a_name_the_index_does_not_hold_leads_to_the_public_index(
     assert url == f"{public.url}public-lib/"
 
 
-def test_the_logs_have_the_address_of_the_client_whatever_that_forges(index: Index) -> None:
+def test_the_logs_have_the_address_of_the_client_whatever_that_forges(index: Site) -> None:
     source, path = "127.0.12.7", f"/packages/nobody-has-{time.monotonic_ns()}.whl"
     forged = dict.fromkeys(
         ("X-Forwarded-For", "X-Real-IP", "X-Client-IP", "True-Client-IP"), "203.0.113.9"
@@ -220,13 +201,11 @@ def test_the_logs_have_the_address_of_the_client_whatever_that_forges(index: Ind
 
     assert index.ask(path, forged, source)[0] == 404
 
-    deadline = time.monotonic() + 20
-    lines: list[str] = []
-    while len(lines) < 2:
-        assert time.monotonic() < deadline
+    def lines() -> list[str]:
         logs = (index.front.gateway.log.read_text(), index.front.server.log.read_text())
-        lines = [line for log in logs for line in log.splitlines() if path in line]
-        time.sleep(0.05)
-    in_gateway, in_server = lines
+        return [line for log in logs for line in log.splitlines() if path in line]
+
+    wait_until(lambda: len(lines()) == 2, 20)
+    in_gateway, in_server = lines()
     assert json.loads(in_gateway)["request"]["client_ip"] == source
     assert in_server.startswith(f"{source} ")

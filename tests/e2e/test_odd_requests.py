@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from kit.gateway import ask
-from kit.stack import Stack, address, make_stack
+from kit.http import address, ask
+from kit.stack import Stack, make_stack
 
 GET = "GET /simple/not-here/ HTTP/1.1\r\nHost: x\r\n{bob}\r\n"
 POST = "POST / HTTP/1.1\r\nHost: x\r\n{bob}\r\n"

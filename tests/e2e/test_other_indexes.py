@@ -20,8 +20,9 @@ import pytest
 from kit import foreign_index, wheel
 from kit.doctor import doctor
 from kit.git import commit
+from kit.http import status
+from kit.ports import free_port
 from kit.public_index import PublicIndex
-from kit.server import free_port, status
 from kit.template import PASSWORD, Render
 from kit.user import User
 from passlib.hash import bcrypt

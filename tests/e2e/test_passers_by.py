@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kit import crowd, names, wheel
+from kit import names, wheel
 from kit.authority import Authority
 from kit.https import https_server
 from kit.in_docker import Server
 from kit.install import with_pip
-from kit.template import PASSWORD, Render
+from kit.template import PASSWORD, ROOT, Render
 from kit.user import User, installed
 
 pytestmark = pytest.mark.docker
@@ -79,9 +79,9 @@ def test_ten_thousand_heads_without_their_bodies_cost_the_gateway_nothing_that_l
     """Over TLS, and as many without: they go to its container, as from outside this machine."""
     networks = server.inspect("gateway")["NetworkSettings"]["Networks"]
     gateway = next(iter(networks.values()))["IPAddress"]
-    command = [sys.executable, crowd.__file__, gateway]
+    command = [sys.executable, "-m", "kit.crowd", gateway]
     crowds = [
-        subprocess.Popen([*command, *more], stdout=subprocess.PIPE, text=True)
+        subprocess.Popen([*command, *more], cwd=ROOT / "tests", stdout=subprocess.PIPE, text=True)
         for more in (["80", str(CLIENTS)], ["443", str(CLIENTS), HOST])
     ]
     for one in crowds:

@@ -6,12 +6,13 @@ import hashlib
 import json
 import re
 import subprocess
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from kit.commands import ask
+from kit.processes import in_background
 from kit.template import Render
 
 TARGETS = {
@@ -75,19 +76,13 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def registry() -> Iterator[Registry]:
     """A running registry on this machine, which Buildx talks to without TLS."""
-    with Registry() as registry:
-        thread = threading.Thread(target=registry.serve_forever)
-        thread.start()
+    with Registry() as registry, in_background(registry):
         yield registry
-        registry.shutdown()
-        thread.join()
 
 
 def make(folder: Path, target: str) -> subprocess.CompletedProcess[str]:
     """Run a target of make, whatever it returns."""
-    return subprocess.run(
-        ["make", target], cwd=folder, capture_output=True, text=True, timeout=120, check=False
-    )
+    return ask("make", target, cwd=folder, timeout=120)
 
 
 @pytest.mark.parametrize("kind", ["server", "client"])

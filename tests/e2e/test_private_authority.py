@@ -14,19 +14,23 @@ import shutil
 import ssl
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 from cryptography import x509
 from kit import names, wheel
+from kit.commands import ask as ask_command
 from kit.https import ask, https_server
 from kit.in_docker import Server, docker
 from kit.install import with_pip, with_poetry, with_uv
 from kit.library import Library
+from kit.processes import Running
+from kit.publish import Publish
+from kit.publish import with_poetry as publish_with_poetry
+from kit.publish import with_twine as publish_with_twine
+from kit.publish import with_uv as publish_with_uv
 from kit.template import PASSWORD, Answers, Render
 from kit.user import User, installed
 
@@ -76,15 +80,7 @@ def pypi_ca(folder: Path) -> subprocess.CompletedProcess[str]:
     command = ["make", "-s", "pypi-ca"]
     if os.getuid() == 0:
         command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *command]
-    return subprocess.run(
-        command,
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return ask_command(*command, cwd=folder, timeout=120)
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +101,21 @@ def certificate(
     return file
 
 
+class Front(Running):
+    """Caddy on a configuration of its own, in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        own = {"XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
+        environment = {**os.environ, **own}
+        super().__init__("caddy", folder / "log", folder=folder, environment=environment)
+
+    def command(self) -> list[str]:
+        return [str(shutil.which("caddy")), "run", "--config", "Caddyfile"]
+
+    def answers(self) -> bool:
+        return b"serving initial configuration" in self.log.read_bytes()
+
+
 @pytest.fixture(scope="module")
 def system(
     server: Server, certificate: Path, tmp_path_factory: pytest.TempPathFactory
@@ -119,25 +130,8 @@ def system(
         f"\t\t\ttls_trust_pool file {certificate}\n\t\t}}\n\t}}\n}}\n"
     )
     authority = folder / "caddy/pki/authorities/local/root.crt"
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [str(shutil.which("caddy")), "run", "--config", "Caddyfile"],
-            cwd=folder,
-            env={**os.environ, "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        deadline = time.monotonic() + 30
-        while b"serving initial configuration" not in (folder / "log").read_bytes():
-            assert process.poll() is None, (folder / "log").read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+    with Front(folder):
         yield authority
-    finally:
-        process.kill()
-        process.wait()
 
 
 @pytest.fixture
@@ -145,7 +139,7 @@ def customer(user: User, system: Path) -> Iterator[User]:
     """A user for whom both names lead somewhere, and who trusts neither's certificate yet."""
     leading = {PRIVATE: (ADDRESS, 443), SYSTEM: (SYSTEM_ADDRESS, 8443)}
     with names.leading_to(leading) as proxy:
-        user.environment["HTTPS_PROXY"] = proxy
+        user.environment |= {"HTTPS_PROXY": proxy, "UV_HTTP_RETRIES": "0"}
         yield user
 
 
@@ -193,45 +187,6 @@ def test_a_server_that_ran_without_an_authority_has_none(server: Server, tmp_pat
 # The tools, as the server says ----------------------------------------------------------------
 
 
-class Publish(Protocol):
-    """Publishes what a project has built; returns what the client printed."""
-
-    def __call__(self, user: User, project: Path, url: str, *, ok: bool = True) -> str: ...
-
-
-def publish_with_poetry(user: User, project: Path, url: str, *, ok: bool = True) -> str:
-    return user.run(
-        *("poetry", "publish", "--repository", "private"),
-        folder=project,
-        ok=ok,
-        POETRY_REPOSITORIES_PRIVATE_URL=url,
-        POETRY_HTTP_BASIC_PRIVATE_USERNAME="bob",
-        POETRY_HTTP_BASIC_PRIVATE_PASSWORD=PASSWORD,
-    )
-
-
-def publish_with_uv(user: User, project: Path, url: str, *, ok: bool = True) -> str:
-    return user.run(
-        *("uv", "publish", "--publish-url", url),
-        folder=project,
-        ok=ok,
-        UV_PUBLISH_USERNAME="bob",
-        UV_PUBLISH_PASSWORD=PASSWORD,
-        UV_HTTP_RETRIES="0",
-    )
-
-
-def publish_with_twine(user: User, project: Path, url: str, *, ok: bool = True) -> str:
-    return user.run(
-        *("twine", "upload", "--non-interactive", "--disable-progress-bar"),
-        *sorted((project / "dist").iterdir()),
-        ok=ok,
-        TWINE_REPOSITORY_URL=url,
-        TWINE_USERNAME="bob",
-        TWINE_PASSWORD=PASSWORD,
-    )
-
-
 def with_old_pip(user: User, venv: Path, url: str, *requirements: str, ok: bool = True) -> str:
     """As before pip 24.2, which asks the system for the authorities it trusts."""
     user.environment["PIP_USE_DEPRECATED"] = "legacy-certs"
@@ -275,7 +230,7 @@ def test_nobody_trusts_the_authority_unasked(
         assert "certificate" in said
     for publish in PUBLISH.values():
         # Poetry says that it could not connect.
-        said = publish(customer, project, f"https://{PRIVATE}/", ok=False)
+        said = publish(customer, project, f"https://{PRIVATE}/", "bob", PASSWORD, ok=False)
         assert re.search("certificate|connect", said, re.IGNORECASE)
 
     assert installed(venv) == {}
@@ -313,7 +268,7 @@ def test_who_does_what_the_server_says_can_publish(
     project = library(f"by-{tool}-to-{host.split('.')[0]}")
     trust(customer, told, system)
 
-    PUBLISH[tool](customer, project, f"https://{host}/")
+    PUBLISH[tool](customer, project, f"https://{host}/", "bob", PASSWORD, ok=True)
 
     for file in (project / "dist").iterdir():
         assert (server.folder / "pypi_data" / file.name).read_bytes() == file.read_bytes()
@@ -412,7 +367,7 @@ def test_make_trusts_the_authority_beside_those_of_the_machine(
     for host in (PRIVATE, SYSTEM):
         with_uv(customer, venv, f"https://{host}/simple/", LIBRARY)
         with_old_pip(customer, venv, f"https://{host}/simple/", LIBRARY)
-        publish_with_twine(customer, client, f"https://{host}/")
+        publish_with_twine(customer, client, f"https://{host}/", "bob", PASSWORD, True)
 
     # In that shell, make does not add to what it made before.
     customer.run("make", "need-trust", folder=client)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import os
 import shutil
@@ -15,12 +14,15 @@ from typing import NamedTuple
 
 import pytest
 from kit import wheel
+from kit.forms import upload_form
+from kit.http import basic, status
 from kit.library import Library
 from kit.public_index import PublicIndex
-from kit.publish import Publish, Reached, with_poetry, with_twine, with_uv
-from kit.server import Server, status
+from kit.publish import Publish, with_poetry, with_twine, with_uv
+from kit.server import Server
 from kit.template import PASSWORD
 from kit.user import User
+from kit.waiting import wait_until
 
 
 @pytest.fixture(params=[with_poetry, with_uv, with_twine], ids=["poetry", "uv", "twine"])
@@ -51,7 +53,7 @@ def stored(server: Server, project: Path) -> dict[str, bytes]:
 def test_a_publisher_publishes_both_files_byte_for_byte(
     publish: Publish, user: User, project: Path, server: Server
 ) -> None:
-    publish(user, project, server, "alice", PASSWORD, ok=True)
+    publish(user, project, server.url(), "alice", PASSWORD, ok=True)
 
     assert stored(server, project) == built(project)
     assert len(built(project)) == 2
@@ -61,10 +63,8 @@ def test_a_publisher_publishes_both_files_byte_for_byte(
 def with_reasons(publish: Publish) -> Publish:
     """Return the client as it shows what the server answered, which twine does if asked to."""
 
-    def verbose(
-        user: User, project: Path, server: Reached, account: str, password: str, ok: bool
-    ) -> str:
-        return with_twine(user, project, server, account, password, ok, "--verbose")
+    def verbose(user: User, project: Path, url: str, account: str, password: str, ok: bool) -> str:
+        return with_twine(user, project, url, account, password, ok, "--verbose")
 
     return verbose if publish is with_twine else publish
 
@@ -121,7 +121,7 @@ def damaged(project: Path, folder: Path) -> Path:
 def test_a_wrong_password_publishes_nothing_and_the_client_says_so(
     publish: Publish, user: User, project: Path, server: Server
 ) -> None:
-    said = publish(user, project, server, "alice", PASSWORD + "x", ok=False)
+    said = publish(user, project, server.url(), "alice", PASSWORD + "x", ok=False)
 
     assert "401" in said
     assert stored(server, project) == {}
@@ -130,7 +130,7 @@ def test_a_wrong_password_publishes_nothing_and_the_client_says_so(
 def test_a_reader_publishes_nothing_and_the_client_says_so(
     publish: Publish, user: User, project: Path, server: Server
 ) -> None:
-    said = publish(user, project, server, "bob", PASSWORD, ok=False)
+    said = publish(user, project, server.url(), "bob", PASSWORD, ok=False)
 
     assert "403" in said
     assert stored(server, project) == {}
@@ -140,7 +140,7 @@ def test_publishing_the_same_again_is_harmless_without_any_flag(
     publish: Publish, user: User, project: Path, server: Server
 ) -> None:
     for _ in range(2):
-        publish(user, project, server, "alice", PASSWORD, ok=True)
+        publish(user, project, server.url(), "alice", PASSWORD, ok=True)
 
     assert stored(server, project) == built(project)
     journal = (server.data / ".journal.jsonl").read_text()
@@ -150,10 +150,10 @@ def test_publishing_the_same_again_is_harmless_without_any_flag(
 def test_a_version_that_exists_is_refused_for_other_bytes_and_the_client_says_why(
     publish: Publish, user: User, project: Path, server: Server, tmp_path: Path
 ) -> None:
-    publish(user, project, server, "alice", PASSWORD, ok=True)
+    publish(user, project, server.url(), "alice", PASSWORD, ok=True)
 
     said = with_reasons(publish)(
-        user, changed(project, tmp_path), server, "alice", PASSWORD, ok=False
+        user, changed(project, tmp_path), server.url(), "alice", PASSWORD, ok=False
     )
 
     assert ("400" if publish is with_twine else "409") in said
@@ -164,10 +164,10 @@ def test_a_version_that_exists_is_refused_for_other_bytes_and_the_client_says_wh
 def test_a_version_that_exists_is_refused_however_it_is_spelled_and_the_client_says_why(
     publish: Publish, user: User, project: Path, server: Server, tmp_path: Path
 ) -> None:
-    publish(user, project, server, "alice", PASSWORD, ok=True)
+    publish(user, project, server.url(), "alice", PASSWORD, ok=True)
     other = respelled(project, tmp_path)
 
-    said = with_reasons(publish)(user, other, server, "alice", PASSWORD, ok=False)
+    said = with_reasons(publish)(user, other, server.url(), "alice", PASSWORD, ok=False)
 
     assert ("400" if publish is with_twine else "409") in said
     first = sorted(name for name in built(project) if f"already exists as {name}" in words(said))
@@ -180,15 +180,15 @@ def test_a_version_that_exists_is_refused_however_it_is_spelled_and_the_client_s
 def test_a_version_that_was_removed_cannot_come_back_as_something_else(
     publish: Publish, user: User, project: Path, server: Server, tmp_path: Path
 ) -> None:
-    publish(user, project, server, "alice", PASSWORD, ok=True)
+    publish(user, project, server.url(), "alice", PASSWORD, ok=True)
     for name in built(project):
         (server.data / name).unlink()
     wait_until_gone(server, project)
 
-    publish(user, changed(project, tmp_path), server, "alice", PASSWORD, ok=False)
+    publish(user, changed(project, tmp_path), server.url(), "alice", PASSWORD, ok=False)
     assert stored(server, project) == {}
 
-    publish(user, project, server, "alice", PASSWORD, ok=True)
+    publish(user, project, server.url(), "alice", PASSWORD, ok=True)
     assert stored(server, project) == built(project)
 
 
@@ -197,7 +197,7 @@ def test_a_distribution_that_is_damaged_is_refused_and_the_client_says_why(
 ) -> None:
     broken = damaged(project, tmp_path)
 
-    said = with_reasons(publish)(user, broken, server, "alice", PASSWORD, ok=False)
+    said = with_reasons(publish)(user, broken, server.url(), "alice", PASSWORD, ok=False)
 
     assert "400" in said
     (name,) = built(broken)
@@ -242,19 +242,16 @@ def wait_until_gone(server: Server, project: Path) -> None:
 
 def wait_for(happened: Callable[[], bool]) -> None:
     """Wait three seconds at the most, the longest that a change by hand may take to show."""
-    deadline = time.monotonic() + 3
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(happened, 3)
 
 
 def test_a_version_that_exists_is_skipped_by_poetry_when_asked_to(
     user: User, project: Path, server: Server, tmp_path: Path
 ) -> None:
-    with_poetry(user, project, server, "alice", PASSWORD, True, "--skip-existing")
+    with_poetry(user, project, server.url(), "alice", PASSWORD, True, "--skip-existing")
     other = changed(project, tmp_path)
 
-    said = with_poetry(user, other, server, "alice", PASSWORD, True, "--skip-existing")
+    said = with_poetry(user, other, server.url(), "alice", PASSWORD, True, "--skip-existing")
 
     assert said.count("File exists. Skipping") == 2
     assert stored(server, project) == built(project)
@@ -264,9 +261,9 @@ def test_publishing_again_with_uv_is_harmless_when_told_where_to_check(
     user: User, project: Path, server: Server
 ) -> None:
     check = f"{server.url('alice', PASSWORD)}simple/"
-    with_uv(user, project, server, "alice", PASSWORD, True, UV_PUBLISH_CHECK_URL=check)
+    with_uv(user, project, server.url(), "alice", PASSWORD, True, UV_PUBLISH_CHECK_URL=check)
 
-    said = with_uv(user, project, server, "alice", PASSWORD, True, UV_PUBLISH_CHECK_URL=check)
+    said = with_uv(user, project, server.url(), "alice", PASSWORD, True, UV_PUBLISH_CHECK_URL=check)
 
     assert said.count("already exists") == 2
     assert stored(server, project) == built(project)
@@ -332,13 +329,13 @@ def test_who_is_removed_can_no_longer_publish_and_who_is_added_can_without_a_res
 ) -> None:
     account = f"carol-{project.name}"
     server.user("add", account, "--role", "publisher", password=PASSWORD)
-    publish(user, project, server, account, PASSWORD, ok=True)
+    publish(user, project, server.url(), account, PASSWORD, ok=True)
 
     server.user("remove", account)
     for name in built(project):
         (server.data / name).unlink()
     wait_until_gone(server, project)
-    said = publish(user, project, server, account, PASSWORD, ok=False)
+    said = publish(user, project, server.url(), account, PASSWORD, ok=False)
 
     assert "401" in said
     assert stored(server, project) == {}
@@ -363,7 +360,7 @@ def test_a_file_that_is_too_large_is_not_stored_and_the_client_says_so(
 ) -> None:
     project = library("too-large", megabytes=megabytes)
 
-    said = publish(user, project, narrow, "alice", PASSWORD, ok=False)
+    said = publish(user, project, narrow.url(), "alice", PASSWORD, ok=False)
 
     assert "413" in said
     assert stored(narrow, project) == {}
@@ -377,7 +374,7 @@ def test_a_client_reads_why_it_is_refused_though_it_had_much_to_send(
     project = library("too-large", megabytes=8)
     password = {"alice": PASSWORD + "x", "bob": PASSWORD}[account]
 
-    said = publish(user, project, narrow, account, password, ok=False)
+    said = publish(user, project, narrow.url(), account, password, ok=False)
 
     assert {"alice": "401", "bob": "403"}[account] in said
     assert stored(narrow, project) == {}
@@ -388,7 +385,7 @@ def test_a_client_reads_why_it_is_refused_though_it_had_much_to_send(
 WHEEL = "cut_short-1.0-py3-none-any.whl"
 
 
-class Upload(NamedTuple):
+class UploadRequest(NamedTuple):
     """An upload as it goes over the wire."""
 
     head: bytes
@@ -406,23 +403,12 @@ def distribution(folder: Path, size: int = 0) -> bytes:
     return path.read_bytes()
 
 
-def held(server: Server) -> list[str]:
-    """Return the names of the distributions it holds."""
-    return [name for name in server.files() if not name.startswith(".")]
-
-
-def upload(content: bytes) -> Upload:
+def upload(content: bytes) -> UploadRequest:
     """Return alice's upload of a file."""
-    pair = base64.b64encode(f"alice:{PASSWORD}".encode()).decode()
-    head = (
-        "POST / HTTP/1.1\r\nHost: index\r\nConnection: close\r\n"
-        f"Authorization: Basic {pair}\r\nContent-Type: multipart/form-data; boundary=x\r\n"
-    )
-    body = (
-        '--x\r\nContent-Disposition: form-data; name=":action"\r\n\r\nfile_upload\r\n'
-        f'--x\r\nContent-Disposition: form-data; name="content"; filename="{WHEEL}"\r\n\r\n'
-    )
-    return Upload(head.encode(), body.encode() + content + b"\r\n--x--\r\n")
+    body, kind = upload_form(WHEEL, content)
+    headers = {"Host": "index", "Connection": "close", **basic("alice", PASSWORD)}
+    lines = [f"{name}: {value}\r\n" for name, value in {**headers, "Content-Type": kind}.items()]
+    return UploadRequest(f"POST / HTTP/1.1\r\n{''.join(lines)}".encode(), body)
 
 
 def send(server: Server, request: bytes, *, hang_up: bool = False) -> str:
@@ -457,11 +443,8 @@ def test_an_upload_that_breaks_off_is_not_stored(
     )
 
     assert hang_up or answer == "HTTP/1.1 400 The upload ended early: send it again."
-    deadline = time.monotonic() + 10
-    while narrow.log.read_text().count('"POST / ') == requests:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    assert held(narrow) == []
+    wait_until(lambda: narrow.log.read_text().count('"POST / ') > requests, 10)
+    assert narrow.files() == []
     assert list((narrow.data / ".uploads").iterdir()) == []
 
 
@@ -469,7 +452,7 @@ def test_an_upload_without_a_length_is_the_clients_fault(narrow: Server, tmp_pat
     head, _ = upload(distribution(tmp_path))
 
     assert send(narrow, head + b"\r\n").startswith("HTTP/1.1 4")
-    assert held(narrow) == []
+    assert narrow.files() == []
 
 
 def test_a_chunked_upload_is_told_to_say_its_length(narrow: Server, tmp_path: Path) -> None:
@@ -479,7 +462,7 @@ def test_a_chunked_upload_is_told_to_say_its_length(narrow: Server, tmp_path: Pa
     assert send(narrow, chunked) == (
         "HTTP/1.1 411 Send a Content-Length: this index takes no chunked uploads."
     )
-    assert held(narrow) == []
+    assert narrow.files() == []
 
 
 @pytest.mark.parametrize("length", [b"x", b"-1", b"1_0", b"1.5", b"+5", b"9" * 5000, b"\xb2", b" "])
@@ -491,7 +474,7 @@ def test_a_length_that_is_no_number_is_the_clients_fault(
     answer = send(narrow, b"%sContent-Length: %s\r\n\r\n%s" % (head, length, body))
 
     assert answer == "HTTP/1.1 400 Bad Request"
-    assert held(narrow) == []
+    assert narrow.files() == []
 
 
 def test_a_server_killed_in_the_middle_of_an_upload_has_nothing_of_it_when_it_is_back(
@@ -505,9 +488,9 @@ def test_a_server_killed_in_the_middle_of_an_upload_has_nothing_of_it_when_it_is
         connection.sendall(request[:300_000])
         time.sleep(0.2)
         server.kill()
-    assert held(server) == []
+    assert server.files() == []
 
     with server:
         assert list((server.data / ".uploads").iterdir()) == []
         assert send(server, request) == "HTTP/1.1 200 OK"
-        assert held(server) == [WHEEL]
+        assert server.files() == [WHEEL]

@@ -19,11 +19,12 @@ from pathlib import Path
 import pytest
 import requests
 from kit import wheel
-from kit.faults import as_root, wait_until
+from kit.commands import as_root
 from kit.git import commit, git
 from kit.https import ask, https_server
 from kit.in_docker import Server, docker, plain_server
 from kit.template import PASSWORD, Render
+from kit.waiting import wait_until
 
 pytestmark = pytest.mark.docker
 

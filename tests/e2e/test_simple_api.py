@@ -10,7 +10,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import time
 import urllib.error
@@ -28,11 +27,17 @@ import pytest
 import requests
 import tomli
 from kit import wheel
+from kit.commands import run
+from kit.install import Install, as_bob, poetry_account, poetry_project
+from kit.install import with_pip as install_with_pip
+from kit.install import with_poetry as install_with_poetry
+from kit.install import with_uv as install_with_uv
 from kit.library import Library
 from kit.public_index import PublicIndex
 from kit.server import Server
 from kit.template import PASSWORD
 from kit.user import User, installed
+from kit.waiting import wait_until
 
 JSON = "application/vnd.pypi.simple.v1+json"
 HTML = "application/vnd.pypi.simple.v1+html"
@@ -63,26 +68,16 @@ class Resolve(Protocol):
     ) -> Resolved: ...
 
 
-class Install(Protocol):
-    """Installs requirements into an environment, as bob; returns what the client printed."""
-
-    def __call__(
-        self, user: User, server: Server, venv: Path, *requirements: str, ok: bool = True
-    ) -> str: ...
+def simple(server: Server) -> str:
+    """Return the URL of a server's simple API."""
+    return f"{server.url()}simple/"
 
 
-def as_bob(server: Server) -> str:
-    """Return the URL of the index as it stands in `.pypi.env`."""
-    return f"{server.url(*BOB)}simple/"
-
-
-def pip_as_bob(server: Server) -> dict[str, Any]:
-    """Return the environment of pip. It caches nothing that came over http, unless trusted."""
-    return {
-        "PIP_INDEX_URL": as_bob(server),
-        "PIP_RETRIES": "0",
-        "PIP_TRUSTED_HOST": "127.0.0.1",
-    }
+@pytest.fixture
+def user(user: User) -> User:
+    """Somebody whose pip caches what came over HTTP, which it does if the host is trusted."""
+    user.environment["PIP_TRUSTED_HOST"] = "127.0.0.1"
+    return user
 
 
 def with_pip(
@@ -95,7 +90,8 @@ def with_pip(
         *options,
         *requirements,
         ok=ok,
-        **pip_as_bob(server),
+        PIP_INDEX_URL=as_bob(simple(server)),
+        PIP_RETRIES="0",
     )
     found = json.loads(report.read_text())["install"] if ok else []
     return Resolved({one["metadata"]["name"]: one["metadata"]["version"] for one in found}, said)
@@ -112,7 +108,7 @@ def with_uv(
         *(["--exclude-newer", before.isoformat()] if before else []),
         *("--output-file", found, asked),
         ok=ok,
-        UV_DEFAULT_INDEX=as_bob(server),
+        UV_DEFAULT_INDEX=as_bob(simple(server)),
         UV_HTTP_RETRIES="0",
     )
     pairs = re.findall("^(.+)==(.+)$", found.read_text() if ok else "", re.MULTILINE)
@@ -122,7 +118,7 @@ def with_uv(
 def with_poetry(
     user: User, server: Server, *requirements: str, before: datetime | None = None, ok: bool = True
 ) -> Resolved:
-    project = poetry_project(user, server, *requirements)
+    project = poetry_project(user, simple(server), *requirements)
     (project / "poetry.lock").unlink(missing_ok=True)
     # A number of whole days.
     days = (datetime.now(timezone.utc) - before).days if before else 0
@@ -132,52 +128,10 @@ def with_poetry(
         ok=ok,
         POETRY_VIRTUALENVS_CREATE="false",
         POETRY_SOLVER_MIN_RELEASE_AGE=str(days),
-        **POETRY_AS_BOB,
+        **poetry_account(),
     )
     found = tomli.loads((project / "poetry.lock").read_text())["package"] if ok else []
     return Resolved({one["name"]: one["version"] for one in found}, said)
-
-
-POETRY_AS_BOB: dict[str, Any] = {
-    "POETRY_HTTP_BASIC_PRIVATE_USERNAME": "bob",
-    "POETRY_HTTP_BASIC_PRIVATE_PASSWORD": PASSWORD,
-}
-
-
-def poetry_project(user: User, server: Server, *requirements: str) -> Path:
-    """Make a project that takes everything from the server; return its folder."""
-    project = user.home / "project"
-    project.mkdir(exist_ok=True)
-    (project / "pyproject.toml").write_text(
-        '[project]\nname = "app"\nversion = "1"\nrequires-python = ">=3.9"\n'
-        f"dependencies = {list(requirements)}\n\n[tool.poetry]\npackage-mode = false\n\n"
-        f'[[tool.poetry.source]]\nname = "private"\nurl = "{server.url()}simple/"\n'
-        'priority = "primary"\n'
-    )
-    return project
-
-
-def install_with_pip(
-    user: User, server: Server, venv: Path, *requirements: str, ok: bool = True
-) -> str:
-    command = ["pip", "--python", str(venv), "install", *requirements]
-    return user.run(*command, ok=ok, **pip_as_bob(server))
-
-
-def install_with_uv(
-    user: User, server: Server, venv: Path, *requirements: str, ok: bool = True
-) -> str:
-    command = ["uv", "pip", "install", "--python", str(venv), *requirements]
-    return user.run(*command, ok=ok, UV_DEFAULT_INDEX=as_bob(server), UV_HTTP_RETRIES="0")
-
-
-def install_with_poetry(
-    user: User, server: Server, venv: Path, *requirements: str, ok: bool = True
-) -> str:
-    project = poetry_project(user, server, *requirements)
-    return user.run(
-        "poetry", "update", folder=project, ok=ok, VIRTUAL_ENV=str(venv), **POETRY_AS_BOB
-    )
 
 
 @pytest.fixture(params=[with_pip, with_uv, with_poetry], ids=["pip", "uv", "poetry"])
@@ -258,33 +212,6 @@ def get_ready(server: Server, path: str, **headers: str) -> requests.Response:
     return answer
 
 
-class Manage(Protocol):
-    """Runs one of the server's commands; returns what it printed."""
-
-    def __call__(self, *command: str) -> str: ...
-
-
-@pytest.fixture
-def manage(rendered: Path, server: Server) -> Manage:
-    """Run the server's commands in its repository."""
-
-    def run(*command: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "private_pypi", *command],
-            cwd=server.data.parent,
-            env={**os.environ, "PYTHONPATH": str(rendered / "private_pypi")},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout
-        return done.stdout
-
-    return run
-
-
 class Asked(NamedTuple):
     """A request in the access log."""
 
@@ -303,11 +230,12 @@ def listening(server: Server) -> Iterator[list[Asked]]:
     last = f"/{uuid.uuid4().hex}"
     with suppress(urllib.error.HTTPError):
         urllib.request.urlopen(f"{server.url().rstrip('/')}{last}", timeout=10).close()
-    deadline = time.monotonic() + 10
-    while last not in (log := server.log.read_bytes()[start:].decode()):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    for method, path, status in re.findall(r'"(\w+) (\S+) HTTP/1\.1" (\d+)', log):
+
+    def log() -> str:
+        return server.log.read_bytes()[start:].decode()
+
+    wait_until(lambda: last in log(), 10)
+    for method, path, status in re.findall(r'"(\w+) (\S+) HTTP/1\.1" (\d+)', log()):
         if path != last:
             requested.append(Asked(method, path, int(status)))
 
@@ -380,7 +308,7 @@ def test_only_what_is_installed_is_fetched(
     install: Install, user: User, server: Server, tree: Tree, venv: Path
 ) -> None:
     with listening(server) as requested:
-        install(user, server, venv, tree.names[0])
+        install(user, venv, simple(server), tree.names[0])
 
     assert installed(venv) == {name: f"{version} from us" for name, version in tree.chosen.items()}
     assert of_files(requested) == tree.files
@@ -391,7 +319,11 @@ def test_pip_downloads_a_tree_with_only_the_files_it_keeps(
     user: User, server: Server, tree: Tree
 ) -> None:
     with listening(server) as requested:
-        user.run(*("pip", "download", "--dest", "kept", tree.names[0]), **pip_as_bob(server))
+        user.run(
+            *("pip", "download", "--dest", "kept", tree.names[0]),
+            PIP_INDEX_URL=as_bob(simple(server)),
+            PIP_RETRIES="0",
+        )
 
     assert {path.name for path in (user.home / "kept").iterdir()} == tree.files
     assert of_files(requested) == tree.files
@@ -439,7 +371,7 @@ def test_an_sdist_installs(
 ) -> None:
     publish(server, wheel.build_sdist(made, name, "1.0", origin="us", suffix=suffix))
 
-    install(user, server, venv, name)
+    install(user, venv, simple(server), name)
 
     assert installed(venv) == {name: "1.0 from us"}
 
@@ -459,7 +391,7 @@ def test_a_version_that_the_metadata_spells_otherwise_than_the_file_name_install
     path = kind(made, name, "1.0.0", origin="us")
     publish(server, path.rename(made / path.name.replace("-1.0.0", "-1.0")))
 
-    install(user, server, venv, f"{name}=={asked}")
+    install(user, venv, simple(server), f"{name}=={asked}")
 
     assert installed(venv) == {name: "1.0.0 from us"}
     assert page(server, name)["versions"] == ["1.0"]
@@ -482,10 +414,10 @@ def put(server: Server, path: Path, when: datetime) -> None:
 
 def wait_for_versions(server: Server, name: str, count: int) -> None:
     """Return when the page of a project has so many; the index may find one after the other."""
-    deadline = time.monotonic() + 60
-    while len(page(server, name)["versions"]) < count:
-        assert time.monotonic() < deadline, page(server, name)["versions"]
-        time.sleep(0.05)
+    wait_until(
+        lambda: len(page(server, name)["versions"]) >= count,
+        explain=lambda: page(server, name)["versions"],
+    )
 
 
 def test_versions_of_after_a_date_can_be_left_out(
@@ -526,7 +458,7 @@ def test_upload_times_survive_a_copy_that_loses_the_times_of_the_files(
         before = page(first, name)
     second = Server(rendered, tmp_path / "second")
     shutil.copytree(first.auth, second.auth, dirs_exist_ok=True)
-    subprocess.run(["cp", "-r", f"{first.data}/.", second.data], check=True)
+    run("cp", "-r", f"{first.data}/.", second.data)
     assert (second.data / f"{name.replace('-', '_')}-0.1-py3-none-any.whl").stat().st_mtime > (
         LAST.timestamp()
     )
@@ -559,34 +491,32 @@ def coveted(server: Server, public: PublicIndex, made: Path, name: str) -> str:
 
 
 def test_a_yanked_version_is_passed_over_until_the_yank_is_taken_back(
-    resolve: Resolve, user: User, server: Server, manage: Manage, coveted: str
+    resolve: Resolve, user: User, server: Server, coveted: str
 ) -> None:
     def chosen() -> dict[str, str]:
         return resolve(user, server, f"{coveted}==0.*").versions
 
     assert chosen() == {coveted: "0.2.0"}
-    manage("yank", coveted, "0.2.0", "--reason", REASON)
+    server.run("yank", coveted, "0.2.0", "--reason", REASON)
     assert chosen() == {coveted: "0.1.0"}
-    manage("unyank", coveted, "0.2.0")
+    server.run("unyank", coveted, "0.2.0")
     assert chosen() == {coveted: "0.2.0"}
 
 
 def test_a_yanked_version_can_be_pinned_and_the_client_says_why_it_should_not(
-    install: Install, user: User, server: Server, venv: Path, manage: Manage, coveted: str
+    install: Install, user: User, server: Server, venv: Path, coveted: str
 ) -> None:
-    manage("yank", coveted, "0.2.0", "--reason", REASON)
+    server.run("yank", coveted, "0.2.0", "--reason", REASON)
 
-    said = install(user, server, venv, f"{coveted}==0.2.0")
+    said = install(user, venv, simple(server), f"{coveted}==0.2.0")
 
     assert installed(venv) == {coveted: "0.2.0 from us"}
     assert "yanked" in said
     assert REASON in " ".join(said.split()), said
 
 
-def test_a_yank_needs_no_reason(
-    resolve: Resolve, user: User, server: Server, manage: Manage, coveted: str
-) -> None:
-    manage("yank", coveted, "0.2.0")
+def test_a_yank_needs_no_reason(resolve: Resolve, user: User, server: Server, coveted: str) -> None:
+    server.run("yank", coveted, "0.2.0")
 
     assert resolve(user, server, f"{coveted}==0.*").versions == {coveted: "0.1.0"}
     pinned = resolve(user, server, f"{coveted}==0.2.0")
@@ -598,12 +528,11 @@ def test_a_library_all_of_whose_versions_are_yanked_is_not_taken_from_elsewhere(
     resolve: Resolve,
     user: User,
     server: Server,
-    manage: Manage,
     coveted: str,
     public: PublicIndex,
 ) -> None:
     for version in VERSIONS:
-        manage("yank", coveted, version)
+        server.run("yank", coveted, version)
 
     found = resolve(user, server, f"{coveted}>=0.1", ok=False)
 
@@ -616,21 +545,20 @@ def test_a_removed_version_is_gone_and_a_removed_library_is_never_a_strangers(
     user: User,
     server: Server,
     venv: Path,
-    manage: Manage,
     coveted: str,
     public: PublicIndex,
 ) -> None:
-    install(user, server, venv, coveted)
+    install(user, venv, simple(server), coveted)
     assert installed(venv) == {coveted: "0.2.0 from us"}
-    manage("remove", coveted, "0.2.0", "--yes")
+    server.run("remove", coveted, "0.2.0", "--yes")
     user.run("uv", "pip", "uninstall", "--quiet", "--python", venv, coveted)
-    install(user, server, venv, coveted)
+    install(user, venv, simple(server), coveted)
     assert installed(venv) == {coveted: "0.1.0 from us"}
-    manage("remove", coveted, "0.1.0", "--yes")
+    server.run("remove", coveted, "0.1.0", "--yes")
     user.run("uv", "pip", "uninstall", "--quiet", "--python", venv, coveted)
 
     with listening(server) as requested:
-        said = install(user, server, venv, coveted, ok=False)
+        said = install(user, venv, simple(server), coveted, ok=False)
 
     assert coveted in said
     assert installed(venv) == {}
@@ -639,10 +567,10 @@ def test_a_removed_version_is_gone_and_a_removed_library_is_never_a_strangers(
 
 
 def test_the_files_of_a_removed_version_are_gone_and_their_names_stay_taken(
-    server: Server, manage: Manage, coveted: str, made: Path
+    server: Server, coveted: str, made: Path
 ) -> None:
     (file,) = (one["filename"] for one in page(server, coveted)["files"] if "0.2.0" in one["url"])
-    manage("remove", coveted, "0.2.0", "--yes")
+    server.run("remove", coveted, "0.2.0", "--yes")
 
     assert get(server, f"packages/{file}").status_code == 404
     assert get(server, f"packages/{file}.metadata").status_code == 404
@@ -683,7 +611,7 @@ def test_a_library_for_another_python_alone_is_refused_with_the_python_it_needs(
     publish(server, wheel.build(made, name, "1.0", origin="us", requires_python=">=99"))
 
     with listening(server) as requested:
-        said = install(user, server, venv, name, ok=False)
+        said = install(user, venv, simple(server), name, ok=False)
 
     assert re.search(r">=\s?99", said), said
     assert of_files(requested) == set()
@@ -881,7 +809,7 @@ def test_pip_installs_what_has_the_hash_and_nothing_else(
     def install(digest: str, *, ok: bool) -> str:
         required.write_text(f"{name}==1.0 --hash=sha256:{digest}\n")
         arguments = ("--require-hashes", "--requirement", str(required))
-        return install_with_pip(user, server, venv, *arguments, ok=ok)
+        return install_with_pip(user, venv, simple(server), *arguments, ok=ok)
 
     assert "DO NOT MATCH" in install("0" * 64, ok=False)
     assert installed(venv) == {}
@@ -914,7 +842,7 @@ def test_a_lock_of_poetry_has_the_hashes_of_the_page_and_no_credentials(
     assert of_files(requested) == set()
     assert no_credentials(lock)
     project = user.home / "project"
-    user.run("poetry", "sync", folder=project, VIRTUAL_ENV=str(venv), **POETRY_AS_BOB)
+    user.run("poetry", "sync", folder=project, VIRTUAL_ENV=str(venv), **poetry_account())
     assert installed(venv) == {name: "1.0 from us"}
 
 
@@ -935,7 +863,9 @@ def test_a_lock_of_uv_has_the_hashes_of_the_page_and_no_credentials(
         f'dependencies = ["{name}"]\n\n{"" if in_url else INDEX.format(url=server.url())}'
     )
     variables = {"UV_INDEX_PRIVATE_USERNAME": "bob", "UV_INDEX_PRIVATE_PASSWORD": PASSWORD}
-    as_reader: dict[str, Any] = {"UV_DEFAULT_INDEX": as_bob(server)} if in_url else variables
+    as_reader: dict[str, Any] = (
+        {"UV_DEFAULT_INDEX": as_bob(simple(server))} if in_url else variables
+    )
 
     with listening(server) as requested:
         user.run("uv", "lock", "--python", sys.executable, **as_reader)
@@ -984,12 +914,12 @@ def test_a_client_with_a_page_sees_the_next_version_at_once(
 def test_a_file_that_a_client_has_is_not_fetched_again(
     install: Install, user: User, server: Server, tree: Tree, venv: Path
 ) -> None:
-    install(user, server, venv, tree.names[0])
+    install(user, venv, simple(server), tree.names[0])
     user.run("uv", "pip", "uninstall", "--quiet", "--python", venv, *tree.names)
     assert installed(venv) == {}
 
     with listening(server) as requested:
-        install(user, server, venv, tree.names[0])
+        install(user, venv, simple(server), tree.names[0])
 
     assert installed(venv).keys() == tree.chosen.keys()
     assert of_files(requested) == set()
@@ -997,7 +927,7 @@ def test_a_file_that_a_client_has_is_not_fetched_again(
 
 @pytest.mark.parametrize("accept", [JSON, HTML, "text/html"])
 def test_the_etag_of_a_page_stands_for_its_content(
-    server: Server, name: str, made: Path, manage: Manage, accept: str
+    server: Server, name: str, made: Path, accept: str
 ) -> None:
     path = f"simple/{name}/"
 
@@ -1015,7 +945,7 @@ def test_the_etag_of_a_page_stands_for_its_content(
     assert etag() == first
     publish(server, wheel.build(made, name, "0.2", origin="us"))
     second = etag()
-    manage("yank", name, "0.2")
+    server.run("yank", name, "0.2")
     third = etag()
 
     assert len({first, second, third}) == 3

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import http.client
 import json
 import os
@@ -24,10 +23,11 @@ import requests
 from kit import tls_probe, wheel
 from kit.acme import NOWHERE, pebble
 from kit.authority import Authority
-from kit.faults import wait_until
+from kit.http import basic
 from kit.https import ask
 from kit.in_docker import Server, docker
 from kit.template import PASSWORD, Render
+from kit.waiting import wait_until
 
 pytestmark = pytest.mark.docker
 
@@ -51,12 +51,7 @@ ANSWERS = {
 }
 
 
-def basic(user: str, password: str) -> str:
-    """Return an Authorization header."""
-    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
-
-
-ALICE = basic("alice", PASSWORD)
+ALICE = basic("alice", PASSWORD)["Authorization"]
 SLOW_SECONDS = 65
 MINUTE = 8443
 """The port of an entry point that has Traefik's own limit of time."""
@@ -200,10 +195,11 @@ def remove() -> None:
 
 def wait_for_route(context: ssl.SSLContext, port: int) -> None:
     """Wait until Traefik has noticed that the server is there."""
-    deadline = time.monotonic() + 30
-    while (answer := send(context, port, "GET", "/health")) != 200:
-        assert time.monotonic() < deadline, answer
-        time.sleep(0.2)
+    wait_until(
+        lambda: send(context, port, "GET", "/health") == 200,
+        30,
+        explain=lambda: send(context, port, "GET", "/health"),
+    )
 
 
 def send(
@@ -365,13 +361,12 @@ def test_the_logs_have_the_address_of_the_client_whatever_that_forges(
     address = front.client(network, f"python /client/ask.py https://{HOST}{path}").strip()
 
     assert ip_address(address).is_private
-    deadline = time.monotonic() + 20
-    lines: list[str] = []
-    while len(lines) < 2:
-        assert time.monotonic() < deadline
-        lines = [line for line in front.server.logs().splitlines() if path in line]
-        time.sleep(0.1)
-    said = dict(re.split(r"-1\s+\| ", line, maxsplit=1) for line in lines)
+
+    def lines() -> list[str]:
+        return [line for line in front.server.logs().splitlines() if path in line]
+
+    wait_until(lambda: len(lines()) == 2, 20)
+    said = dict(re.split(r"-1\s+\| ", line, maxsplit=1) for line in lines())
     assert json.loads(said["gateway"])["request"]["client_ip"] == address
     assert said["private_pypi"].startswith(f"{address} ")
 
@@ -401,7 +396,7 @@ def test_a_client_reads_why_it_is_refused_though_it_had_much_to_send(
 ) -> None:
     file = large(tmp_path, "refused", 8)
 
-    account = basic("alice", PASSWORD + "x")
+    account = basic("alice", PASSWORD + "x")["Authorization"]
     assert post(front.authority.context(), 443, file, account=account) == 401
     assert not published(front, file)
 

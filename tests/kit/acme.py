@@ -7,7 +7,6 @@ import re
 import shutil
 import ssl
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from kit.authority import Authority
 from kit.debian import unpack_debian
 from kit.in_docker import docker
 from kit.template import ROOT
+from kit.waiting import wait_until
 
 NOWHERE = 1
 """A port on which no gateway listens."""
@@ -135,10 +135,10 @@ def pebble(
             *("--volume", f"{folder}:/pebble:ro"),
             *(image(), "pebble", "-config", "/pebble/settings.json"),
         )
-        deadline = time.monotonic() + 60
-        while "ACME directory available" not in docker("logs", name):
-            assert time.monotonic() < deadline, docker("logs", name)
-            time.sleep(0.1)
+        wait_until(
+            lambda: "ACME directory available" in docker("logs", name),
+            explain=lambda: docker("logs", name),
+        )
         issuer = docker("exec", name, "python3", "-c", ROOT_OF_PEBBLE)
         first, second = (f"https://{host}:14000/dir" for host in (NAME, OTHER_NAME))
         yield Pebble(name, first, second, authority.certificate, issuer)

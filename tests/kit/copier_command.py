@@ -17,6 +17,8 @@ from pathlib import Path
 import pexpect  # type: ignore[import-untyped]
 from pexpect.fdpexpect import fdspawn  # type: ignore[import-untyped]
 
+from kit import commands
+
 COPIER = str(Path(sys.executable).with_name("copier"))
 SCREEN = struct.pack("HHHH", 50, 250, 0, 0)
 """Rows and columns; wide enough that no question is broken into two lines."""
@@ -27,21 +29,12 @@ SECONDS = 60
 
 def run(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run a command of Copier's that asks nothing, whatever it returns."""
-    return subprocess.run(
-        [COPIER, *map(str, arguments)],
-        cwd=cwd,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-    )
+    return commands.ask(COPIER, *arguments, cwd=cwd, timeout=SECONDS)
 
 
 def succeed(*arguments: str | Path, cwd: Path) -> str:
     """Run a command of Copier's that must succeed; return what it printed, errors included."""
-    done = run(*arguments, cwd=cwd)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    return commands.run(COPIER, *arguments, cwd=cwd, timeout=SECONDS)
 
 
 def converse(

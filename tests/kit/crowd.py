@@ -1,6 +1,8 @@
-"""Clients that each send the head of an upload and nothing more: `python crowd.py IP PORT COUNT`.
+"""Clients that each send the head of an upload and nothing more.
 
-With the name of a server behind that, they speak TLS with it. It prints a line when half of them
+    python -m kit.crowd IP PORT COUNT [NAME]
+
+With the name of a server they speak TLS with it. It prints a line when half of them
 have sent their head, and how many were answered when the server has closed all connections.
 """
 

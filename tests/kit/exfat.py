@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kit.faults import as_root
+from kit.commands import as_root
 
 NEEDED = ("mkfs.exfat", "mount.exfat-fuse", "losetup")
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
+
+from kit.commands import run
+from kit.debian import unpack_debian
 
 
 class Fail2ban:
@@ -37,26 +39,13 @@ class Fail2ban:
         return self._run("fail2ban-client", "-d")
 
     def _run(self, program: str, *arguments: str) -> str:
-        python = ["/usr/bin/python3", str(self._root / "usr/bin" / program)]
-        done: subprocess.CompletedProcess[str] = subprocess.run(
-            [*python, "-c", str(self._configuration), *arguments],
-            env={"PYTHONPATH": str(self._root / "usr/lib/python3/dist-packages")},
-            capture_output=True,
-            text=True,
-            check=False,
+        return run(
+            *("/usr/bin/python3", self._root / "usr/bin" / program, "-c", self._configuration),
+            *arguments,
+            environment={"PYTHONPATH": str(self._root / "usr/lib/python3/dist-packages")},
         )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
 
 
 def unpacked(folder: Path) -> Path:
     """Return the root of the machine's fail2ban, or of the package's content in a folder."""
-    if shutil.which("fail2ban-regex"):
-        return Path("/")
-    download = ["apt-get", "--quiet", "download", "fail2ban"]
-    if subprocess.run(download, cwd=folder, capture_output=True, check=False).returncode:
-        subprocess.run(["apt-get", "--quiet", "update"], capture_output=True, check=True)
-        subprocess.run(download, cwd=folder, capture_output=True, check=True)
-    (package,) = folder.glob("fail2ban_*.deb")
-    subprocess.run(["dpkg", "--extract", package, folder / "root"], check=True)
-    return folder / "root"
+    return Path("/") if shutil.which("fail2ban-regex") else unpack_debian("fail2ban", folder)

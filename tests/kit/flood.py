@@ -1,4 +1,6 @@
-"""Many wrong logins at once, from a process of its own: `python flood.py HOST:PORT COUNT NAME...`.
+"""Many wrong logins at once, from a process of its own.
+
+    python -m kit.flood HOST:PORT COUNT [NAME]...
 
 Each of its clients sends the same number of requests, each on a connection of its own, and all of
 them together 400 a second if the server can. With names, each request is a login under one of
@@ -8,21 +10,21 @@ are 401.
 
 from __future__ import annotations
 
-import base64
 import secrets
 import socket
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from kit.http import basic
+
 CLIENTS = 8
 RATE = 400
 
 
 def login(name: str) -> str:
-    """Return a header line with a password that nobody has."""
-    pair = base64.b64encode(f"{name}:{secrets.token_urlsafe(24)}".encode()).decode()
-    return f"Authorization: Basic {pair}\r\n"
+    """Return a header line with a password that no account has."""
+    return f"Authorization: {basic(name, secrets.token_urlsafe(24))['Authorization']}\r\n"
 
 
 def refused(address: tuple[str, int], count: int, names: list[str]) -> int:

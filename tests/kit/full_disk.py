@@ -7,13 +7,15 @@ no file of the server can grow beyond a size, which stops writes in the middle a
 from __future__ import annotations
 
 import resource
-import subprocess
 import sys
 import time
 from pathlib import Path
 
-from kit import crash
-from kit.crashing import MEBIBYTE, Crashing, made
+from kit.commands import run
+from kit.integrity import Found, check_tidy, digest, served
+from kit.killable_server import MEBIBYTE, KillableServer
+from kit.waiting import wait_until
+from kit.wheel import of_size
 
 PAGE = resource.getpagesize()
 SIZE = 8 * MEBIBYTE
@@ -26,46 +28,45 @@ def main(how: str, repository: Path, folder: Path) -> None:
     if how == "limit":
         fill_by_limit(repository, folder, volume)
     else:
-        command = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(volume)]
-        subprocess.run(command, check=True)
+        run("mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", volume)
         # The log does not belong to what is full.
-        server = Crashing(repository, volume / "server")
+        server = KillableServer(repository, volume / "server")
         server.log = folder / "log"
         with server:
             published = fill_with_uploads(server, folder)
             fill_to_the_last_page(server, folder, published)
         with server:
-            assert crash.check_tidy(server.data, server.index) == published
+            assert check_tidy(server.data, server.index) == published
         server.verify()
         assert "Traceback" not in server.log.read_text(), server.log.read_text()
     print("all is well")
 
 
-def fill_with_uploads(server: Crashing, folder: Path) -> dict[str, str]:
+def fill_with_uploads(server: KillableServer, folder: Path) -> dict[str, str]:
     """Publish until nothing fits any more, free space, publish again."""
     reserve = server.data.parent / "reserve"
     reserve.write_bytes(bytes(2 * MEBIBYTE))
     published: dict[str, str] = {}
     for number in range(1000):
-        file, content = made(folder, f"fills{number}", 100)
+        file, content = of_size(folder, f"fills{number}", 100)
         status, sentence = server.publish(file, content)
         if status != 200:
             break
-        published[file] = crash.digest(content)
+        published[file] = digest(content)
     assert (status, sentence.strip()) == (507, SENTENCE), (status, sentence)
     assert len(published) > 20
-    assert crash.check_tidy(server.data, server.index) == published
+    assert check_tidy(server.data, server.index) == published
     assert server.listed() == published
-    assert server.healthy()
+    assert server.answers()
 
     reserve.unlink()
     assert server.publish(file, content)[0] == 200
-    published[file] = crash.digest(content)
-    assert crash.check_tidy(server.data, server.index) == published
+    published[file] = digest(content)
+    assert check_tidy(server.data, server.index) == published
     return published
 
 
-def fill_to_the_last_page(server: Crashing, folder: Path, published: dict[str, str]) -> None:
+def fill_to_the_last_page(server: KillableServer, folder: Path, published: dict[str, str]) -> None:
     """Publish with no page of the disk free, with one, with two, until an upload fits.
 
     Of what is answered 200 the journal has its line. Its pages may come later, when there is space.
@@ -73,13 +74,13 @@ def fill_to_the_last_page(server: Crashing, folder: Path, published: dict[str, s
     filler = server.data.parent / "filler"
     refused = late = 0
     for pages in range(200):
-        file, content = made(folder, f"last{pages}", 4)
+        file, content = of_size(folder, f"last{pages}", 4)
         fill(filler, pages)
         status, sentence = server.publish(file, content)
         # What is on a full disk can be served, so a launch must not be refused.
         if pages % 4 == 0:
             server.check()
-        found = look(server)
+        found = shown(server)
         assert published.items() <= found.items()
         assert list((server.data / ".uploads").iterdir()) == []
         filler.unlink()
@@ -92,8 +93,8 @@ def fill_to_the_last_page(server: Crashing, folder: Path, published: dict[str, s
             wait_until_listed(server, file)
         else:
             assert server.publish(file, content)[0] == 200
-        published[file] = crash.digest(content)
-        assert look(server) == published
+        published[file] = digest(content)
+        assert shown(server) == published
         if file in found and pages > refused + late + 3:
             break
     assert refused > 1
@@ -101,22 +102,21 @@ def fill_to_the_last_page(server: Crashing, folder: Path, published: dict[str, s
     assert server.listed() == published
 
 
-def wait_until_listed(server: Crashing, file: str) -> None:
+def wait_until_listed(server: KillableServer, file: str) -> None:
     """Wait until a file is listed without being sent again."""
-    deadline = time.monotonic() + 20
-    while file not in look(server):
-        assert time.monotonic() < deadline, f"{file} was answered 200 and is not listed"
-        time.sleep(0.05)
+    wait_until(
+        lambda: file in shown(server), 20, explain=lambda: f"{file} was answered 200, not listed"
+    )
 
 
-def look(server: Crashing) -> crash.Found:
-    """Return what the running server shows; a page may go while we look, but is never torn."""
+def shown(server: KillableServer) -> Found:
+    """Return what the running server shows; a page may go meanwhile, but is never torn."""
     for _ in range(20):
         try:
-            return crash.served(server.index)
+            return served(server.index)
         except FileNotFoundError:
             time.sleep(0.05)
-    return crash.served(server.index)
+    return served(server.index)
 
 
 def fill(filler: Path, pages: int) -> None:
@@ -131,23 +131,23 @@ def fill(filler: Path, pages: int) -> None:
 
 def fill_by_limit(repository: Path, folder: Path, volume: Path) -> None:
     """Have writes fail beyond a size of files, and work again without that limit."""
-    server = Crashing(repository, volume / "server")
+    server = KillableServer(repository, volume / "server")
     _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
     published: dict[str, str] = {}
     for kilobytes in (0, 10, 100, 300):
-        file, content = made(folder, f"limit{kilobytes}", kilobytes)
-        large, too_large = made(folder, f"large{kilobytes}", 1000)
+        file, content = of_size(folder, f"limit{kilobytes}", kilobytes)
+        large, too_large = of_size(folder, f"large{kilobytes}", 1000)
         resource.setrlimit(resource.RLIMIT_FSIZE, (500 * 1024, most))
         with server:
             assert server.publish(large, too_large)[0] in (500, 507)
             assert list((server.data / ".uploads").iterdir()) == []
             assert server.publish(file, content)[0] == 200
-        published[file] = crash.digest(content)
+        published[file] = digest(content)
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
         with server:
             assert server.publish(large, too_large)[0] == 200
-            published[large] = crash.digest(too_large)
-            assert crash.check_tidy(server.data, server.index) == published
+            published[large] = digest(too_large)
+            assert check_tidy(server.data, server.index) == published
             assert server.listed() == published
     server.verify()
 

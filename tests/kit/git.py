@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
+
+from kit.commands import output
 
 
 def git(folder: Path, *arguments: str) -> str:
     """Run git in a folder and return what it printed."""
-    done = subprocess.run(
-        ["git", *arguments], cwd=folder, check=True, capture_output=True, text=True
-    )
-    return done.stdout
+    return output("git", *arguments, cwd=folder)
 
 
 def commit(folder: Path, message: str = "Change") -> None:

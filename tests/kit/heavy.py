@@ -19,9 +19,7 @@ _INFO = "heavy-1.0.dist-info"
 
 def of_metadata(metadata: bytes) -> bytes:
     """Return a wheel with such metadata."""
-    file = io.BytesIO()
-    wheel.write(file, {f"{_INFO}/METADATA": metadata}, zipfile.ZIP_DEFLATED)
-    return file.getvalue()
+    return wheel.packed({f"{_INFO}/METADATA": metadata}, zipfile.ZIP_DEFLATED)
 
 
 def of_members(count: int, name: str = "x") -> bytes:

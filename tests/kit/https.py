@@ -7,18 +7,18 @@ import shutil
 import socket
 import ssl
 from dataclasses import dataclass
-from email.message import Message
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from kit.http import Answer
 from kit.in_docker import Server
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a request over TLS was answered with, and by whom.
+class SecureAnswer(Answer):
+    """What a request over TLS was answered with, and by which server.
 
     Attributes:
         certificate: the server's, as `ssl.SSLSocket.getpeercert` has it; empty if not verified.
@@ -26,9 +26,6 @@ class Answer:
         protocol: the version of TLS, such as TLSv1.3.
     """
 
-    status: int
-    headers: Message
-    body: bytes
     certificate: dict[str, Any]
     der: bytes
     protocol: str
@@ -57,7 +54,7 @@ def ask(
     headers: dict[str, str] | None = None,
     *,
     method: str = "GET",
-) -> Answer:
+) -> SecureAnswer:
     """Send one request as a client would that resolves the host to the address.
 
     Raises:
@@ -75,7 +72,7 @@ def ask(
         connection.sock = secured
         connection.request(method, path, headers=headers or {})
         response = connection.getresponse()
-        return Answer(
+        return SecureAnswer(
             response.status,
             response.headers,
             response.read(),

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from kit.server import free_port
+from kit.commands import run
+from kit.ports import free_port
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class Server:
 
     def make(self, *arguments: str, stdin: str = "", ok: bool = True) -> str:
         """Run make in the repository and return all it printed."""
-        return run(["make", *arguments], cwd=self.folder, stdin=stdin, ok=ok)
+        return run("make", *arguments, cwd=self.folder, stdin=stdin, ok=ok)
 
     def add_user(self, name: str, role: str) -> str:
         """Add an account and return the password that was printed."""
@@ -48,27 +47,7 @@ class Server:
 
 def docker(*arguments: str, cwd: Path | None = None, ok: bool = True) -> str:
     """Run docker and return all it printed."""
-    return run(["docker", *arguments], cwd=cwd, ok=ok)
-
-
-def run(command: list[str], *, cwd: Path | None, stdin: str = "", ok: bool, **settings: str) -> str:
-    """Run a program that must succeed, or must fail, and return all it printed.
-
-    The settings are more variables of its environment.
-    """
-    done = subprocess.run(
-        command,
-        cwd=cwd,
-        env={**os.environ, "BUILDKIT_PROGRESS": "plain", **settings},
-        input=stdin,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    assert (done.returncode == 0) is ok, done.stdout
-    return done.stdout
+    return run("docker", *arguments, cwd=cwd, ok=ok)
 
 
 def plain_server(rendered: Path, folder: Path) -> Server:

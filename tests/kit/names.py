@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from socket import SHUT_WR, create_connection, socket
 
+from kit.processes import in_background
+
 Addresses = dict[str, tuple[str, int]]
 
 
@@ -36,11 +38,8 @@ def leading_to(addresses: Addresses) -> Iterator[str]:
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Tunnel) as proxy:
         proxy.daemon_threads = True
-        thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        yield f"http://127.0.0.1:{proxy.server_address[1]}"
-        proxy.shutdown()
-        thread.join()
+        with in_background(proxy):
+            yield f"http://127.0.0.1:{proxy.server_address[1]}"
 
 
 def copy(source: socket, target: socket) -> None:

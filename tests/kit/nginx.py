@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
+from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 
 import pytest
 
 from kit.authority import Pair
-from kit.debian import CommandError, unpack_debian
+from kit.commands import CommandError
+from kit.debian import unpack_debian
 from kit.gateway import Gateway
-from kit.server import free_port, started, status
+from kit.http import status
+from kit.ports import free_port
+from kit.processes import Running
 from kit.template import ROOT
 
 SITE, BELOW_A_PATH = re.findall(
@@ -38,20 +40,19 @@ def program(folder: Path) -> str:
     return str(unpacked / "usr/sbin/nginx")
 
 
-class Nginx:
+class Nginx(Running):
     """nginx with both configurations, for one gateway, on an address of its own.
-
-    As a context manager it runs from the first line of the block to the last.
 
     Attributes:
         urls: where the gateway is reached by the one and by the other, without a slash at the end.
     """
 
     def __init__(self, folder: Path, address: str, pair: Pair, gateway: Gateway) -> None:
+        super().__init__("nginx", folder / "nginx.log")
         ports = free_port(), free_port()
         self.urls = f"https://{address}:{ports[0]}", f"https://{address}:{ports[1]}/pypi"
         self.address = address
-        self._folder = folder
+        self._home = folder
         pair.write(folder)
         site = replaced(SITE, "listen 443 ssl;", f"listen {address}:{ports[0]} ssl;")
         site = replaced(site, "/etc/ssl/pypi/", f"{folder}/")
@@ -66,40 +67,14 @@ class Nginx:
             f"daemon off; user root; pid {folder}/nginx.pid; error_log stderr; events {{}}\n"
             f"http {{\naccess_log off;\n{spool}{servers}}}\n"
         )
-        self._process: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self) -> Nginx:
-        configuration = str(self._folder / "nginx.conf")
-        command = [
-            program(self._folder),
-            "-p",
-            str(self._folder),
-            "-c",
-            configuration,
-            "-e",
-            "stderr",
-        ]
-        log = self._folder / "nginx.log"
-        with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
-            )
-        started("nginx", self._process, self._answers, self.__exit__, log)
-        return self
+    def command(self) -> Sequence[str | Path]:
+        configuration = self._home / "nginx.conf"
+        return [program(self._home), "-p", self._home, "-c", configuration, "-e", "stderr"]
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
         # It answers plain HTTP with a hint and 400.
-        return status(f"{self.urls[0].replace('https', 'http')}/", "", "") == 400
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None = None,
-        error: BaseException | None = None,
-        trace: TracebackType | None = None,
-    ) -> None:
-        assert self._process is not None
-        self._process.terminate()
-        self._process.wait(10)
+        return status(f"{self.urls[0].replace('https', 'http')}/") == 400
 
 
 def replaced(text: str, old: str, new: str) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+from kit.processes import in_background
 
 
 @dataclass
@@ -93,8 +94,5 @@ def running(folder: Path) -> Iterator[PublicIndex]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
         index.url = f"http://127.0.0.1:{server.server_port}/simple/"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        yield index
-        server.shutdown()
-        thread.join()
+        with in_background(server):
+            yield index

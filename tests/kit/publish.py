@@ -8,22 +8,16 @@ from typing import Protocol
 from kit.user import User
 
 
-class Reached(Protocol):
-    """An index at a URL, with a slash at the end."""
-
-    def url(self) -> str: ...
-
-
 class Publish(Protocol):
-    """Publishes what a project has built; returns what the client printed."""
+    """Publishes what a project has built, as an account; returns what the client printed."""
 
     def __call__(
-        self, user: User, project: Path, server: Reached, account: str, password: str, ok: bool
+        self, user: User, project: Path, url: str, account: str, password: str, ok: bool
     ) -> str: ...
 
 
 def with_poetry(
-    user: User, project: Path, server: Reached, account: str, password: str, ok: bool, *flags: str
+    user: User, project: Path, url: str, account: str, password: str, ok: bool, *flags: str
 ) -> str:
     return user.run(
         "poetry",
@@ -33,7 +27,7 @@ def with_poetry(
         *flags,
         folder=project,
         ok=ok,
-        POETRY_REPOSITORIES_PRIVATE_URL=server.url(),
+        POETRY_REPOSITORIES_PRIVATE_URL=url,
         POETRY_HTTP_BASIC_PRIVATE_USERNAME=account,
         POETRY_HTTP_BASIC_PRIVATE_PASSWORD=password,
     )
@@ -42,7 +36,7 @@ def with_poetry(
 def with_uv(
     user: User,
     project: Path,
-    server: Reached,
+    url: str,
     account: str,
     password: str,
     ok: bool,
@@ -52,7 +46,7 @@ def with_uv(
         "uv",
         "publish",
         "--publish-url",
-        server.url(),
+        url,
         folder=project,
         ok=ok,
         UV_PUBLISH_USERNAME=account,
@@ -62,7 +56,7 @@ def with_uv(
 
 
 def with_twine(
-    user: User, project: Path, server: Reached, account: str, password: str, ok: bool, *flags: str
+    user: User, project: Path, url: str, account: str, password: str, ok: bool, *flags: str
 ) -> str:
     return user.run(
         "twine",
@@ -72,7 +66,7 @@ def with_twine(
         *flags,
         *sorted((project / "dist").iterdir()),
         ok=ok,
-        TWINE_REPOSITORY_URL=server.url(),
+        TWINE_REPOSITORY_URL=url,
         TWINE_USERNAME=account,
         TWINE_PASSWORD=password,
     )

@@ -9,15 +9,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit.in_docker import docker, run
+from kit.commands import ask, run
+from kit.in_docker import docker
+from kit.waiting import wait_until
 
 IMAGE = "python:3.13-slim"
 """What the engine is installed into, and the one image that it holds from the start."""
@@ -50,12 +50,11 @@ class Engine:
 
     def docker(self, *arguments: str | Path, cwd: Path | None = None) -> str:
         """Have this engine do what a docker command says, and return all that was printed."""
-        command = ["docker", *map(str, arguments)]
-        # Whoever runs the tests may have chosen a builder that belongs to no engine.
-        return run(command, cwd=cwd, ok=True, DOCKER_HOST=self.host, BUILDX_BUILDER="default")
+        # The environment of the tests may name a builder that belongs to no engine.
+        return run("docker", *arguments, cwd=cwd, DOCKER_HOST=self.host, BUILDX_BUILDER="default")
 
     def records(self) -> str:
-        """Return all that is shown to whoever asks for past builds."""
+        """Return all that the engine shows of past builds."""
         history = ("buildx", "history")
         said = [self.docker(*history, "ls", "--no-trunc")]
         for reference in self.docker(*history, "ls", "--format", "{{.Ref}}").split():
@@ -123,10 +122,10 @@ def configuration() -> dict[str, object]:
 
 def wait_for(engine: Engine) -> None:
     """Wait until an engine is installed and answers; if its container ends, say why."""
-    deadline = time.monotonic() + SECONDS
-    ask = ["docker", "--host", engine.host, "version"]
-    while subprocess.run(ask, capture_output=True, check=False).returncode:
+
+    def answers() -> bool:
         state = docker("inspect", "--format", "{{.State.Running}}", engine.container)
-        if state.strip() != "true" or time.monotonic() > deadline:
-            raise AssertionError(docker("logs", engine.container)[-4000:])
-        time.sleep(0.5)
+        assert state.strip() == "true", docker("logs", engine.container)[-4000:]
+        return ask("docker", "--host", engine.host, "version").returncode == 0
+
+    wait_until(answers, SECONDS, explain=lambda: docker("logs", engine.container)[-4000:])

@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
+import yaml
+
 from kit.git import git
+from kit.template import Answers
 
 LISTINGS = {
     "tracked": ("--cached", "--others", "--exclude-standard"),
@@ -61,6 +64,12 @@ def not_ignored(folder: Path, names: Iterable[str]) -> list[str]:
     )
     assert done.returncode in (0, 1), done.stderr
     return [name for name in paths if name not in done.stdout.split("\0")]
+
+
+def recorded(folder: Path) -> Answers:
+    """Return what Copier recorded in a repository."""
+    answers: Answers = yaml.safe_load((folder / ".copier-answers.yml").read_text(encoding="utf-8"))
+    return answers
 
 
 def _files(folder: Path, listing: str) -> dict[str, File]:

@@ -15,17 +15,19 @@ import shutil
 import signal
 import socket
 import struct
-import subprocess
 import sys
-import time
+from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 
 import yaml
 
-from kit.faults import Kept, wait_until
-from kit.in_docker import Server, docker, run
-from kit.server import free_port, status
+from kit.commands import ask, run
+from kit.http import status
+from kit.in_docker import Server, docker
+from kit.ports import free_port
+from kit.processes import Running
+from kit.recorded_server import RecordedServer
+from kit.waiting import wait_until
 
 COPIED = ("docker-compose.pypi.yml", "gateway", "pypi_auth", "private_pypi")
 SERVICES = ("gateway", "private_pypi")
@@ -36,7 +38,7 @@ def main(repository: Path, folder: Path) -> None:
     switch_on_loopback()
     # A containerd that runs already serves another daemon: this one shall start its own.
     Path("/run/containerd").mkdir(exist_ok=True)
-    run(["mount", "-t", "tmpfs", "tmpfs", "/run/containerd"], cwd=None, ok=True)
+    run("mount", "-t", "tmpfs", "tmpfs", "/run/containerd")
     model = yaml.safe_load((repository / COPIED[0]).read_text())
     images = [model["services"][service]["image"] for service in SERVICES]
     docker("save", "--output", str(folder / "images.tar"), *images)
@@ -49,58 +51,44 @@ def main(repository: Path, folder: Path) -> None:
     print("all is well")
 
 
-class Daemon:
+class Daemon(Running):
     """A Docker daemon that this process and its children talk to as long as the block runs."""
 
+    seconds_to_start, seconds_to_end = 60.0, 90.0
+
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._process: subprocess.Popen[bytes] | None = None
+        super().__init__("dockerd", folder / "log")
+        self._root = folder
         os.environ["DOCKER_HOST"] = f"unix://{folder}/docker.sock"
+
+    def command(self) -> Sequence[str | Path]:
+        root = self._root
+        return (
+            *("dockerd", "--host", os.environ["DOCKER_HOST"], "--pidfile", root / "pid"),
+            *("--data-root", root / "data", "--exec-root", root / "exec"),
+        )
+
+    def answers(self) -> bool:
+        return ask("docker", "info").returncode == 0
 
     def start(self) -> None:
         """Start it, as an init system would, and wait until it answers."""
-        folder = self._folder
-        # What was killed has left them, and the numbers may be those of other processes.
+        # A killed daemon leaves them, and the numbers may be those of other processes.
         for left in ("pid", "exec/containerd/containerd.pid"):
-            (folder / left).unlink(missing_ok=True)
-        with (folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [
-                    *("dockerd", "--host", os.environ["DOCKER_HOST"], "--pidfile", folder / "pid"),
-                    *("--data-root", folder / "data", "--exec-root", folder / "exec"),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        deadline = time.monotonic() + 60
-        while subprocess.run(["docker", "info"], capture_output=True, check=False).returncode:
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise AssertionError((folder / "log").read_text()[-4000:])
-            time.sleep(0.1)
+            (self._root / left).unlink(missing_ok=True)
+        super().start()
 
     def end(self, how: signal.Signals) -> None:
         """Send it a signal and wait until it has ended."""
-        assert self._process is not None
-        self._process.send_signal(how)
-        self._process.wait(90)
+        self.process.send_signal(how)
+        self.process.wait(self.seconds_to_end)
 
-    def __enter__(self) -> Daemon:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None = None,
-        error: BaseException | None = None,
-        trace: TracebackType | None = None,
-    ) -> None:
-        assert self._process is not None
-        if self._process.poll() is not None:
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is not None:
             self.start()  # What it left running must end with it.
         for container in docker("ps", "--all", "--quiet").split():
             docker("rm", "--force", container)
-        self.end(signal.SIGTERM)
+        self.stop()
 
 
 def switch_on_loopback() -> None:
@@ -110,7 +98,7 @@ def switch_on_loopback() -> None:
         fcntl.ioctl(any_socket, siocsifflags, struct.pack("16sh14x", b"lo", iff_up))
 
 
-def launch(repository: Path, folder: Path) -> Kept:
+def launch(repository: Path, folder: Path) -> RecordedServer:
     """Start a server of the same images as Compose does for `make pypi-launch`; without builds."""
     copy, wheels = folder / "server", folder / "wheels"
     wheels.mkdir()
@@ -122,30 +110,30 @@ def launch(repository: Path, folder: Path) -> Kept:
             shutil.copy(repository / name, copy)
     for name in ("pypi_data/.uploads", "pypi_index", "gateway_data"):
         (copy / name).mkdir(parents=True)
-    run(["chown", "-R", "10001:10001", str(copy)], cwd=None, ok=True)
+    run("chown", "-R", "10001:10001", copy)
     port = free_port()
     (copy / ".pypi.env").write_text(f"http_port={port}\n")
     project = yaml.safe_load((copy / COPIED[0]).read_text())["name"]
-    kept = Kept(Server(copy, project, f"http://127.0.0.1:{port}"), wheels)
+    kept = RecordedServer(Server(copy, project, f"http://127.0.0.1:{port}"), wheels)
     compose(kept, "up", "--detach", "--no-build")
     wait_for_health(kept)
     return kept
 
 
-def wait_for_health(kept: Kept) -> None:
+def wait_for_health(kept: RecordedServer) -> None:
     """Wait until Docker takes both containers for healthy, however busy the machine is."""
     for service in SERVICES:
         wait_until(lambda service=service: kept.is_healthy(service))  # type: ignore[misc]
 
 
-def compose(kept: Kept, *arguments: str) -> str:
+def compose(kept: RecordedServer, *arguments: str) -> str:
     """Run Compose as the Makefile does."""
     os.environ |= {"PYPI_UID": "10001", "PYPI_GID": "10001"}
     files = ("--file", COPIED[0], "--env-file", ".pypi.env", "--progress", "quiet")
     return docker("compose", *files, *arguments, cwd=kept.server.folder)
 
 
-def restart(kept: Kept, daemon: Daemon, how: signal.Signals) -> None:
+def restart(kept: RecordedServer, daemon: Daemon, how: signal.Signals) -> None:
     """End and start the daemon under load, and check that all comes back by itself."""
     with kept.traffic(retrying=True, readers=20, publishers=8) as traffic:
         traffic.go_on(installs=20, uploads=5)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import runpy
-import subprocess
 import sys
 from pathlib import Path
+
+from kit.commands import run
 
 
 class User:
@@ -34,19 +35,8 @@ class User:
             folder: where; the home folder if not said.
             ok: whether it is expected to succeed.
         """
-        done = subprocess.run(
-            command,
-            cwd=folder or self.home,
-            env={**self.environment, **settings},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert (done.returncode == 0) is ok, f"{command}\n{done.stdout}"
-        return done.stdout
+        environment = {**self.environment, **settings}
+        return run(*command, cwd=folder or self.home, environment=environment, ok=ok, timeout=120)
 
 
 def installed(venv: Path) -> dict[str, str]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-import gzip
 import hashlib
-import io
-import tarfile
+import random
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
+
+from kit.archives import tarred, zipped
 
 _BACKEND = """
 import zipfile
@@ -51,15 +50,22 @@ def build(
     return path
 
 
+def of_size(folder: Path, name: str, kilobytes: int = 0) -> tuple[str, bytes]:
+    """Write a wheel of about that size; return its file name and content."""
+    path = build(folder, name, "1.0", origin=random.randbytes(512 * kilobytes).hex())
+    return path.name, path.read_bytes()
+
+
 def write(
-    file: Path | IO[bytes],
-    members: Mapping[str, str | bytes],
-    compression: int = zipfile.ZIP_STORED,
+    path: Path, members: Mapping[str, str | bytes], compression: int = zipfile.ZIP_STORED
 ) -> None:
     """Write a wheel of such files, by path, and of WHEEL and RECORD if it has METADATA."""
-    with zipfile.ZipFile(file, "w") as archive:
-        for member, content in complete(members).items():
-            archive.writestr(zipfile.ZipInfo(member), content, compression)
+    path.write_bytes(packed(members, compression))
+
+
+def packed(members: Mapping[str, str | bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
+    """Return a wheel of such files, by path, and of WHEEL and RECORD if it has METADATA."""
+    return zipped(complete(members), compression)
 
 
 def complete(members: Mapping[str, str | bytes]) -> dict[str, bytes]:
@@ -112,20 +118,7 @@ def build_sdist(
         f"{stem}/backend.py": _BACKEND.format(name=_wheel(name, version), members=members),
     }
     path = folder / f"{stem}{suffix}"
-    if suffix == ".zip":
-        with zipfile.ZipFile(path, "w") as archive:
-            for member, text in sources.items():
-                archive.writestr(zipfile.ZipInfo(member), text)
-    else:
-        # The same bytes at any time.
-        with (
-            gzip.GzipFile(path, "wb", mtime=0) as packed,
-            tarfile.open(fileobj=packed, mode="w") as archive_of_tar,
-        ):
-            for member, text in sources.items():
-                header = tarfile.TarInfo(member)
-                header.size = len(text)
-                archive_of_tar.addfile(header, io.BytesIO(text.encode()))
+    path.write_bytes(zipped(sources) if suffix == ".zip" else tarred(sources))
     return path
 
 

@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kit.template import PASSWORD
 from passlib.hash import bcrypt
 from private_pypi import accounts
 from private_pypi.accounts import AccountError
 
 pytestmark = pytest.mark.usefixtures("cheap_hashes")
 
-PASSWORD = "correct-horse-battery"
 HASH = "$2y$04$private.pypi.tests..uugfvOQnbet/tUFgFlRVT9OR15g5aLe82"
 PACKAGE = Path(accounts.__file__).parent.parent
 
@@ -346,10 +346,10 @@ def test_a_new_hash_is_bcrypt_as_caddy_and_apache_write_it_slow_only_where_guess
 ) -> None:
     monkeypatch.undo()
     accounts.add(auth, "alice", "reader", PASSWORD)
-    accounts.add(auth, "bob", "reader", accounts.new_password(), made_up=True)
+    accounts.add(auth, "bob", "reader", accounts.new_password(), generated=True)
     assert starts(auth / ".htpasswd-readers") == ["alice:$2y$10$", "bob:$2y$04$"]
 
-    accounts.change_password(auth, "alice", accounts.new_password(), made_up=True)
+    accounts.change_password(auth, "alice", accounts.new_password(), generated=True)
     accounts.change_password(auth, "bob", PASSWORD)
     assert starts(auth / ".htpasswd-readers") == ["alice:$2y$04$", "bob:$2y$10$"]
 

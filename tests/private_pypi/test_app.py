@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import errno
-import gzip
 import hashlib
 import io
 import json
 import os
 import re
-import tarfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from email.message import Message
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
-from urllib.parse import unquote, urljoin
+from urllib.parse import urljoin
 
 import pytest
 from kit import wheel
+from kit.archives import tarred
+from kit.forms import BOUNDARY, form
+from kit.http import basic
+from kit.template import PASSWORD
+from kit.wsgi import Answer, call
 from packaging.utils import parse_sdist_filename, parse_wheel_filename
-from private_pypi import accounts, app
+from private_pypi import app
 from private_pypi.app import READ_ON, create_app
+from private_pypi.layout import UPLOADS
 from private_pypi.settings import MEBIBYTE, Settings
-from private_pypi.uploads import FOLDER, FORM
+from private_pypi.uploads import FORM
 from pypiserver import app_from_config
 from pypiserver.config import DEFAULTS
 
-PASSWORD = "correct-horse-battery"
 WHEEL = "my_private_lib-0.1.0-py3-none-any.whl"
 PUBLIC = "http://public.example/simple/"
 
@@ -45,57 +46,12 @@ def distribution(filename: str, filling: bytes = b"") -> bytes:
         folder, metadata = f"x-{version}", "PKG-INFO"
     text = f"Metadata-Version: 2.1\nName: {project}\nVersion: {version}\n".encode()
     members = {"x-filling/filling": filling, f"{folder}/{metadata}": text}
-    made = io.BytesIO()
-    if filename.endswith(".tar.gz"):
-        with (
-            gzip.GzipFile(fileobj=made, mode="wb", compresslevel=0, mtime=0) as packed,
-            tarfile.open(fileobj=packed, mode="w") as tar,
-        ):
-            for name, content in members.items():
-                member = tarfile.TarInfo(name)
-                member.size = len(content)
-                tar.addfile(member, io.BytesIO(content))
-    else:
-        wheel.write(made, members)
-    return made.getvalue()
+    return tarred(members, level=0) if filename.endswith(".tar.gz") else wheel.packed(members)
 
 
 LIB = "my-private-lib"
 CONTENT = distribution(WHEEL)
 OTHER = distribution(WHEEL, b"other")
-
-
-class Answer(NamedTuple):
-    """What came back."""
-
-    status: int
-    reason: str
-    headers: Message
-    content: bytes
-
-    @property
-    def body(self) -> str:
-        """The content as text."""
-        return self.content.decode()
-
-
-class Response:
-    """What gunicorn hands to the application as PEP 3333 says: a method of its own response."""
-
-    def __init__(self) -> None:
-        self.started: list[tuple[str, list[tuple[str, str]]]] = []
-        self.closed = False
-
-    def start_response(
-        self, status: str, headers: list[tuple[str, str]], _: object = None
-    ) -> Callable[[bytes], object]:
-        """Note what is answered."""
-        self.started.append((status, headers))
-        return io.BytesIO().write
-
-    def force_close(self) -> None:
-        """Note that the connection closes behind the answer."""
-        self.closed = True
 
 
 class Index:
@@ -118,42 +74,11 @@ class Index:
         body: bytes | Iterable[bytes] = b"",
         **environ: str,
     ) -> Answer:
-        """Call the application as PEP 3333 says."""
-        stream = io.BytesIO(body) if isinstance(body, bytes) else body
-        request: dict[str, Any] = {
-            "REQUEST_METHOD": method,
-            "SCRIPT_NAME": "",
-            "PATH_INFO": unquote(path, "latin-1"),
-            "QUERY_STRING": "",
-            "SERVER_NAME": "index.example",
-            "SERVER_PORT": "80",
-            "SERVER_PROTOCOL": "HTTP/1.1",
-            "HTTP_HOST": "index.example",
-            "wsgi.version": (1, 0),
-            "wsgi.url_scheme": "http",
-            "wsgi.input": stream,
-            "wsgi.errors": io.StringIO(),
-            "wsgi.multithread": True,
-            "wsgi.multiprocess": False,
-            "wsgi.run_once": False,
-        }
-        if isinstance(body, bytes) and body:
-            request["CONTENT_LENGTH"] = str(len(body))
-        if user:
-            pair = base64.b64encode(f"{user}:{PASSWORD}".encode()).decode()
-            request["HTTP_AUTHORIZATION"] = f"Basic {pair}"
-        response = Response()
-        answer = self.app({**request, **environ}, response.start_response)
-        content = b"".join(answer)
-        if hasattr(answer, "close"):
-            answer.close()
-        ((status, pairs),) = response.started
-        self.closed = response.closed
-        headers = Message()
-        for name, value in pairs:
-            headers[name] = value
-        code, _, reason = status.partition(" ")
-        return Answer(int(code), reason, headers, content)
+        """Send a request, of nobody if there is no user."""
+        headers = basic(user, PASSWORD) if user else {}
+        answer = call(self.app, method, path, body=body, headers=headers, **environ)
+        self.closed = answer.closed
+        return answer
 
     def post(self, fields: dict[str, str], user: str = "alice", **environ: str) -> Answer:
         """Send a form."""
@@ -188,45 +113,6 @@ class Index:
         return [json.loads(line) for line in lines]
 
 
-def form(
-    fields: dict[str, str], files: dict[str, tuple[str, bytes]] | None = None
-) -> tuple[bytes, str]:
-    """Return body and content type of a form (RFC 7578)."""
-    boundary = "----private-pypi-test"
-    parts = [
-        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
-        for name, value in fields.items()
-    ]
-    for field, (filename, content) in (files or {}).items():
-        parts.append(
-            f'--{boundary}\r\nContent-Disposition: form-data; name="{field}";'
-            f' filename="{filename}"\r\nContent-Type: application/octet-stream\r\n\r\n'.encode()
-        )
-        parts.append(content + b"\r\n")
-    parts.append(f"--{boundary}--\r\n".encode())
-    return b"".join(parts), f"multipart/form-data; boundary={boundary}"
-
-
-@pytest.fixture
-def settings(tmp_path: Path, auth: Path) -> Settings:
-    """Settings of an index with two accounts, in folders of the test's own."""
-    accounts.add(auth, "alice", "publisher", PASSWORD)
-    accounts.add(auth, "bob", "reader", PASSWORD)
-    (tmp_path / "pypi_data").mkdir()
-    return Settings(
-        data=tmp_path / "pypi_data",
-        index=tmp_path / "pypi_index",
-        auth=auth,
-        gateway=None,
-        socket=None,
-        host="127.0.0.1",
-        port=8080,
-        redirect=True,
-        public_index=PUBLIC,
-        max_upload=MEBIBYTE,
-    )
-
-
 @pytest.fixture
 def index(settings: Settings) -> Index:
     """An index that redirects unknown names to the public one."""
@@ -245,7 +131,7 @@ EVERYTHING = [
     ("GET", "/my-private-lib/json"),
     ("GET", "/packages/"),
     ("GET", f"/packages/{WHEEL}"),
-    ("GET", f"/packages/{FOLDER}/x"),
+    ("GET", f"/packages/{UPLOADS}/x"),
     ("GET", "/favicon.ico"),
     ("GET", "/health/"),
     ("GET", "//health"),
@@ -327,7 +213,7 @@ def test_an_action_given_twice_does_not_slip_through(index: Index) -> None:
         {":action": "remove_pkg", "name": "my_private_lib", "version": "0.1.0"}
     )
     other, _ = form({":action": "submit"})
-    end = b"------private-pypi-test--\r\n"
+    end = f"--{BOUNDARY}--\r\n".encode()
 
     for body in (removal.removesuffix(end) + other, other.removesuffix(end) + removal):
         index.request("POST", "/", body=body, CONTENT_TYPE=content_type)
@@ -683,8 +569,8 @@ def test_a_disk_that_fails_is_told_in_one_sentence_and_the_same_upload_can_be_se
     assert ("free some space" in answer.body) is (status == 507)
     if status == 500:
         assert answer.body == (
-            f"The disk of the index is not usable ({os.strerror(number)}): whoever runs the server"
-            " finds more in make pypi-logs and has to mend it, then send the file again.\n"
+            f"The disk of the index is not usable ({os.strerror(number)}): make pypi-logs on the"
+            " server says more; have it mended, then send the file again.\n"
         )
     assert index.files() == []
     assert index.upload().status == 200
@@ -857,7 +743,7 @@ def test_a_chunked_upload_is_refused_with_what_to_send_instead(index: Index) -> 
 def test_an_upload_takes_no_disk_space_but_its_own_once_it_is_answered(
     index: Index, filename: str
 ) -> None:
-    uploads = str((index.settings.data / FOLDER).resolve())
+    uploads = str((index.settings.data / UPLOADS).resolve())
 
     index.upload(filename, distribution(WHEEL, os.urandom(500_000)))
 
@@ -868,7 +754,7 @@ def test_an_upload_takes_no_disk_space_but_its_own_once_it_is_answered(
 def test_what_a_dead_process_left_behind_is_gone_when_the_next_one_starts(
     index: Index,
 ) -> None:
-    (index.settings.data / FOLDER / "tmpx1y2").write_bytes(b"unfinished")
+    (index.settings.data / UPLOADS / "tmpx1y2").write_bytes(b"unfinished")
 
     Index(index.settings)
 
@@ -1144,7 +1030,7 @@ def test_the_health_check_needs_no_account(index: Index) -> None:
 
 
 def test_an_index_that_cannot_store_is_not_healthy_and_says_which_folder(index: Index) -> None:
-    (index.settings.data / FOLDER).rmdir()
+    (index.settings.data / UPLOADS).rmdir()
 
     answer = index.request("GET", "/health", user=None)
 
@@ -1180,7 +1066,7 @@ def test_a_folder_of_somebody_else_is_not_healthy(
     monkeypatch.setattr(os, "access", access)
 
     assert index.request("GET", "/health", user=None).status == 503
-    assert asked == [(index.settings.data / FOLDER, os.W_OK)]
+    assert asked == [(index.settings.data / UPLOADS, os.W_OK)]
 
 
 def test_a_folder_that_cannot_be_looked_into_is_not_healthy_and_passes_no_name_on(

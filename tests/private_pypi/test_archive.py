@@ -1,4 +1,4 @@
-"""Which archives are taken: those out of which all installers take the same files."""
+"""Only those archives are accepted from which all installers unpack the same files."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from kit import wheel
+from kit.archives import tarred
 from private_pypi import distribution
 from private_pypi.archive import MEMBERS as MEMBERS_LIMIT
 from private_pypi.distribution import Distribution, DistributionError
@@ -46,15 +47,7 @@ def packed(members: Members, compression: int = zipfile.ZIP_STORED) -> bytes:
 
 def tar(*members: tarfile.TarInfo) -> bytes:
     """Return an sdist with such members beside its metadata."""
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w:gz") as archive:
-        for name, content in SOURCES.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-        for member in members:
-            archive.addfile(member)
-    return file.getvalue()
+    return tarred(SOURCES, *members)
 
 
 def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:

@@ -1,4 +1,4 @@
-"""What the journal says to people, whatever state it is in."""
+"""The journal as people read it, whatever state it is in."""
 
 from __future__ import annotations
 
@@ -24,12 +24,8 @@ Captured = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(autouse=True)
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The data folder of a repository, which is the working directory."""
-    for name in [name for name in os.environ if name.startswith("PYPI_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    folder = tmp_path / "pypi_data"
+def data(repository: Path) -> Path:
+    folder = repository / "pypi_data"
     folder.mkdir()
     return folder
 
@@ -188,7 +184,9 @@ def test_it_waits_for_whoever_is_in_the_middle_of_a_line_and_for_nobody_else(
         audit.start()
         audit.join(0.2)
         assert audit.is_alive()
-        held.append([json.loads(record("06T00:00:00", "yank", by="zoe"))])
+        last = journal.Record.parse(record("06T00:00:00", "yank", by="zoe"))
+        assert last
+        held.append([last])
     audit.join()
 
     printed = capsys.readouterr()

@@ -10,17 +10,16 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kit.http import basic
+from kit.template import PASSWORD
 from passlib.hash import bcrypt
 from private_pypi import accounts, authentication
 from private_pypi.authentication import Authenticator, credentials
 
-PASSWORD = "correct-horse-battery"
 
-
-def basic(name: str | bytes, password: str | bytes) -> str:
+def header(name: str | bytes, password: str | bytes) -> str:
     """Return the header a client makes of name and password."""
-    pair = b":".join(x.encode() if isinstance(x, str) else x for x in (name, password))
-    return f"Basic {base64.b64encode(pair).decode()}"
+    return basic(name, password)["Authorization"]
 
 
 def line(name: str, password: str | bytes) -> str:
@@ -59,8 +58,8 @@ def authenticator(auth: Path) -> Authenticator:
 
 
 def test_the_right_password_gives_the_account_with_its_role(authenticator: Authenticator) -> None:
-    alice = authenticator.authenticate(basic("alice", PASSWORD))
-    bob = authenticator.authenticate(basic("bob", PASSWORD + "2"))
+    alice = authenticator.authenticate(header("alice", PASSWORD))
+    bob = authenticator.authenticate(header("bob", PASSWORD + "2"))
 
     assert alice is not None
     assert bob is not None
@@ -92,10 +91,10 @@ def test_the_right_password_gives_the_account_with_its_role(authenticator: Authe
 def test_everything_else_is_nobody(
     authenticator: Authenticator, name: str | bytes, password: str | bytes
 ) -> None:
-    assert authenticator.authenticate(basic(name, password)) is None
+    assert authenticator.authenticate(header(name, password)) is None
     # ... also once the right password is remembered.
-    assert authenticator.authenticate(basic("alice", PASSWORD))
-    assert authenticator.authenticate(basic(name, password)) is None
+    assert authenticator.authenticate(header("alice", PASSWORD))
+    assert authenticator.authenticate(header(name, password)) is None
 
 
 RIGHT = base64.b64encode(f"alice:{PASSWORD}".encode()).decode()
@@ -145,16 +144,16 @@ def test_no_header_is_an_error(header: str) -> None:
 def test_name_and_password_come_out_of_the_header_as_they_went_in(
     name: str, password: bytes
 ) -> None:
-    assert credentials(basic(name, password)) == (name, password)
+    assert credentials(header(name, password)) == (name, password)
 
 
 def test_the_password_may_hold_colons_and_whatever_bytes_its_hash_was_made_of(auth: Path) -> None:
     (auth / ".htpasswd").write_text(line("alice", "p:@/#?%") + line("bob", "pässwörd"))
     authenticator = Authenticator(auth)
 
-    assert authenticator.authenticate(basic("alice", "p:@/#?%"))
-    assert authenticator.authenticate(basic("bob", "pässwörd"))
-    assert not authenticator.authenticate(basic("bob", "pässwörd".encode("latin-1")))
+    assert authenticator.authenticate(header("alice", "p:@/#?%"))
+    assert authenticator.authenticate(header("bob", "pässwörd"))
+    assert not authenticator.authenticate(header("bob", "pässwörd".encode("latin-1")))
 
 
 def test_bytes_after_the_72nd_are_not_ignored_as_bcrypt_alone_would(auth: Path) -> None:
@@ -162,26 +161,26 @@ def test_bytes_after_the_72nd_are_not_ignored_as_bcrypt_alone_would(auth: Path) 
     (auth / ".htpasswd").write_text(line("alice", longest))
     authenticator = Authenticator(auth)
 
-    assert authenticator.authenticate(basic("alice", longest))
-    assert not authenticator.authenticate(basic("alice", longest + "x"))
-    assert not authenticator.authenticate(basic("alice", longest + "\0"))
-    assert not authenticator.authenticate(basic("alice", longest * 1000))
+    assert authenticator.authenticate(header("alice", longest))
+    assert not authenticator.authenticate(header("alice", longest + "x"))
+    assert not authenticator.authenticate(header("alice", longest + "\0"))
+    assert not authenticator.authenticate(header("alice", longest * 1000))
 
 
 def test_a_password_that_bcrypt_cannot_take_is_not_the_empty_one(auth: Path) -> None:
     (auth / ".htpasswd").write_text(line("alice", ""))
     authenticator = Authenticator(auth)
 
-    assert not authenticator.authenticate(basic("alice", "\0"))
-    assert not authenticator.authenticate(basic("alice", "x" * 73))
+    assert not authenticator.authenticate(header("alice", "\0"))
+    assert not authenticator.authenticate(header("alice", "x" * 73))
 
 
 def test_a_line_that_is_refused_lets_nobody_in_whatever_the_password(auth: Path) -> None:
     (auth / ".htpasswd").write_text("alice:open sesame\nbob:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n")
     authenticator = Authenticator(auth)
 
-    assert not authenticator.authenticate(basic("alice", "open sesame"))
-    assert not authenticator.authenticate(basic("bob", "password"))
+    assert not authenticator.authenticate(header("alice", "open sesame"))
+    assert not authenticator.authenticate(header("bob", "password"))
 
 
 # The cost -----------------------------------------------------------------------------------------
@@ -191,7 +190,7 @@ def test_a_right_password_is_verified_once(
     authenticator: Authenticator, paid: Verifications
 ) -> None:
     for _ in range(20):
-        assert authenticator.authenticate(basic("alice", PASSWORD))
+        assert authenticator.authenticate(header("alice", PASSWORD))
 
     assert paid.count == 1
 
@@ -199,10 +198,10 @@ def test_a_right_password_is_verified_once(
 def test_a_wrong_password_is_verified_each_time_and_does_not_forget_the_right_one(
     authenticator: Authenticator, paid: Verifications
 ) -> None:
-    assert authenticator.authenticate(basic("alice", PASSWORD))
+    assert authenticator.authenticate(header("alice", PASSWORD))
     for _ in range(3):
-        assert not authenticator.authenticate(basic("alice", "wrong"))
-    assert authenticator.authenticate(basic("alice", PASSWORD))
+        assert not authenticator.authenticate(header("alice", "wrong"))
+    assert authenticator.authenticate(header("alice", PASSWORD))
 
     assert paid.count == 4
 
@@ -211,18 +210,18 @@ def test_a_wrong_password_is_verified_each_time_and_does_not_forget_the_right_on
 def test_an_unknown_name_costs_the_same_as_a_wrong_password_of_one_that_was_made_up(
     auth: Path, paid: Verifications, password: bytes
 ) -> None:
-    accounts.add(auth, "alice", "publisher", accounts.new_password(), made_up=True)
+    accounts.add(auth, "alice", "publisher", accounts.new_password(), generated=True)
     authenticator = Authenticator(auth)
 
-    assert not authenticator.authenticate(basic("alice", password))
-    assert not authenticator.authenticate(basic("mallory", password))
-    assert not authenticator.authenticate(basic("_none", password))
+    assert not authenticator.authenticate(header("alice", password))
+    assert not authenticator.authenticate(header("mallory", password))
+    assert not authenticator.authenticate(header("_none", password))
 
     assert paid.costs == ["$2y$04$"] * 3
 
 
 def test_no_password_is_kept_in_memory(authenticator: Authenticator) -> None:
-    assert authenticator.authenticate(basic("alice", PASSWORD))
+    assert authenticator.authenticate(header("alice", PASSWORD))
 
     assert PASSWORD not in repr(vars(authenticator))
 
@@ -233,52 +232,52 @@ def test_no_password_is_kept_in_memory(authenticator: Authenticator) -> None:
 def test_a_removed_account_is_refused_at_once_though_it_was_remembered(
     authenticator: Authenticator, auth: Path
 ) -> None:
-    assert authenticator.authenticate(basic("alice", PASSWORD))
+    assert authenticator.authenticate(header("alice", PASSWORD))
 
     accounts.remove(auth, "alice")
 
-    assert not authenticator.authenticate(basic("alice", PASSWORD))
-    assert authenticator.authenticate(basic("bob", PASSWORD + "2"))
+    assert not authenticator.authenticate(header("alice", PASSWORD))
+    assert authenticator.authenticate(header("bob", PASSWORD + "2"))
 
 
 def test_a_new_password_is_right_at_once_and_the_old_one_is_not(
     authenticator: Authenticator, auth: Path
 ) -> None:
-    assert authenticator.authenticate(basic("alice", PASSWORD))
+    assert authenticator.authenticate(header("alice", PASSWORD))
 
     accounts.change_password(auth, "alice", "another-password")
 
-    assert authenticator.authenticate(basic("alice", "another-password"))
-    assert not authenticator.authenticate(basic("alice", PASSWORD))
+    assert authenticator.authenticate(header("alice", "another-password"))
+    assert not authenticator.authenticate(header("alice", PASSWORD))
 
 
 def test_a_new_hash_of_the_same_password_is_verified_again(
     authenticator: Authenticator, auth: Path, paid: Verifications
 ) -> None:
-    assert authenticator.authenticate(basic("alice", PASSWORD))
+    assert authenticator.authenticate(header("alice", PASSWORD))
 
     accounts.change_password(auth, "alice", PASSWORD)
 
-    assert authenticator.authenticate(basic("alice", PASSWORD))
+    assert authenticator.authenticate(header("alice", PASSWORD))
     assert paid.count == 2
 
 
 def test_who_is_made_a_reader_is_one_at_once(authenticator: Authenticator, auth: Path) -> None:
-    assert authenticator.authenticate(basic("alice", PASSWORD))
+    assert authenticator.authenticate(header("alice", PASSWORD))
 
     (auth / ".htpasswd").replace(auth / ".htpasswd-readers")
 
-    account = authenticator.authenticate(basic("alice", PASSWORD))
+    account = authenticator.authenticate(header("alice", PASSWORD))
     assert account is not None
     assert account.role == "reader"
 
 
 def test_a_deleted_file_lets_nobody_in(authenticator: Authenticator, auth: Path) -> None:
-    assert authenticator.authenticate(basic("alice", PASSWORD))
+    assert authenticator.authenticate(header("alice", PASSWORD))
 
     (auth / ".htpasswd").unlink()
 
-    assert not authenticator.authenticate(basic("alice", PASSWORD))
+    assert not authenticator.authenticate(header("alice", PASSWORD))
 
 
 def test_the_files_are_read_again_only_when_they_changed(
@@ -293,10 +292,10 @@ def test_the_files_are_read_again_only_when_they_changed(
 
     monkeypatch.setattr(accounts, "read", counted)
     for _ in range(5):
-        authenticator.authenticate(basic("alice", PASSWORD))
+        authenticator.authenticate(header("alice", PASSWORD))
     accounts.add(auth, "carol", "reader", PASSWORD)
     for _ in range(5):
-        authenticator.authenticate(basic("carol", PASSWORD))
+        authenticator.authenticate(header("carol", PASSWORD))
 
     assert reads == [auth, auth]
 
@@ -304,17 +303,17 @@ def test_the_files_are_read_again_only_when_they_changed(
 def test_a_file_that_cannot_be_read_lets_nobody_in_until_it_can(
     authenticator: Authenticator, auth: Path
 ) -> None:
-    assert authenticator.authenticate(basic("alice", PASSWORD))
+    assert authenticator.authenticate(header("alice", PASSWORD))
     kept = (auth / ".htpasswd").rename(auth / "kept")
     (auth / ".htpasswd").mkdir()
 
     for _ in range(2):
         with pytest.raises(OSError, match="Is a directory"):
-            authenticator.authenticate(basic("alice", PASSWORD))
+            authenticator.authenticate(header("alice", PASSWORD))
 
     (auth / ".htpasswd").rmdir()
     kept.rename(auth / ".htpasswd")
-    assert authenticator.authenticate(basic("alice", PASSWORD))
+    assert authenticator.authenticate(header("alice", PASSWORD))
 
 
 # Threads ------------------------------------------------------------------------------------------
@@ -336,7 +335,7 @@ def test_threads_that_authenticate_while_accounts_change_all_get_the_right_answe
     def ask(name: str, password: str, expected: str | None) -> None:
         while not stop.is_set():
             try:
-                account = authenticator.authenticate(basic(name, password))
+                account = authenticator.authenticate(header(name, password))
             except Exception as failure:
                 failures.append(repr(failure))
                 return
@@ -371,7 +370,7 @@ def test_no_thread_gets_in_after_the_account_was_removed(
     def ask() -> None:
         while not stop.is_set():
             late = removed.is_set()
-            if authenticator.authenticate(basic("alice", PASSWORD)) and late:
+            if authenticator.authenticate(header("alice", PASSWORD)) and late:
                 failures.append("alice came in")
 
     threads = [threading.Thread(target=ask) for _ in range(4)]

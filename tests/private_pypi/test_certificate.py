@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from kit.authority import Authority, Pair
-from private_pypi import disk
+from private_pypi import filesystem
 from private_pypi.__main__ import main
 from private_pypi.certificate import CertificateError, check_pair, copy_pair
 
@@ -302,7 +302,8 @@ def test_no_key_is_copied_to_a_disk_where_everybody_may_read_it(
     made = authority.pair(HOST)
     put(certs, made.chain, made.key)
     monkeypatch.setattr(
-        "private_pypi.disk.PRIVATE", disk.Need("keeps nobody out", lambda _: "mode 0777")
+        "private_pypi.filesystem.PRIVATE",
+        filesystem.Need("keeps nobody out", lambda _: "mode 0777"),
     )
 
     with pytest.raises(CertificateError, match=r"^gateway_data keeps nobody out \(mode 0777\):"):

@@ -21,11 +21,11 @@ from typing import Any
 
 import pytest
 from kit import wheel
+from kit.template import PASSWORD
 from passlib.hash import bcrypt
 from private_pypi import accounts
 from private_pypi.__main__ import main
 
-PASSWORD = "correct-horse-battery"
 HASH = "$2y$04$private.pypi.tests..uugfvOQnbet/tUFgFlRVT9OR15g5aLe82"
 PACKAGE = Path(accounts.__file__).parent.parent
 
@@ -33,16 +33,13 @@ Captured = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(autouse=True)
-def folders(tmp_path: Path, auth: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folders(repository: Path, auth: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folders of a rendered repository, as the working directory."""
-    assert auth == tmp_path / "pypi_auth"
-    (tmp_path / "pypi_data").mkdir()
-    (tmp_path / "gateway").mkdir()
-    for name in [name for name in os.environ if name.startswith("PYPI_")]:
-        monkeypatch.delenv(name)
+    assert auth == repository / "pypi_auth"
+    (repository / "pypi_data").mkdir()
+    (repository / "gateway").mkdir()
     monkeypatch.setenv("PYPI_GATEWAY", "gateway")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+    return repository
 
 
 def copied(folders: Path) -> list[str]:
@@ -491,7 +488,7 @@ def test_on_a_terminal_remove_shows_what_it_would_and_asks(
         assert main(["remove", "lib", "1.0"]) == 0
 
     assert capsys.readouterr().out == (
-        f"{LIB}\nRemove for good what others may have pinned? [y/N] {LIB} is removed.\n"
+        f"{LIB}\nRemove for good files that others may have pinned? [y/N] {LIB} is removed.\n"
     )
     assert not release.exists()
 
@@ -825,7 +822,7 @@ def test_what_lies_where_uploads_arrive_is_named(folders: Path, capsys: Captured
         make(folders / "pypi_data/.uploads")
         assert main(["check"]) == 1
         assert capsys.readouterr().err == (
-            "error: pypi_data/.uploads is no folder where uploads can arrive: delete it\n"
+            "error: pypi_data/.uploads is not a folder where uploads can arrive: delete it\n"
         )
         (folders / "pypi_data/.uploads").unlink()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import errno
 import io
 import os
@@ -15,22 +14,25 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pytest
-from kit import crash, wheel
-from private_pypi import accounts
+from kit import integrity, wheel
+from kit.forms import upload_form
+from kit.http import basic
+from kit.template import PASSWORD
+from kit.wsgi import call
 from private_pypi.app import Gatekeeper, create_app
 from private_pypi.change import Change, NoSuchReleaseError
-from private_pypi.settings import MEBIBYTE, Settings
+from private_pypi.settings import Settings
+from private_pypi.verify import differences
 
-PASSWORD = "correct-horse-battery"
-
-# Calls that only look, or that only let go: they change nothing that a crash could leave behind.
-LOOKS = {
+# Calls that only read or close: they change nothing that a crash could leave behind.
+READS = {
     *("access", "fstat", "fspath", "getcwd", "getpid", "getuid", "listdir", "lstat", "readlink"),
     *("scandir", "stat", "pread", "read", "readinto", "readline", "seek", "tell", "fileno"),
     *("fetchall", "fetchone", "readable", "seekable", "writable", "urandom", "cpu_count", "get"),
@@ -88,15 +90,17 @@ class Steps:
         name = called.__name__
         owner = getattr(called, "__self__", None)
         module = called.__module__ or type(owner).__module__
-        if name in LOOKS or (self._need_space and name in FREES):
+        if name in READS or (self._need_space and name in FREES):
             return False
         if name == "mkdir" and Path(frame.f_locals.get("self", "")).is_dir():
-            return False  # It is there already, and nobody minds.
+            return False  # It is there already, which is no error.
         if module in ("_io", "io"):
             if name == "open":
                 return "r" not in frame.f_locals.get("mode", "r")
             return isinstance(owner, (io.RawIOBase, io.BufferedWriter, io.BufferedRandom))
-        return module in ("posix", "fcntl", "sqlite3", "_sqlite3") and name != "connect"
+        if isinstance(owner, (sqlite3.Connection, sqlite3.Cursor)):
+            return True
+        return module in ("posix", "fcntl")
 
 
 def killed(work: Work, at: int) -> bool:
@@ -179,24 +183,10 @@ class Place:
 
     def post(self, path: Path) -> tuple[int, str]:
         """Send a distribution; return status and sentence of the answer."""
-        body, content_type = crash.form(path.name, path.read_bytes())
-        pair = base64.b64encode(f"alice:{PASSWORD}".encode()).decode()
-        answered: list[str] = []
-        request: dict[str, Any] = {
-            "REQUEST_METHOD": "POST",
-            "PATH_INFO": "/",
-            "SERVER_NAME": "index.example",
-            "SERVER_PORT": "80",
-            "SERVER_PROTOCOL": "HTTP/1.1",
-            "CONTENT_TYPE": content_type,
-            "CONTENT_LENGTH": str(len(body)),
-            "HTTP_AUTHORIZATION": f"Basic {pair}",
-            "wsgi.input": io.BytesIO(body),
-            "wsgi.errors": io.StringIO(),
-            "wsgi.url_scheme": "http",
-        }
-        content = self.app(request, lambda status, headers, _=None: answered.append(status))
-        return int(answered[0].split()[0]), b"".join(content).decode()
+        body, content_type = upload_form(path.name, path.read_bytes())
+        headers = basic("alice", PASSWORD)
+        answer = call(self.app, "POST", "/", body=body, headers=headers, CONTENT_TYPE=content_type)
+        return answer.status, answer.body
 
     def publish(self, path: Path) -> None:
         """Send a distribution, which must succeed."""
@@ -215,7 +205,7 @@ class Place:
             location = path.name
             if path.is_relative_to(self.settings.data):
                 location = str(path.relative_to(self.settings.data))
-            self.published[location] = crash.digest(path.read_bytes())
+            self.published[location] = integrity.digest(path.read_bytes())
 
     def withdraw(self, name: str, version: str) -> None:
         """Remove a version that no test looks at any more, so that looking stays fast."""
@@ -224,13 +214,13 @@ class Place:
 
     def check_served(self) -> None:
         """What a web server finds now is whole, and all that was published is there."""
-        found = crash.served(self.settings.index)
+        found = integrity.served(self.settings.index)
         assert self.published.items() <= found.items()
 
     def check_tidy(self) -> None:
         """All is listed as it was published, fits together, and nothing else is left."""
-        assert crash.check_tidy(self.settings.data, self.settings.index) == self.published
-        assert list(self.app.index.verify()) == []
+        assert integrity.check_tidy(self.settings.data, self.settings.index) == self.published
+        assert list(differences(self.settings.data, self.settings.index)) == []
 
     def pages(self) -> dict[str, bytes]:
         """Return all pages."""
@@ -244,23 +234,9 @@ def _release(path: Path) -> tuple[str, str]:
 
 
 @pytest.fixture
-def place(tmp_path: Path, auth: Path) -> Place:
+def place(settings: Settings, tmp_path: Path) -> Place:
     """The folders of an index that has two projects, one of them with two versions."""
-    accounts.add(auth, "alice", "publisher", PASSWORD)
-    (tmp_path / "pypi_data").mkdir()
-    settings = Settings(
-        data=tmp_path / "pypi_data",
-        index=tmp_path / "pypi_index",
-        auth=auth,
-        gateway=None,
-        socket=None,
-        host="127.0.0.1",
-        port=8080,
-        redirect=False,
-        public_index=None,
-        max_upload=MEBIBYTE,
-    )
-    place = Place(settings, tmp_path / "made")
+    place = Place(replace(settings, redirect=False), tmp_path / "made")
     for name, version in (("first", "1.0"), ("first", "2.0"), ("second", "1.0")):
         path = place.wheel(name, version)
         place.publish(path)
@@ -312,7 +288,7 @@ def test_an_upload_killed_before_any_step_is_whole_or_not_there(
         place.check_served()
 
         place.start()
-        found = crash.served(place.settings.index)
+        found = integrity.served(place.settings.index)
         assert was_killed or path.name in found
         if path.name in found:
             place.note(path)
@@ -335,7 +311,7 @@ def test_an_upload_killed_before_any_step_is_whole_or_not_there(
 
 
 def test_an_upload_killed_in_the_middle_of_a_write_is_whole_or_not_there(place: Place) -> None:
-    """The kernel kills who writes beyond a limit, after it has written up to that limit."""
+    """The kernel kills a process that writes beyond a limit, after writing up to that limit."""
 
     def limit(size: int) -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -357,7 +333,7 @@ def test_an_upload_killed_in_the_middle_of_a_write_is_whole_or_not_there(place: 
         place.check_served()
 
         place.start()
-        found = crash.served(place.settings.index)
+        found = integrity.served(place.settings.index)
         assert died_of or path.name in found
         if path.name in found:
             place.note(path)
@@ -436,12 +412,12 @@ def test_a_removal_killed_before_any_step_has_happened_or_not(place: Place, is_l
         finished += is_noted and (place.settings.data / path.name).exists()
 
         if at % 2:
-            # Whoever changes anything first finishes it.
+            # The first process that changes anything finishes it.
             place.publish(path)
-            assert path.name in crash.served(place.settings.index)
+            assert path.name in integrity.served(place.settings.index)
             place.app.index.remove(name, version, by="alice")
         place.start()
-        is_served = path.name in crash.served(place.settings.index)
+        is_served = path.name in integrity.served(place.settings.index)
         assert is_served is not (is_noted or at % 2 == 1)
         assert (place.settings.data / path.name).exists() is is_served
         if is_served:
@@ -481,7 +457,7 @@ def test_what_a_hand_put_back_after_a_killed_removal_is_served(place: Place) -> 
 
 
 def by_hand(place: Place, at: int) -> list[Path]:
-    """Copy and delete what somebody might; return what is to be listed then."""
+    """Copy and delete files as a person might; return the files to be listed then."""
     data = place.settings.data
     (data / "sub").mkdir(exist_ok=True)
     copied = [
@@ -519,7 +495,7 @@ def test_a_rebuild_killed_before_any_step_ends_at_the_next_start(place: Place, w
         if way == "from nothing":
             shutil.rmtree(place.settings.index)
         was_killed = killed(partial(place.app.index.refresh, reread=way == "in place"), at)
-        found = crash.served(place.settings.index)
+        found = integrity.served(place.settings.index)
         assert found.items() <= place.published.items()
         if way == "in place":
             assert found == place.published
@@ -560,7 +536,7 @@ def test_an_upload_that_finds_the_disk_full_at_any_step_is_answered_as_the_journ
         if at % 2:
             # The background thread looks.
             place.app.index.refresh()
-            assert (path.name in crash.served(place.settings.index)) is is_published
+            assert (path.name in integrity.served(place.settings.index)) is is_published
 
         place.publish(path)
         place.note(path)
@@ -647,7 +623,7 @@ def test_an_index_made_on_a_full_disk_is_made_when_there_is_space(place: Place) 
             except (OSError, sqlite3.OperationalError):
                 is_full = True
         assert is_full == (len(steps.names) >= at), steps.names[-1]
-        assert crash.served(place.settings.index).items() <= place.published.items()
+        assert integrity.served(place.settings.index).items() <= place.published.items()
 
         place.app.index.refresh()
         place.check_tidy()

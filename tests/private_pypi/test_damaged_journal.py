@@ -1,4 +1,4 @@
-"""A journal that lost lines: what was known is not forgotten, it is said, and it is repaired."""
+"""A journal that lost lines: the index forgets none of them, says so, and repairs the journal."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from kit import wheel
-from private_pypi import catalogue, distribution, journal
+from kit.an_index import publish
+from private_pypi import database, journal
 from private_pypi.__main__ import main
 from private_pypi.index import Index, NameTakenError
+from private_pypi.verify import differences
 
 Captured = pytest.CaptureFixture[str]
 Damage = Callable[[Path], None]
@@ -25,12 +26,8 @@ KEPT = "kept_lib-1.0-py3-none-any.whl"
 
 
 @pytest.fixture
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The data folder of a repository, which is the working directory."""
-    for name in [name for name in os.environ if name.startswith("PYPI_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    folder = tmp_path / "pypi_data"
+def data(repository: Path) -> Path:
+    folder = repository / "pypi_data"
     (folder / ".uploads").mkdir(parents=True)
     return folder
 
@@ -46,17 +43,6 @@ def index(data: Path) -> Index:
     index.remove("gone-lib", "1.0", by="bob")
     publish(index, data, "last-lib")
     return index
-
-
-def publish(index: Index, data: Path, name: str, origin: str = "us") -> None:
-    """Upload a wheel, as the application does."""
-    folder = data / ".uploads" / "one"
-    folder.mkdir()
-    try:
-        path = wheel.build(folder, name, "1.0", origin=origin)
-        index.add(path, distribution.read(path), by="alice")
-    finally:
-        shutil.rmtree(folder)
 
 
 def lines(data: Path) -> list[bytes]:
@@ -82,8 +68,8 @@ def knowing_a_damaged_journal(index: Index, data: Path) -> Index:
 
 def check_known(index: Index, data: Path) -> None:
     """Check that a removed name stays ours and that a yank stays one."""
-    assert index.standing("gone-lib") == "gone"
-    assert index.standing("requests") == "unknown"
+    assert index.status("gone-lib") == "gone"
+    assert index.status("requests") == "unknown"
     with pytest.raises(NameTakenError):
         publish(index, data, "gone-lib", origin="somebody else")
     assert yanked(index) == ["breaks on Tuesdays"]
@@ -93,7 +79,7 @@ def check_whole(index: Index, data: Path) -> None:
     """Check that the journal alone tells all of it again."""
     index.refresh()
     assert index.problem == ""
-    assert list(index.verify()) == []
+    assert list(differences(data, index.folder)) == []
     anew = Index(data, data.with_name("another_index"))
     anew.refresh()
     assert anew.problem == ""
@@ -140,7 +126,7 @@ def test_what_a_damaged_journal_said_stays_known_is_said_and_repaired(
     assert index.problem.startswith("pypi_data/.journal.jsonl was damaged (")
     assert index.problem.endswith("): run make pypi-journal-repair")
     assert [one.getMessage() for one in caplog.records].count(index.problem) == 1
-    assert index.problem in list(index.verify())
+    assert index.problem in list(differences(data, index.folder))
     publish(index, data, "more-lib")
     assert main(["journal-repair", "--yes"]) == 0
 
@@ -173,7 +159,7 @@ def test_repair_says_what_is_wrong_and_asks_before_it_changes_anything(
         " 3 lines that pypi_index knows are missing)."
     )
     assert second == "Line 2 does not follow the lines before it: some were lost or changed."
-    assert third == "These lines are missing, and stand in pypi_index:"
+    assert third == "The journal lacks these lines, which pypi_index has:"
     assert [line.split()[3:] for line in missing] == [
         ["published", KEPT, "alice"],
         ["yanked", KEPT, "bob", "breaks", "on", "Tuesdays"],
@@ -198,7 +184,7 @@ def test_damage_that_only_the_journal_can_tell_is_said_until_it_is_repaired(
         " lost or changed\n"
     )
     assert main(["journal-repair", "--yes"]) == 0
-    assert "pypi_index does not know what stood there" in capsys.readouterr().out
+    assert "pypi_index does not have the lost lines either" in capsys.readouterr().out
     anew.refresh()
     assert anew.problem == ""
     assert main(["audit"]) == 0
@@ -207,13 +193,50 @@ def test_damage_that_only_the_journal_can_tell_is_said_until_it_is_repaired(
     assert printed.out.splitlines()[-1].split()[3:5] == ["repaired", ".journal.jsonl"]
 
 
+@pytest.mark.parametrize("made_anew", [False, True])
+def test_a_second_repair_keeps_the_marks_of_the_first(
+    index: Index, data: Path, made_anew: bool
+) -> None:
+    for number in (1, 3):
+        write(data, [line for place, line in enumerate(lines(data)) if place != number])
+        assert main(["journal-repair", "--yes"]) == 0
+        if made_anew:
+            shutil.rmtree(index.folder)
+            Index(data, index.folder).refresh()
+
+    restored = [json.loads(line).get("restored", False) for line in lines(data)]
+    assert restored == [False, True, False, True, False, False, False]
+
+
+def test_a_repair_keeps_what_only_a_newer_version_can_read(index: Index, data: Path) -> None:
+    newer = {
+        "time": "2026-01-01T00:00:00.000000Z",
+        "action": "bless",
+        "file": KEPT,
+        "size": "large",
+        "how": {"often": [1, 2.5, None]},
+        "by": "bob",
+    }
+    with (data / journal.FILE).open("a") as file:
+        file.write(f"{json.dumps(newer)}\n")
+    index.refresh()
+    write(data, lines(data)[1:])
+
+    assert main(["journal-repair", "--yes"]) == 0
+
+    kept = next(line for line in map(json.loads, lines(data)) if line["action"] == "bless")
+    del kept["after"]
+    assert kept == newer
+    check_whole(index, data)
+
+
 def test_a_backup_of_the_journal_put_in_place_brings_what_it_knows(
     index: Index, data: Path
 ) -> None:
     backup = lines(data)
     index = knowing_a_damaged_journal(index, data)
     publish(index, data, "newer-lib")
-    assert index.standing("gone-lib") == "gone"
+    assert index.status("gone-lib") == "gone"
     assert yanked(index) == [None]
 
     write(data, backup)
@@ -252,7 +275,7 @@ def test_an_update_that_makes_the_index_anew_forgets_nothing_that_the_journal_lo
     index: Index, data: Path
 ) -> None:
     DAMAGES["deleted"](data)
-    with closing(sqlite3.connect(index.folder / catalogue.FILE)) as known:
+    with closing(sqlite3.connect(index.folder / database.FILE)) as known:
         known.execute("PRAGMA user_version = 1")
 
     updated = Index(data, index.folder)

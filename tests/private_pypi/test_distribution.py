@@ -24,10 +24,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from kit import heavy, wheel
+from kit.archives import zipped
 from packaging.version import InvalidVersion, Version
 from private_pypi import distribution
 from private_pypi.distribution import Distribution, DistributionError
-from private_pypi.storage import ARCHIVES
+from private_pypi.hosting import ARCHIVES
 
 METADATA = "Metadata-Version: 2.1\nName: my.Lib\nVersion: 1.0.0\n\nA description.\n"
 WHEEL = "my_lib-1.0.0-py3-none-any.whl"
@@ -57,11 +58,12 @@ def write_wheel(folder: Path, metadata: bytes | str = METADATA, name: str = WHEE
 
 def write_zip(folder: Path, metadata: str = METADATA) -> Path:
     """Write a .zip sdist of my.Lib 1.0.0."""
-    path = folder / ZIP
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("my_lib-1.0.0/PKG-INFO", metadata)
-        archive.writestr("my_lib-1.0.0/my_lib.egg-info/PKG-INFO", "not this one")
-    return path
+    members = {
+        "my_lib-1.0.0/PKG-INFO": metadata,
+        "my_lib-1.0.0/my_lib.egg-info/PKG-INFO": "not this one",
+    }
+    (folder / ZIP).write_bytes(zipped(members, zipfile.ZIP_DEFLATED))
+    return folder / ZIP
 
 
 def write_sdist(folder: Path, metadata: bytes | str = METADATA, name: str = SDIST) -> Path:

@@ -7,7 +7,6 @@ that does not belong to a published distribution, in the folders of the index or
 
 from __future__ import annotations
 
-import base64
 import gc
 import gzip
 import io
@@ -18,24 +17,24 @@ import struct
 import tarfile
 import tracemalloc
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, NamedTuple
+from dataclasses import replace
 from urllib.parse import quote_from_bytes, unquote_to_bytes, urljoin, urlsplit
 
 import pytest
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
-from kit.wheel import write as write_wheel
-from private_pypi import accounts
+from kit.archives import zipped
+from kit.forms import BOUNDARY, TYPE, multipart, part
+from kit.http import basic
+from kit.template import PASSWORD
+from kit.wheel import packed as packed_wheel
+from kit.wsgi import HOST, Answer, call
 from private_pypi.app import create_app
 from private_pypi.settings import MEBIBYTE, Settings
-
-PASSWORD = "correct-horse-battery"
-BOUNDARY = "----private-pypi-fuzz"
-HOST = "index.example"
+from private_pypi.verify import differences
 
 SECONDS = 10.0
 """What a request may take at most, also on a busy machine and while memory is counted."""
@@ -60,14 +59,6 @@ def examples(number: int) -> profile:
     )
 
 
-class Answer(NamedTuple):
-    """What came back."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-
 class TooSlow(BaseException):
     """A request took too long. No handler of the application catches it."""
 
@@ -75,77 +66,28 @@ class TooSlow(BaseException):
 class Site:
     """The application with one publisher, and the folder that all of its folders are in."""
 
-    def __init__(self, folder: Path, auth: Path, **different: Any) -> None:
-        self.folder = folder
-        self.data = folder / "pypi_data"
-        self.data.mkdir()
-        accounts.add(auth, "alice", "publisher", PASSWORD)
-        settings = {
-            "data": self.data,
-            "index": folder / "pypi_index",
-            "auth": auth,
-            "gateway": None,
-            "socket": None,
-            "host": "127.0.0.1",
-            "port": 8080,
-            "redirect": True,
-            "public_index": "http://public.example/simple/",
-            "max_upload": 64 * MEBIBYTE,
-        }
-        self._app = create_app(Settings(**{**settings, **different}))
+    def __init__(self, settings: Settings) -> None:
+        self.folder = settings.data.parent
+        self.data = settings.data
+        self._app = create_app(settings)
         self._index = self._app.index
         self.counts_memory = True
         self._index.refresh()
 
     def call(self, method: str, path: bytes, body: bytes = b"", **environ: str | None) -> Answer:
-        """Call the application as PEP 3333 says and check what every answer must be.
+        """Send a request of alice and check what every answer must be.
 
         Args:
             environ: of the request; what is None is left out.
         """
-        pair = base64.b64encode(f"alice:{PASSWORD}".encode()).decode()
-        errors = io.StringIO()
-        request: dict[str, Any] = {
-            "REQUEST_METHOD": method,
-            "SCRIPT_NAME": "",
-            "PATH_INFO": path.decode("latin-1"),
-            "QUERY_STRING": "",
-            "SERVER_NAME": HOST,
-            "SERVER_PORT": "80",
-            "SERVER_PROTOCOL": "HTTP/1.1",
-            "CONTENT_LENGTH": str(len(body)) if method not in ("GET", "HEAD") else None,
-            "HTTP_HOST": HOST,
-            "HTTP_AUTHORIZATION": f"Basic {pair}",
-            "wsgi.version": (1, 0),
-            "wsgi.url_scheme": "http",
-            "wsgi.input": io.BytesIO(body),
-            "wsgi.errors": errors,
-            "wsgi.multithread": True,
-            "wsgi.multiprocess": False,
-            "wsgi.run_once": False,
-            **environ,
-        }
-        request = {name: value for name, value in request.items() if value is not None}
-        started: list[tuple[str, list[tuple[str, str]]]] = []
-
-        def start_response(
-            status: str, headers: list[tuple[str, str]], _: object = None
-        ) -> Callable[[bytes], object]:
-            started.append((status, headers))
-            return io.BytesIO().write
-
+        headers = basic("alice", PASSWORD)
         before = self.tree()
         with bounded(memory=self.counts_memory):
-            chunks = self._app(request, start_response)
-            content = b"".join(chunks)
-            if hasattr(chunks, "close"):
-                chunks.close()
-        ((status, pairs),) = started
-        answer = Answer(int(status.split()[0]), dict(pairs), content)
+            answer = call(self._app, method, path, body=body, headers=headers, **environ)
 
-        assert errors.getvalue() == ""
-        assert answer.status < 500 or answer.status in (503, 507), content
-        for text in (status, *(f"{name}: {value}" for name, value in pairs)):
+        assert answer.status < 500 or answer.status in (503, 507), answer.content
+        pairs = answer.headers.items()
+        for text in (answer.reason, *(f"{name}: {value}" for name, value in pairs)):
             assert re.fullmatch("[\x20-\x7e\xa0-\xff]+", text), text
         assert re.fullmatch("[!-~]+", answer.headers.get("Location", "/"))
         if answer.status >= 400:
@@ -174,8 +116,8 @@ class Site:
 
     def send(self, parts: list[bytes], **environ: str | None) -> Answer:
         """Send a form."""
-        environ.setdefault("CONTENT_TYPE", f"multipart/form-data; boundary={BOUNDARY}")
-        return self.call("POST", b"/", form(parts), **environ)
+        environ.setdefault("CONTENT_TYPE", TYPE)
+        return self.call("POST", b"/", multipart(parts), **environ)
 
     def check_published(self, before: dict[str, object]) -> None:
         """Check that all that was added belongs to listed distributions."""
@@ -191,7 +133,7 @@ class Site:
                 assert "packages/" not in rest or (
                     (self.data / name.removesuffix(".metadata")).is_file()
                 ), path
-        assert list(self._index.verify()) == []
+        assert list(differences(self.data, self._index.folder)) == []
 
     def listed(self) -> dict[str, str]:
         """Return file names and digests of all that the pages list."""
@@ -229,7 +171,7 @@ class Site:
         assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
         if method == "HEAD":
             return
-        text = answer.body.decode()
+        text = answer.body
         assert text.endswith("\n"), text
         sentence = text.removesuffix("\n")
         assert sentence.isprintable(), text
@@ -268,25 +210,18 @@ def bounded(*, memory: bool = True) -> Iterator[None]:
 
 
 @pytest.fixture
-def site(tmp_path: Path, auth: Path) -> Site:
+def settings(settings: Settings) -> Settings:
+    """The settings of all unit tests, for uploads of up to 64 MB."""
+    return replace(settings, max_upload=64 * MEBIBYTE)
+
+
+@pytest.fixture
+def site(settings: Settings) -> Site:
     """An index of the test's own."""
-    return Site(tmp_path, auth)
+    return Site(settings)
 
 
 # What is sent -------------------------------------------------------------------------------------
-
-
-def part(field: str, content: str | bytes, filename: str | None = None) -> bytes:
-    """Return one part of a form, its names as they are."""
-    file = "" if filename is None else f'; filename="{filename}"'
-    head = f'Content-Disposition: form-data; name="{field}"{file}\r\n\r\n'
-    return head.encode() + (content.encode() if isinstance(content, str) else content)
-
-
-def form(parts: list[bytes], boundary: str = BOUNDARY) -> bytes:
-    """Return the body of a form."""
-    line = boundary.encode()
-    return b"".join(b"--%b\r\n%b\r\n" % (line, one) for one in parts) + b"--%b--\r\n" % line
 
 
 WHEEL = "lib-1.0-py3-none-any.whl"
@@ -302,17 +237,12 @@ def wheel(
     members: dict[str, bytes] | None = None,
 ) -> bytes:
     """Return a wheel with more members, if any are given."""
-    file = io.BytesIO()
-    write_wheel(file, {**(members or {}), "lib-1.0.dist-info/METADATA": metadata}, kind)
-    return file.getvalue()
+    return packed_wheel({**(members or {}), "lib-1.0.dist-info/METADATA": metadata}, kind)
 
 
 def zip_sdist(metadata: bytes = METADATA) -> bytes:
     """Return an sdist as a ZIP file."""
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(zipfile.ZipInfo("lib-1.0/PKG-INFO"), metadata)
-    return file.getvalue()
+    return zipped({"lib-1.0/PKG-INFO": metadata}, zipfile.ZIP_DEFLATED)
 
 
 def member(
@@ -513,9 +443,9 @@ def test_a_name_of_very_many_characters_is_refused(site: Site, length: int) -> N
 @pytest.mark.parametrize("length", [250, 256, 300, 4000])
 @pytest.mark.parametrize("redirect", [True, False])
 def test_a_url_of_very_many_characters_is_of_an_unknown_project(
-    tmp_path: Path, auth: Path, length: int, redirect: bool
+    settings: Settings, length: int, redirect: bool
 ) -> None:
-    site = Site(tmp_path, auth, redirect=redirect)
+    site = Site(replace(settings, redirect=redirect))
     name = b"a" * length
     # No file can have that name. Whether the public index is asked, is the same to a client.
     expected = (302, 404) if redirect else (404,)
@@ -585,7 +515,7 @@ def test_a_wrong_content_type_is_refused(site: Site, kind: str | None) -> None:
 @pytest.mark.parametrize("length", [None, "", "0", "1", "-", "all but one"])
 def test_a_form_that_is_shorter_than_it_is_long_is_refused(site: Site, length: str | None) -> None:
     parts = [part(":action", "file_upload"), part("content", VALID[SDIST], SDIST)]
-    number = {"-": "100", "all but one": str(len(form(parts)) - 10)}.get(length or "", length)
+    number = {"-": "100", "all but one": str(len(multipart(parts)) - 10)}.get(length or "", length)
     assert site.send(parts, CONTENT_LENGTH=number).status in (400, 411)
 
 
@@ -595,19 +525,19 @@ def test_a_form_that_ends_before_its_length_says_so(site: Site) -> None:
         answer = site.call(
             "POST",
             b"/",
-            form(parts)[:-cut],
-            CONTENT_LENGTH=str(len(form(parts))),
-            CONTENT_TYPE=f"multipart/form-data; boundary={BOUNDARY}",
+            multipart(parts)[:-cut],
+            CONTENT_LENGTH=str(len(multipart(parts))),
+            CONTENT_TYPE=TYPE,
         )
         # The last two bytes are not needed.
         assert answer.status == (200 if cut < 3 else 400)
         if answer.status == 400:
-            assert answer.body == b"The upload ended early: send it again.\n"
+            assert answer.body == "The upload ended early: send it again.\n"
 
 
 def test_a_form_that_is_wrong_is_not_said_to_have_ended_early(site: Site) -> None:
     for head in (b"X: y\r\n\r\n", b"no header\r\n\r\n", b"\xff: y\r\n\r\n", b"a\nb\r\n\r\n"):
-        assert b"ended early" not in site.send([head]).body
+        assert "ended early" not in site.send([head]).body
 
 
 def test_100_000_form_fields_are_refused(site: Site) -> None:
@@ -962,9 +892,9 @@ def test_a_host_header_of_any_kind_is_no_fault_of_the_server(site: Site, host: s
     ],
 )
 def test_a_url_of_nothing_leads_to_404_and_not_round_for_ever(
-    tmp_path: Path, auth: Path, path: str
+    settings: Settings, path: str
 ) -> None:
-    site = Site(tmp_path, auth, redirect=False)
+    site = Site(replace(settings, redirect=False))
     site.upload(SDIST, VALID[SDIST])
     assert site.follow(path.encode()).status in (400, 404)
 
@@ -1019,7 +949,7 @@ UPLOAD = [part(":action", "file_upload"), part("content", VALID[SDIST], SDIST)]
 def test_random_forms(
     site: Site, parts: list[bytes], valid: list[bytes], boundary: str, more: int
 ) -> None:
-    body = form([*valid, *parts], boundary)
+    body = multipart([*valid, *parts], boundary)
     before = site.tree()
     sent = boundary.encode().decode("latin-1")
 
@@ -1083,8 +1013,8 @@ def test_random_damage_to_what_a_gzip_file_holds(site: Site, data: st.DataObject
 @given(st.data())
 def test_random_damage_to_a_whole_request(site: Site, data: st.DataObject) -> None:
     before = site.tree()
-    body = data.draw(damaged(form(UPLOAD)))
-    kind = f"multipart/form-data; boundary={BOUNDARY}"
+    body = data.draw(damaged(multipart(UPLOAD)))
+    kind = TYPE
     if site.call("POST", b"/", body, CONTENT_TYPE=kind).status == 200:
         site.check_published(before)
 
@@ -1153,7 +1083,7 @@ HEADERS = {
     "HTTP_COOKIE": ["x=y; ;=", '!x?y="'],
     "HTTP_EXPECT": ["100-continue"],
     "HTTP_CONTENT_ENCODING": ["gzip"],
-    "CONTENT_TYPE": ["text/plain", f"multipart/form-data; boundary={BOUNDARY}", "\xe9"],
+    "CONTENT_TYPE": ["text/plain", TYPE, "\xe9"],
 }
 headers = st.dictionaries(st.sampled_from(list(HEADERS)), st.just(None), max_size=3).flatmap(
     lambda names: st.fixed_dictionaries(

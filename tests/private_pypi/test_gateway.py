@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import logging
 import os
@@ -17,9 +16,10 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kit.http import basic
+from kit.template import PASSWORD
 from private_pypi import accounts, gateway
 
-PASSWORD = "correct-horse-battery"
 HASH = "$2y$04$private.pypi.tests..uugfvOQnbet/tUFgFlRVT9OR15g5aLe82"
 HEAD = (
     "# Made from pypi_auth/ whenever that changes; an edit here does not last.\n"
@@ -71,7 +71,7 @@ def test_the_copy_is_only_for_its_owner_and_nothing_else_is_left_behind(
 
     gateway.write(auth, folder)
 
-    names = {gateway.FILE, gateway.STRANGERS}
+    names = {gateway.FILE, gateway.UNKNOWN_USERS}
     assert {entry.name for entry in folder.iterdir()} == {".lock", *names}
     for name in names:
         assert (folder / name).stat().st_mode & 0o777 == 0o600
@@ -103,15 +103,14 @@ def test_caddy_reads_the_copy_as_it_is_meant_whatever_the_accounts_are_called(
     assert len(accounts.read(auth)[0]) == len(names)
 
 
-# Strangers ----------------------------------------------------------------------------------------
+# Unknown users ------------------------------------------------------------------------------------
 
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}", fullmatch=True)
 
 
-def basic(name: str | bytes, password: str | bytes) -> str:
+def authorization(name: str | bytes, password: str | bytes) -> str:
     """Return the header a client makes of name and password."""
-    pair = b":".join(x.encode() if isinstance(x, str) else x for x in (name, password))
-    return f"Basic {base64.b64encode(pair).decode()}"
+    return basic(name, password)["Authorization"]
 
 
 @given(
@@ -121,7 +120,7 @@ def basic(name: str | bytes, password: str | bytes) -> str:
 def test_every_login_of_an_account_is_recognised(names: list[str], password: str) -> None:
     pattern = re.compile(gateway.logins(names))
     for name in names:
-        header = basic(name, password)
+        header = authorization(name, password)
         assert pattern.search(header)
         assert pattern.search(f"bASIC{header[5:]}")
 
@@ -137,7 +136,7 @@ def test_nobody_else_is(names: list[str], stranger: str, password: bytes) -> Non
 
     if len(password) not in (73, 74):  # These share their last group of letters with shorter ones.
         expected = name in ["_none", *names] and len(password) <= 72
-        assert bool(pattern.search(basic(name, password))) is expected
+        assert bool(pattern.search(authorization(name, password))) is expected
 
 
 @pytest.mark.parametrize(
@@ -145,14 +144,14 @@ def test_nobody_else_is(names: list[str], stranger: str, password: bytes) -> Non
     [
         "",
         "Basic ",
-        f"Bearer {basic('bob', 'x')[6:]}",
-        f"Basic  {basic('bob', 'x')[6:]}",
-        f"{basic('bob', 'x')},{basic('bob', 'y')}",
-        f"{basic('mallory', 'x')},{basic('bob', 'x')}",
-        f"{basic('bob', 'x')} ",
-        f"{basic('bob', 'x')}\n{basic('bob', 'x')}",
-        f" {basic('bob', 'x')}",
-        basic("bob", "x" * 75),
+        f"Bearer {authorization('bob', 'x')[6:]}",
+        f"Basic  {authorization('bob', 'x')[6:]}",
+        f"{authorization('bob', 'x')},{authorization('bob', 'y')}",
+        f"{authorization('mallory', 'x')},{authorization('bob', 'x')}",
+        f"{authorization('bob', 'x')} ",
+        f"{authorization('bob', 'x')}\n{authorization('bob', 'x')}",
+        f" {authorization('bob', 'x')}",
+        authorization("bob", "x" * 75),
         "Basic Ym9iOg",
         "Basic Ym9i",
     ],

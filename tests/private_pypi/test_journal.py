@@ -1,4 +1,4 @@
-"""The journal: whole lines or none, one writer at a time, and what is not a record is left out."""
+"""The journal: whole lines or none, one writer at a time; lines that are no records are skipped."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SPAWN = multiprocessing.get_context("spawn")
 
 
 def record(number: int = 0, **more: Any) -> journal.Record:
-    return {"time": "2026-01-01T00:00:00.000000Z", "action": "find", "file": f"f{number}", **more}
+    return journal.Record("2026-01-01T00:00:00.000000Z", "find", f"f{number}", **more)
 
 
 def records(data: Path, since: int = 0) -> list[journal.Record]:
@@ -38,7 +38,7 @@ def append(data: Path, *new: journal.Record) -> None:
 def append_many(data: Path, start: int, count: int) -> None:
     """Append records one by one, in a process of its own."""
     for number in range(start, start + count):
-        append(data, record(number, text="x" * 3000))
+        append(data, record(number, reason="x" * 3000))
 
 
 def hold(data: Path, held: Any, release: Any) -> None:
@@ -233,7 +233,7 @@ def test_a_line_that_is_no_record_is_left_out_wherever_it_stands(
 
 def test_lines_that_an_editor_ended_otherwise_are_read(tmp_path: Path) -> None:
     (tmp_path / journal.FILE).write_bytes(
-        b"\r\n".join(json.dumps(record(number)).encode() for number in range(2))
+        b"\r\n".join(record(number).as_line() for number in range(2))
     )
 
     assert records(tmp_path) == [record(0), record(1)]
@@ -269,6 +269,107 @@ def test_a_journal_with_other_lines_before_a_place_has_another_mark_there(tmp_pa
     path.write_bytes(path.read_bytes()[: end - 1])
     with journal.locked(tmp_path) as lines:
         assert lines.mark(end) != before
+
+
+# Records ------------------------------------------------------------------------------------------
+
+TIME = "2026-01-01T00:00:00.000000Z"
+DIGEST = "0123456789abcdef" * 4
+
+
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        (
+            journal.Record(TIME, "upload", "f", size=0, sha256=DIGEST, by="alice"),
+            f'"action": "upload", "file": "f", "size": 0, "sha256": "{DIGEST}", "by": "alice"',
+        ),
+        (
+            journal.Record(TIME, "find", "f", size=1, sha256=DIGEST, uploaded=TIME, instead_of="F"),
+            f'"action": "find", "file": "f", "size": 1, "sha256": "{DIGEST}",'
+            f' "uploaded": "{TIME}", "instead_of": "F"',
+        ),
+        (
+            journal.Record(TIME, "yank", "f", reason="", by="bob"),
+            '"action": "yank", "file": "f", "reason": "", "by": "bob"',
+        ),
+        (
+            journal.Record(TIME, "remove", "f", by="bob", restored=True, more={"new": [1]}),
+            '"action": "remove", "file": "f", "by": "bob", "new": [1], "restored": true',
+        ),
+    ],
+)
+def test_a_record_is_written_as_ever_and_read_as_what_was_written(
+    tmp_path: Path, said: journal.Record, line: str
+) -> None:
+    append(tmp_path, said)
+
+    (written,) = (tmp_path / journal.FILE).read_text().splitlines()
+    after = json.loads(written)["after"]
+    assert written == f'{{"time": "{TIME}", {line}, "after": "{after}"}}'
+    assert journal.Record.parse(written) == said
+    assert records(tmp_path) == [said]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"time": "yesterday"},
+        {"time": 5},
+        {"time": "2026-02-30T00:00:00.000000Z"},
+        {"action": 5},
+        {"action": None},
+        {"file": ["f"]},
+        {"by": None},
+        {"reason": []},
+    ],
+)
+def test_what_nobody_could_be_told_is_no_record(values: dict[str, Any]) -> None:
+    line = {"time": TIME, "action": "yank", "file": "f", **values}
+
+    assert journal.Record.parse(json.dumps(line)) is None
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"action": "upload"},
+        {"action": "sign"},
+        {"action": "find", "sha256": DIGEST.upper()},
+        {"action": "find", "sha256": 5},
+        {"action": "find", "sha256": DIGEST, "uploaded": "2026-01-01"},
+        {"file": "f\ud800"},
+        {"reason": "\ud800"},
+    ],
+)
+def test_a_record_the_index_cannot_act_on_is_kept_as_it_is(values: dict[str, Any]) -> None:
+    line = {"time": TIME, "action": "yank", "file": "f", **values}
+
+    said = journal.Record.parse(json.dumps(line))
+
+    assert said
+    assert not said.is_valid
+    assert json.loads(said.as_line()) == line
+
+
+@pytest.mark.parametrize("values", [{}, {"size": "large"}, {"by": "\ud800"}, {"sha256": 5}])
+def test_what_a_record_need_not_say_may_be_anything(values: dict[str, Any]) -> None:
+    line = {"time": TIME, "action": "yank", "file": "f", **values}
+
+    said = journal.Record.parse(json.dumps(line))
+
+    assert said
+    assert said.is_valid
+    assert json.loads(said.as_line()) == line
+
+
+def test_two_lines_say_the_same_wherever_they_stand_and_however_they_came_there() -> None:
+    one = journal.Record(TIME, "yank", "f", by="bob")
+    other = journal.Record(TIME, "yank", "f", by="bob", restored=True, after="0" * 16)
+
+    assert one.text == other.text
+    assert one != other
+    assert journal.Record(TIME, "yank", "f", by="zoe").text != one.text
 
 
 # Lock ---------------------------------------------------------------------------------------------
@@ -362,7 +463,7 @@ def test_processes_and_threads_that_append_at_once_lose_and_mix_nothing(tmp_path
     for worker in workers:
         worker.join(60)
 
-    files = [one["file"] for one in records(tmp_path)]
+    files = [one.file for one in records(tmp_path)]
     expected = {f"f{100 * number + k}" for number in range(4) for k in range(25)}
     assert set(files) == expected
     assert len(files) == len(expected)

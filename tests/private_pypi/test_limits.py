@@ -7,9 +7,9 @@ import re
 import pytest
 from gunicorn.config import Config
 from kit.template import QUESTIONS, ROOT
-from private_pypi import accounts, app, archive, distribution, uploads, wheel
+from private_pypi import accounts, app, archive, body, distribution, metadata, uploads, wheel
+from private_pypi.hosting import ARCHIVES
 from private_pypi.settings import Settings
-from private_pypi.storage import ARCHIVES
 
 PAGE = (ROOT / "docs/limits.md").read_text()
 CADDYFILE = (ROOT / "template/server/gateway/Caddyfile.jinja").read_text()
@@ -48,8 +48,8 @@ ROWS = {
     "fields of the form": f"{uploads.FIELDS:,}",
     "the name of a field": f"{uploads.FIELD_NAME} letters",
     "the file name": "240 letters",
-    "time for the next 128 kB, or for what is left": f"{uploads.PATIENCE} seconds",
-    "uploads at once": f"{app.UPLOADS}",
+    "time for the next 128 kB, or for what is left": f"{body.PATIENCE} seconds",
+    "uploads at once": f"{app.SLOTS}",
     "what it unpacks to": f"{megabytes(distribution._UNPACKED_LIMIT)} plus"
     f" {distribution._UNPACKED_RATIO} times its size",
     "members, and lines of a wheel's RECORD": f"{archive.MEMBERS:,}",
@@ -57,12 +57,12 @@ ROWS = {
     "the list of members of a ZIP or wheel": megabytes(archive.DIRECTORY),
     "the headers of one member of a `.tar.gz`": f"{distribution._HEADER_LIMIT // 1024} kB",
     "combinations of tags that the name of a wheel stands for": f"{distribution.TAGS}",
-    "its metadata": megabytes(distribution.METADATA_LIMIT),
+    "its metadata": megabytes(metadata.METADATA_LIMIT),
     "Name, Version, Requires-Dist and the like in it, which are all that is read": (
-        f"{distribution._FIELDS_LIMIT // 1024} kB"
+        f"{metadata.FIELDS_LIMIT // 1024} kB"
     ),
-    "one Requires-Dist": f"{distribution._FIELDS['requires-dist']:,} bytes",
-    "one of the others": f"{max(sorted(distribution._FIELDS.values())[:-1]):,} bytes",
+    "one Requires-Dist": f"{metadata.FIELDS['requires-dist']:,} bytes",
+    "one of the others": f"{max(sorted(metadata.FIELDS.values())[:-1]):,} bytes",
     "the file RECORD of a wheel": megabytes(wheel.RECORD),
     "a line of it": f"{wheel.RECORD_LINE:,} letters",
     "the file WHEEL of a wheel": f"{wheel.FORMAT // 1024} kB",
@@ -88,7 +88,7 @@ def test_the_page_has_the_limits_of_the_code_and_no_others() -> None:
     rows = re.findall(r"^\| (.*?) \| (.*?) \|", PAGE, re.M)
 
     assert {row: limit for row, limit in rows if row != "what"} == ROWS
-    assert uploads._CHUNK == 128 * 1024
+    assert body.CHUNK == 128 * 1024
 
 
 def test_the_default_of_the_question_is_that_of_the_server() -> None:
@@ -99,12 +99,12 @@ def test_the_default_of_the_question_is_that_of_the_server() -> None:
 def test_the_page_says_how_much_of_a_refused_upload_is_read() -> None:
     assert f"up to {app.READ_ON} times" in PAGE
     assert f"at least {app.READ_ON_LEAST // 2**30} GB" in PAGE
-    assert f"for {app.REFUSED} at once, shared out in the same way" in PAGE
+    assert f"for {app.REFUSED_SLOTS} at once, shared out in the same way" in PAGE
 
 
 def test_the_page_says_how_the_places_are_shared() -> None:
-    assert f"another of these {app.UPLOADS} places" in PAGE
-    assert f"one account alone gets\n{app.UPLOADS // 2}, and" in PAGE
+    assert f"another of these {app.SLOTS} places" in PAGE
+    assert f"one account alone gets\n{app.SLOTS // 2}, and" in PAGE
 
 
 @pytest.mark.parametrize(("length", "fits"), [(240, True), (241, False)])

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
-from collections.abc import Callable
-from email.message import Message
+from collections.abc import Callable, Iterable
 from email.utils import formatdate
 from pathlib import Path
-from typing import Any, NamedTuple
-from urllib.parse import unquote, urljoin
+from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 from kit import wheel
+from kit.wsgi import Answer, call
+from private_pypi import answers, reads
 from private_pypi.index import Index
-from private_pypi.reads import HTML, JSON, LEGACY, content_type, reads
-from pypiserver.bottle_wrapper import Bottle
+from private_pypi.reads import HTML, JSON, LEGACY, content_type
 
 WHEEL = "my_private_lib-0.1.0-py3-none-any.whl"
 PAGE = "/simple/my-private-lib/"
@@ -25,30 +24,19 @@ METADATA = b"Metadata-Version: 2.1\nName: my-private-lib\nVersion: 0.1.0\n"
 PASSED_ON = 299
 
 
-class Answer(NamedTuple):
-    """What came back."""
-
-    status: int
-    headers: Message
-    content: bytes
-
-
 class Reader:
-    """A bottle application that serves an index and answers 299 to what is passed on."""
+    """An application that serves an index and answers 299 where something else has to."""
 
     def __init__(self, folder: Path) -> None:
         self.data, self.folder = folder / "pypi_data", folder / "pypi_index"
         self.data.mkdir()
         self.index = Index(self.data, self.folder)
-        self._app = Bottle()
-        self._app.add_hook("before_request", reads(self.index))
-        for method in ("GET", "POST", "PUT", "DELETE"):
-            self._app.route("/<path:path>", method, self._passed_on)
 
-    def _passed_on(self, path: str) -> Any:
-        from pypiserver.bottle_wrapper import HTTPResponse
-
-        return HTTPResponse(path, PASSED_ON)
+    def __call__(
+        self, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        found = reads.answer(self.index, environ)
+        return (found or answers.plain(PASSED_ON, "", reason="-")).send(start_response)
 
     def add(self, version: str = "0.1.0", below: str = "") -> bytes:
         """Copy a wheel into the data folder, bring the index up to it, return its bytes."""
@@ -58,40 +46,8 @@ class Reader:
         return path.read_bytes()
 
     def request(self, path: str, method: str = "GET", **headers: str) -> Answer:
-        """Call the application as PEP 3333 says, with headers such as if_none_match."""
-        path, _, query = path.partition("?")
-        environ: dict[str, Any] = {
-            "REQUEST_METHOD": method,
-            "SCRIPT_NAME": "",
-            "PATH_INFO": unquote(path, "latin-1"),
-            "QUERY_STRING": query,
-            "SERVER_NAME": "index.example",
-            "SERVER_PORT": "80",
-            "SERVER_PROTOCOL": "HTTP/1.1",
-            "HTTP_HOST": "index.example",
-            "wsgi.url_scheme": "http",
-            "wsgi.input": io.BytesIO(),
-            "wsgi.errors": io.StringIO(),
-            **{f"HTTP_{name.upper()}": value for name, value in headers.items()},
-        }
-        started: list[tuple[str, list[tuple[str, str]]]] = []
-
-        def start_response(
-            status: str, headers: list[tuple[str, str]], _: object = None
-        ) -> Callable[[bytes], object]:
-            started.append((status, headers))
-            return io.BytesIO().write
-
-        answer = self._app(environ, start_response)
-        content = b"".join(answer)
-        if hasattr(answer, "close"):
-            answer.close()
-        ((status, pairs),) = started
-        sent = Message()
-        for name, value in pairs:
-            assert name not in sent, f"{name} comes twice"
-            sent[name] = value
-        return Answer(int(status.split()[0]), sent, content)
+        """Send a request, with headers such as if_none_match."""
+        return call(self, method, path, headers=headers)
 
 
 @pytest.fixture(scope="module")
@@ -358,11 +314,6 @@ def test_a_distribution_in_a_folder_below_is_served_from_there(own: Reader, belo
     assert own.request(f"{urljoin(PAGE, url)}.metadata").status == 200
 
 
-# bottle leaves it to the garbage collector to close the file.
-UNCLOSED = pytest.mark.filterwarnings("ignore:.*unclosed file", "ignore:.*FileIO")
-
-
-@UNCLOSED
 @pytest.mark.parametrize(
     ("asked", "part", "said"),
     [
@@ -388,7 +339,6 @@ def test_a_part_of_a_distribution_can_be_had(
     assert answer.content == (whole[part] if method == "GET" else b"")
 
 
-@UNCLOSED
 def test_a_part_that_is_not_there_cannot_be_had(reader: Reader) -> None:
     assert reader.request(FILE, range="bytes=99999999-").status == 416
 

@@ -1,4 +1,4 @@
-"""A look at the data folder: which names its files could stand for, and what it cannot tell."""
+"""A scan of the data folder: which names its files could stand for, and what it cannot tell."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from private_pypi import scan
     ],
 )
 def test_a_file_name_stands_for_all_that_it_could(file: str, projects: set[str]) -> None:
-    assert projects <= set(scan.projects(file))
+    assert projects <= set(scan.possible_projects(file))
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_file_name_stands_for_all_that_it_could(file: str, projects: set[str])
     ],
 )
 def test_a_file_name_stands_for_no_part_of_a_name(file: str, project: str) -> None:
-    assert project not in set(scan.projects(file))
+    assert project not in set(scan.possible_projects(file))
 
 
 def test_what_can_be_no_distribution_is_told_apart(tmp_path: Path) -> None:
@@ -74,12 +74,12 @@ def test_what_can_be_no_distribution_is_told_apart(tmp_path: Path) -> None:
     (tmp_path / "h-1.0.whl").symlink_to(os.devnull)
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/i-\xff.whl")).touch()
 
-    look = scan.scan(tmp_path)
+    found = scan.scan(tmp_path)
 
-    assert set(look.files) == {"sub/a-1.0.whl", "d-1.0/PKG-INFO"}
-    assert look.files["sub/a-1.0.whl"].signed
-    assert {other.rstrip("/").rpartition("/")[2][0] for other in look.others} == set("bcdefghi")
-    assert look.closed == []
+    assert set(found.files) == {"sub/a-1.0.whl", "d-1.0/PKG-INFO"}
+    assert found.files["sub/a-1.0.whl"].signed
+    assert {other.rstrip("/").rpartition("/")[2][0] for other in found.others} == set("bcdefghi")
+    assert found.unreadable == []
 
 
 def test_a_folder_or_a_link_to_one_that_is_named_like_a_distribution_is_told_apart(
@@ -92,9 +92,9 @@ def test_a_folder_or_a_link_to_one_that_is_named_like_a_distribution_is_told_apa
         (tmp_path / name).mkdir()
     (tmp_path / "PKG-INFO").touch()
 
-    look = scan.scan(tmp_path)
+    found = scan.scan(tmp_path)
 
-    assert {other[0] for other in look.others} == set("abcd")
+    assert {other[0] for other in found.others} == set("abcd")
 
 
 def test_links_to_folders_are_followed_and_none_is_looked_into_twice(tmp_path: Path) -> None:
@@ -110,13 +110,13 @@ def test_links_to_folders_are_followed_and_none_is_looked_into_twice(tmp_path: P
     (elsewhere / "back").symlink_to(data)
     (data / "c-1.0.whl").symlink_to(elsewhere / "deep" / "a-1.0.whl")
 
-    look = scan.scan(data)
+    found = scan.scan(data)
 
-    assert set(look.files) == {"z/b-1.0.whl", "out/deep/a-1.0.whl", "c-1.0.whl"}
-    assert (look.others, look.closed) == ([], [])
-    assert scan.unchanged(look.folders)
+    assert set(found.files) == {"z/b-1.0.whl", "out/deep/a-1.0.whl", "c-1.0.whl"}
+    assert (found.others, found.unreadable) == ([], [])
+    assert scan.unchanged(found.folders)
     (elsewhere / "deep" / "new-1.0.whl").touch()
-    assert not scan.unchanged(look.folders)
+    assert not scan.unchanged(found.folders)
 
 
 @pytest.mark.parametrize("target", ["nowhere", "link", "/proc/nothing"])
@@ -124,7 +124,7 @@ def test_a_link_that_leads_nowhere_may_hide_anything(tmp_path: Path, target: str
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "link").symlink_to(target)
 
-    (sentence,) = scan.scan(tmp_path).closed
+    (sentence,) = scan.scan(tmp_path).unreadable
 
     assert sentence.startswith("pypi_data/sub/link cannot be looked into (")
     assert sentence.endswith(": delete the link, or have it lead to what the containers see, too")
@@ -145,7 +145,7 @@ def test_a_folder_that_may_be_listed_but_not_entered_is_one_thing_to_say(
 
     monkeypatch.setattr(os.path, "isfile", deny)
 
-    (sentence,) = scan.scan(tmp_path).closed
+    (sentence,) = scan.scan(tmp_path).unreadable
     assert sentence == (
         "pypi_data/sub cannot be looked into (Permission denied): let the owner of pypi_data read"
         " and enter it, or take it out of pypi_data"
@@ -166,3 +166,103 @@ def test_folders_may_be_deeper_than_python_would_call_itself(tmp_path: Path) -> 
 def test_the_data_folder_itself_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         scan.scan(tmp_path / "missing")
+
+
+# Watch --------------------------------------------------------------------------------------------
+
+LONG_AGO = (10**9, 10**9)
+
+
+@pytest.fixture
+def watch(tmp_path: Path) -> scan.Watch:
+    """A watch of a folder that has not changed for long, of which all is indexed."""
+    os.utime(tmp_path, LONG_AGO)
+    watch = scan.Watch(tmp_path)
+    finish(watch)
+    assert watch.is_current()
+    assert not watch.is_due()
+    return watch
+
+
+def finish(watch: scan.Watch, *postponed: str) -> scan.Scan:
+    """Scan a folder and take all in it for indexed."""
+    found = watch.scan()
+    watch.begin_reading(found, found.files)
+    for location in postponed:
+        watch.postpone(location)
+    watch.end_reading(found, [])
+    watch.trust_folders(found)
+    return found
+
+
+def test_a_folder_is_scanned_again_once_others_change_it_and_not_for_own_changes(
+    tmp_path: Path, watch: scan.Watch
+) -> None:
+    with watch.own_change(tmp_path):
+        (tmp_path / "ours-1.0.whl").touch()
+    assert watch.is_current()
+    finish(watch)
+    assert watch.is_current()
+
+    (tmp_path / "theirs-1.0.whl").touch()
+    assert watch.is_due()
+    # Another change may bear the same time.
+    finish(watch)
+    assert watch.is_due()
+    os.utime(tmp_path, LONG_AGO)
+    finish(watch)
+    assert not watch.is_due()
+
+
+def test_an_own_change_that_fails_or_follows_one_of_others_hides_nothing(
+    tmp_path: Path, watch: scan.Watch
+) -> None:
+    def lose_the_race() -> None:
+        (tmp_path / "theirs-1.0.whl").touch()
+        raise FileExistsError
+
+    with pytest.raises(FileExistsError), watch.own_change(tmp_path):
+        lose_the_race()
+    assert not watch.is_current()
+
+    with watch.own_change(tmp_path):
+        (tmp_path / "ours-1.0.whl").touch()
+    assert not watch.is_current()
+
+
+def test_the_project_of_a_file_is_unread_until_it_is_read_and_longer_if_it_is_postponed(
+    tmp_path: Path, watch: scan.Watch
+) -> None:
+    (tmp_path / "mylib-1.0.whl").touch()
+    (tmp_path / "lonely-1.0.zip.asc").touch()
+    os.utime(tmp_path, LONG_AGO)
+    found = watch.scan()
+
+    watch.begin_reading(found, found.files)
+    assert {"mylib", "lonely"} <= watch.unread
+    watch.end_reading(found, ["other-1.0.whl"])
+    assert watch.unread == frozenset()
+    assert {"other", "lonely"} <= watch.unserved
+
+    finish(watch, "mylib-1.0.whl")
+    assert "mylib" in watch.unread
+    assert watch.is_due()
+    finish(watch)
+    assert not watch.is_due()
+
+
+def test_a_folder_that_cannot_be_looked_into_is_said_once_and_tried_again(
+    tmp_path: Path, watch: scan.Watch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "link").symlink_to("nowhere")
+    os.utime(tmp_path, LONG_AGO)
+
+    for _ in range(3):
+        finish(watch)
+
+    (sentence,) = watch.unreadable
+    assert [record.getMessage() for record in caplog.records] == [
+        f"names that this index does not have are answered 503: {sentence}"
+    ]
+    assert watch.is_current()
+    assert watch.is_due()

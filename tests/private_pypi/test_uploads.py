@@ -10,28 +10,33 @@ import os
 import subprocess
 import sys
 import tracemalloc
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import IO, Any
 
 import pytest
 from kit import wheel
+from kit.forms import part
 from private_pypi import uploads
+from private_pypi.body import Body
 from private_pypi.distribution import DistributionError
+from private_pypi.hosting import Pypiserver
 from private_pypi.index import Index
-from private_pypi.storage import Storage
+from private_pypi.layout import UPLOADS
+from private_pypi.settings import Settings
+from private_pypi.slots import UploadSlots
 from private_pypi.uploads import (
     FORM,
     SIGNATURE,
+    Form,
     FormError,
-    Places,
     TooLargeError,
     delete_abandoned,
     read_form,
 )
-from pypiserver.bottle_wrapper import FormsDict, request
-from pypiserver.config import Config
 
+Publish = Callable[..., None]
 MEGABYTE = 2**20
 TYPE = "multipart/form-data; boundary=x"
 END = b"--x--\r\n"
@@ -40,22 +45,33 @@ END = b"--x--\r\n"
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """An empty folder of unfinished uploads."""
-    folder = tmp_path / "pypi_data" / uploads.FOLDER
+    folder = tmp_path / "pypi_data" / UPLOADS
     folder.mkdir(parents=True)
     return folder
 
 
+@pytest.fixture
+def publish(folder: Path, settings: Settings) -> Publish:
+    """Sends a form of a distribution, in fields, as the application does."""
+
+    def send(*fields: bytes) -> None:
+        index = Index(settings.data, settings.index)
+        index.refresh()
+        body = environ(b"".join([text(":action", "file_upload"), *fields, END]))
+        with closing(read_form(body, folder, MEGABYTE)) as form:
+            assert Pypiserver(settings, index).publish(form, "alice").status == 200
+
+    return send
+
+
 def text(name: str, value: str | bytes) -> bytes:
     """Return a text field of a form."""
-    content = value.encode() if isinstance(value, str) else value
-    head = f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'
-    return head.encode() + content + b"\r\n"
+    return b"--x\r\n%b\r\n" % part(name, value)
 
 
 def file(content: bytes, name: str = "content", filename: str = "lib-1.0.tar.gz") -> bytes:
     """Return a file field of a form."""
-    head = f'--x\r\nContent-Disposition: form-data; name="{name}"; filename="{filename}"\r\n'
-    return f"{head}Content-Type: application/octet-stream\r\n\r\n".encode() + content + b"\r\n"
+    return b"--x\r\n%b\r\n" % part(name, content, filename)
 
 
 def environ(
@@ -71,7 +87,7 @@ def environ(
         "CONTENT_LENGTH": str(length),
         "wsgi.input": body,
     }
-    return {**made, "wsgi.input": uploads.Body(made)}
+    return {**made, "wsgi.input": Body(made)}
 
 
 def left(folder: Path) -> list[str]:
@@ -90,12 +106,13 @@ def test_a_file_comes_to_the_disk_byte_for_byte_and_is_read_from_its_start(
 
     form = read_form(environ(file(content) + END), folder, MEGABYTE)
 
-    upload = form["content"]
-    assert upload.raw_filename == "lib-1.0.tar.gz"
-    assert upload.file.read() == content
-    assert Path(upload.file.name).parent == folder
-    assert Path(upload.file.name).read_bytes() == content
-    uploads.close(form)
+    upload = form.distribution
+    assert upload
+    assert upload.name == "lib-1.0.tar.gz"
+    assert upload.content.read() == content
+    assert Path(upload.content.name).parent == folder
+    assert Path(upload.content.name).read_bytes() == content
+    form.close()
 
 
 @pytest.mark.parametrize(
@@ -107,8 +124,9 @@ def test_a_file_may_hold_what_looks_like_the_end_of_a_field(folder: Path, conten
 
     form = read_form(environ(body, kind='multipart/form-data; boundary="xyz123"'), folder, MEGABYTE)
 
-    assert form["content"].file.read() == content
-    uploads.close(form)
+    assert form.distribution
+    assert form.distribution.content.read() == content
+    form.close()
 
 
 def test_text_is_text_whatever_its_bytes_and_only_what_is_read_is_kept(folder: Path) -> None:
@@ -118,12 +136,10 @@ def test_text_is_text_whatever_its_bytes_and_only_what_is_read_is_kept(folder: P
 
     form = read_form(environ(body), folder, MEGABYTE)
 
-    assert dict(form.allitems()) == {
-        ":action": "Größe: 5 €",
-        "md5_digest": "b",
-        "sha256_digest": "a\ufffdb\0",
-        "blake2_256_digest": "",
-    }
+    assert form == Form(
+        action="Größe: 5 €",
+        digests={"md5": "b", "sha256": "a\ufffdb\0", "blake2_256": ""},
+    )
     assert left(folder) == []
 
 
@@ -138,14 +154,14 @@ def test_text_takes_no_memory_while_an_upload_waits(folder: Path, name: str) -> 
 
     kept, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    uploads.close(form)
+    form.close()
     assert kept < FORM // 40
 
 
 def test_a_file_nobody_asked_for_is_text_and_takes_no_disk(folder: Path) -> None:
     form = read_form(environ(file(b"x", name="sha256_digest") + END), folder, MEGABYTE)
 
-    assert form["sha256_digest"] == "x"
+    assert form == Form(digests={"sha256": "x"})
     assert left(folder) == []
 
 
@@ -154,16 +170,17 @@ def test_a_closed_form_leaves_nothing_on_the_disk(folder: Path) -> None:
     form = read_form(environ(body + END), folder, MEGABYTE)
     assert len(left(folder)) == 2
 
-    uploads.close(form)
+    form.close()
 
     assert left(folder) == []
 
 
 def test_what_is_published_stays_when_its_form_is_closed(folder: Path) -> None:
     form = read_form(environ(file(b"content") + END), folder, MEGABYTE)
-    os.link(form["content"].file.name, folder.parent / "lib-1.0.tar.gz")
+    assert form.distribution
+    os.link(form.distribution.content.name, folder.parent / "lib-1.0.tar.gz")
 
-    uploads.close(form)
+    form.close()
 
     assert (folder.parent / "lib-1.0.tar.gz").read_bytes() == b"content"
     assert left(folder) == []
@@ -182,12 +199,12 @@ class Endless(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         assert 0 <= size <= MEGABYTE, "it would hold all of it in memory"
         self.on_disk += [path.stat().st_size for path in self._folder.iterdir()]
-        for part in self._parts:
-            if part is None and self._left:
+        for piece in self._parts:
+            if piece is None and self._left:
                 size = min(size, self._left)
                 self._left -= size
                 return bytes(size)
-            if part and (chunk := part.read(size)):
+            if piece and (chunk := piece.read(size)):
                 return chunk
         return b""
 
@@ -210,8 +227,9 @@ def test_a_large_file_goes_to_the_disk_while_it_arrives_and_never_into_memory(fo
     assert most < 4 * MEGABYTE
     assert body.on_disk == sorted(body.on_disk)
     assert body.on_disk[-1] > 63 * MEGABYTE
-    assert Path(form["content"].file.name).stat().st_size == 64 * MEGABYTE
-    uploads.close(form)
+    assert form.distribution
+    assert Path(form.distribution.content.name).stat().st_size == 64 * MEGABYTE
+    form.close()
 
 
 # What is refused ----------------------------------------------------------------------------------
@@ -284,7 +302,7 @@ def test_a_form_that_ends_early_is_told_to_be_sent_again(folder: Path, kept: int
 
 
 def test_a_file_may_be_as_large_as_the_limit_and_no_byte_larger(folder: Path) -> None:
-    uploads.close(read_form(environ(file(b"x" * 1000) + END), folder, 1000))
+    read_form(environ(file(b"x" * 1000) + END), folder, 1000).close()
 
     with pytest.raises(TooLargeError):
         read_form(environ(file(b"x" * 1001) + END), folder, 1000)
@@ -296,7 +314,7 @@ def test_a_signature_may_have_64_kb_and_no_byte_more_however_much_a_file_may_hav
     folder: Path,
 ) -> None:
     most, name = b"x" * SIGNATURE, "gpg_signature"
-    uploads.close(read_form(environ(file(most, name) + END), folder, MEGABYTE))
+    read_form(environ(file(most, name) + END), folder, MEGABYTE).close()
 
     with pytest.raises(FormError) as refusal:
         read_form(environ(file(most + b"x", name) + END), folder, MEGABYTE)
@@ -320,7 +338,7 @@ def test_a_file_that_is_too_large_is_not_written_to_its_end(folder: Path) -> Non
 
 def test_text_may_have_four_megabytes_in_all_and_no_byte_more(folder: Path) -> None:
     half = b"x" * (FORM // 2)
-    uploads.close(read_form(environ(text("a", half) + text("b", half) + END), folder, 10))
+    read_form(environ(text("a", half) + text("b", half) + END), folder, 10).close()
 
     with pytest.raises(FormError) as refusal:
         read_form(environ(text("a", half) + text("b", half + b"x") + END), folder, 10)
@@ -362,10 +380,10 @@ def test_a_form_has_one_distribution_and_one_signature_at_the_most(folder: Path,
 
 @pytest.mark.parametrize("filename", ["a\x1b[2Jb", "a\tb-1.0.tar.gz", "a\x7f", "a\x00b", "a\x9bb"])
 def test_a_name_with_control_characters_is_refused_without_repeating_them(
-    folder: Path, filename: str
+    folder: Path, publish: Publish, filename: str
 ) -> None:
     with pytest.raises((FormError, DistributionError)) as refusal:
-        publish(folder, file(b"x", filename=filename))
+        publish(file(b"x", filename=filename))
 
     assert str(refusal.value).isprintable()
     assert left(folder) == []
@@ -375,7 +393,7 @@ def test_a_name_with_control_characters_is_refused_without_repeating_them(
 def test_the_name_of_a_field_is_never_the_name_of_a_file(folder: Path, name: str) -> None:
     form = read_form(environ(file(b"x", name) + text(name, "y") + END), folder, MEGABYTE)
 
-    assert list(form.allitems()) == []
+    assert form == Form()
     assert left(folder) == []
 
 
@@ -401,13 +419,13 @@ def test_a_disk_that_is_full_leaves_nothing_of_the_form(
     assert left(folder) == []
 
 
-# Places -------------------------------------------------------------------------------------------
+# Slots --------------------------------------------------------------------------------------------
 
 
-def fill(stack: ExitStack, places: Places, account: str) -> int:
-    """Take as many places as an account gets; return how many."""
+def fill(stack: ExitStack, slots: UploadSlots, account: str) -> int:
+    """Hold as many slots as an account gets; return how many."""
     count = 0
-    while stack.enter_context(places.taken(account)):
+    while stack.enter_context(slots.slot(account)):
         count += 1
     return count
 
@@ -415,57 +433,38 @@ def fill(stack: ExitStack, places: Places, account: str) -> int:
 @pytest.mark.parametrize("places", [2, 8, 24, 25])
 def test_an_account_alone_gets_half_of_the_places_and_leaves_the_others_free(places: int) -> None:
     with ExitStack() as stack:
-        assert fill(stack, Places(places), "alice") == (places + 1) // 2
+        assert fill(stack, UploadSlots(places), "alice") == (places + 1) // 2
 
 
 def test_each_who_fills_what_it_can_leaves_some_to_the_next() -> None:
-    places = Places(24)
+    slots = UploadSlots(24)
     with ExitStack() as stack:
-        assert [fill(stack, places, name) for name in "abcde"] == [12, 6, 3, 2, 1]
-        assert fill(stack, places, "f") == 0
+        assert [fill(stack, slots, name) for name in "abcde"] == [12, 6, 3, 2, 1]
+        assert fill(stack, slots, "f") == 0
 
 
 def test_a_place_that_was_given_back_is_free_for_whoever_has_fewest() -> None:
-    places = Places(4)
+    slots = UploadSlots(4)
     with ExitStack() as stack:
-        assert fill(stack, places, "alice") == 2
-        assert fill(stack, places, "bob") == 1
+        assert fill(stack, slots, "alice") == 2
+        assert fill(stack, slots, "bob") == 1
         with ExitStack() as more:
-            assert fill(more, places, "carla") == 1
-            assert fill(stack, places, "dave") == 0
-        assert fill(stack, places, "alice") == 0
-        assert fill(stack, places, "dave") == 1
+            assert fill(more, slots, "carla") == 1
+            assert fill(stack, slots, "dave") == 0
+        assert fill(stack, slots, "alice") == 0
+        assert fill(stack, slots, "dave") == 1
 
     with ExitStack() as stack:
-        assert fill(stack, places, "alice") == 2
+        assert fill(stack, slots, "alice") == 2
 
 
 # Digests ------------------------------------------------------------------------------------------
 
 
-def storage(folder: Path) -> Storage:
-    """Return a storage above a folder of unfinished uploads, its index ready."""
-    data = folder.parent
-    index = Index(data, data.with_name("pypi_index"))
-    index.refresh()
-    return Storage(Config.default_with_overrides(roots=[data]), index)
-
-
-def publish(folder: Path, *fields: bytes) -> None:
-    """Send an upload form, which is handed over as pypiserver does."""
-    sent = environ(b"".join(fields) + END)
-    form: FormsDict = read_form(sent, folder, MEGABYTE)
-    request.bind({**sent, "bottle.request.post": form, "private_pypi.account": "alice"})
-    try:
-        storage(folder).add_package(form["content"].raw_filename, form["content"].file)
-    finally:
-        uploads.close(form)
-
-
-def upload(folder: Path, path: Path, digests: dict[str, str]) -> None:
+def upload(publish: Publish, path: Path, digests: dict[str, str]) -> None:
     """Send a distribution with digests."""
     fields = [text(f"{name}_digest", value) for name, value in digests.items()]
-    publish(folder, file(path.read_bytes(), filename=path.name), *fields)
+    publish(file(path.read_bytes(), filename=path.name), *fields)
 
 
 def digests(content: bytes) -> dict[str, str]:
@@ -480,12 +479,12 @@ def digests(content: bytes) -> dict[str, str]:
 @pytest.mark.parametrize("names", [[], ["sha256"], ["md5", "sha256", "blake2_256"]])
 @pytest.mark.parametrize("spell", [str.lower, str.upper])
 def test_a_distribution_with_the_digests_its_client_sent_is_published(
-    folder: Path, tmp_path: Path, names: list[str], spell: Any
+    folder: Path, publish: Publish, tmp_path: Path, names: list[str], spell: Any
 ) -> None:
     path = wheel.build(tmp_path, "lib", "1.0", origin="us")
     right = digests(path.read_bytes())
 
-    upload(folder, path, {name: spell(right[name]) for name in names})
+    upload(publish, path, {name: spell(right[name]) for name in names})
 
     assert (folder.parent / path.name).read_bytes() == path.read_bytes()
 
@@ -493,13 +492,13 @@ def test_a_distribution_with_the_digests_its_client_sent_is_published(
 @pytest.mark.parametrize("name", ["md5", "sha256", "blake2_256"])
 @pytest.mark.parametrize("wrong", ["0" * 64, "nonsense", "\u0660" * 64])
 def test_a_distribution_that_was_damaged_on_its_way_is_refused(
-    folder: Path, tmp_path: Path, name: str, wrong: str
+    folder: Path, publish: Publish, tmp_path: Path, name: str, wrong: str
 ) -> None:
     path = wheel.build(tmp_path, "lib", "1.0", origin="us")
     right = digests(path.read_bytes())
 
     with pytest.raises(DistributionError) as refusal:
-        upload(folder, path, {**right, name: wrong})
+        upload(publish, path, {**right, name: wrong})
 
     assert str(refusal.value) == (
         f"{path.name} was damaged on its way: its {name} digest is not the one that was sent;"
@@ -509,10 +508,10 @@ def test_a_distribution_that_was_damaged_on_its_way_is_refused(
     assert left(folder) == []
 
 
-def test_an_empty_digest_counts_as_none(folder: Path, tmp_path: Path) -> None:
+def test_an_empty_digest_counts_as_none(folder: Path, publish: Publish, tmp_path: Path) -> None:
     path = wheel.build(tmp_path, "lib", "1.0", origin="us")
 
-    upload(folder, path, {"md5": "", "sha256": "", "blake2_256": ""})
+    upload(publish, path, {"md5": "", "sha256": "", "blake2_256": ""})
 
     assert (folder.parent / path.name).exists()
 
@@ -535,6 +534,7 @@ WRITER = """
 import os, sys
 from pathlib import Path
 from private_pypi import uploads
+from private_pypi.body import Body
 unfinished = uploads.create(Path(sys.argv[1]))
 print(Path(unfinished.name).name, flush=True)
 sys.stdin.read()

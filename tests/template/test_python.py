@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from kit.commands import run
 from kit.template import QUESTIONS, ROOT, Render
 
 OLDEST = "3.10"
@@ -22,6 +23,7 @@ PROMISES = {
     "demo/my-private-lib/pyproject.toml": 'requires-python = ">=(.*)"',
     ".github/workflows/ci.yml": r'python: \["(.*?)"',
     "scripts/requirements.sh": r"--python-version (\S+)",
+    "template/server/private_pypi/pyproject.toml": r'requires-python = ">=(.*?)"',
     "template/server/README.md.jinja": r"Python\s(3\.\d+) or newer",
     "template/server/Makefile.jinja": r"(?:older than Python|--python-version) (3\.\d+)",
 }
@@ -53,8 +55,10 @@ def test_the_oldest_python_of_an_app_is_that_of_its_tools() -> None:
 
 def test_ruff_takes_what_is_promised_for_its_target() -> None:
     target = f'target-version = "py{OLDEST.replace(".", "")}"'
-    for file in ("pyproject.toml", "template/server/private_pypi/ruff.toml"):
-        assert target in (ROOT / file).read_text(encoding="utf-8")
+    assert target in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    package = ROOT / "template/server/private_pypi"
+    settings = run("ruff", "check", "--show-settings", "private_pypi/app.py", cwd=package)
+    assert f"unresolved_target_version = {OLDEST}" in settings
 
 
 @pytest.mark.parametrize("locked", [True, False])

@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import re
 import stat
-import subprocess
 import sys
 import tempfile
-from datetime import datetime, timedelta, timezone
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -17,15 +15,12 @@ from urllib.parse import urlsplit
 import copier
 import pytest
 import yaml
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
+from kit.authority import Authority
+from kit.commands import run
 from kit.git import git
-from kit.rendered_files import File, holding, ignored, tracked
+from kit.rendered_files import File, holding, ignored, recorded, tracked
 from kit.template import PASSWORD, QUESTIONS, ROOT, Answers, Render, check_names
 from packaging.requirements import Requirement
 
@@ -273,12 +268,6 @@ def check_recorded(folder: Path, answers: Answers) -> None:
     assert {name: found[name] for name in given_too} == {name: answers[name] for name in given_too}
 
 
-def recorded(folder: Path) -> Answers:
-    """Return what Copier recorded in a repository."""
-    answers: Answers = yaml.safe_load((folder / ".copier-answers.yml").read_text(encoding="utf-8"))
-    return answers
-
-
 def check_compose(folder: Path, answers: Answers) -> None:
     """Refuse a compose file that understands an answer otherwise than as it was typed."""
     model = yaml.safe_load((folder / "docker-compose.pypi.yml").read_text())
@@ -311,7 +300,7 @@ def check_caddyfile(folder: Path, certificates: Path) -> None:
         accounts.write_text(f"ada $2y$12${'a' * 53}\n")
         environment = {**os.environ, "XDG_DATA_HOME": scratch, "XDG_CONFIG_HOME": scratch}
         options = ["--config", str(config), "--adapter", "caddyfile"]
-        run("caddy", "validate", *options, cwd=Path(scratch), env=environment)
+        run("caddy", "validate", *options, cwd=Path(scratch), environment=environment)
 
 
 def check_toml(folder: Path, answers: Answers) -> None:
@@ -360,32 +349,15 @@ def check_python(folder: Path) -> None:
     run("ruff", "format", "--no-cache", "--check", "--output-format=concise", ".", cwd=folder)
 
 
-def run(*command: str, cwd: Path, env: dict[str, str] | None = None) -> None:
-    """Run a checker; what it finds is the failure's message."""
-    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 # TESTS
 
 
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a certificate that nobody trusts and its key, in one file."""
+    """A folder with a certificate that no client trusts and its key, in one file."""
     folder = tmp_path_factory.mktemp("certificates")
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "pypi.example.com")])
-    now = datetime.now(timezone.utc)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "pair.pem").write_bytes(
-        certificate.public_bytes(Encoding.PEM)
-        + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    )
+    pair = Authority().pair("pypi.example.com")
+    (folder / "pair.pem").write_bytes(pair.chain + pair.key)
     return folder
 
 

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from kit.copier_command import converse, run, succeed
 from kit.git import commit, git
-from kit.rendered_files import holding, ignored, not_ignored, tracked
+from kit.rendered_files import holding, ignored, not_ignored, recorded, tracked
 from kit.template import PASSWORD, QUESTIONNAIRE, QUESTIONS, Answers, Render
 from passlib.apache import HtpasswdFile
 from pathspec import GitIgnoreSpec
@@ -713,12 +713,6 @@ def test_a_token_in_the_templates_address_is_refused_and_recorded_nowhere(
     assert "Traceback" not in done.stderr
     assert TOKEN not in done.stdout + done.stderr
     assert not ours.exists() or git(ours, "status", "--short") == ""
-
-
-def recorded(folder: Path) -> Answers:
-    """Return what Copier recorded in a repository."""
-    answers: Answers = yaml.safe_load((folder / ".copier-answers.yml").read_text())
-    return answers
 
 
 def assert_no_conflict(folder: Path) -> None:

@@ -1,1 +1,1 @@
-"""A private package index: pypiserver with accounts, roles and storage that suit a team."""
+"""A private package index: pypiserver behind accounts and roles, with an index of its own."""

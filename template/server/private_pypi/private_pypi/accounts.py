@@ -1,45 +1,43 @@
 """The accounts of the index: htpasswd files, one for each role.
 
-The files are the interface: `make pypi-user-*` edits them and so may a person. Only bcrypt hashes
-are accepted, since the gateway verifies nothing else.
+The files are the interface: `make pypi-user-*` edits them, and a person may do so, too. Only bcrypt
+hashes are accepted, since the gateway verifies nothing else.
 """
 
 from __future__ import annotations
 
 import codecs
-import fcntl
-import os
 import re
 import secrets
 import string
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from passlib.hash import bcrypt
 
+from .disk import locked, write_atomically
+
 FILES = {"publisher": ".htpasswd", "reader": ".htpasswd-readers"}
 """Role to file: a publisher may publish and install, a reader may install."""
 
 COST = 10
-"""bcrypt's work factor for a password that somebody brought: 60 ms for each guess.
+"""bcrypt's work factor for a chosen password: 60 ms for each guess.
 
-Who steals the file can guess at these, so their hash is slow; but each wrong password that anybody
-sends costs the gateway as much. 10 is what OWASP asks for at least.
+An attacker who steals the file can guess chosen passwords, so their hash is slow. But each wrong
+password that a client sends costs the gateway as much. 10 is the least that OWASP recommends.
 """
 
-MADE_UP_COST = 4
-"""The same for a password of `new_password`, the lowest there is: 1 ms.
+GENERATED_COST = 4
+"""The work factor for a generated password: 1 ms, the lowest there is.
 
-Nobody guesses 190 random bits, whatever a guess costs. A slow hash would only help those who keep
-the server busy with wrong passwords.
+190 random bits cannot be guessed, however cheap a guess is. A slow hash would only help an attacker
+to keep the server busy with wrong passwords.
 """
 
-DECOY = f"$2y${MADE_UP_COST:02}$a.decoy.for.strangers.nobody.knows.a.password.for.it."
-"""A hash that was written, not computed, so that no password is known to fit it. A password under a
-name without an account is compared with it, which takes as long as with one that was made up."""
+DECOY = f"$2y${GENERATED_COST:02}$a.decoy.for.strangers.nobody.knows.a.password.for.it."
+"""A hash that was written, not computed, so that no password is known to fit it. The password of an
+unknown user is compared with it, which takes as long as a wrong password of an account whose
+password was generated."""
 
 SHORTEST, LONGEST = 12, 72
 
@@ -59,6 +57,7 @@ _SCHEMES = {
     "$gy$": "yescrypt",
     "$argon2": "argon2",
 }
+_VOWELS = ("MD5", "scrypt", "argon2")  # as they are said
 
 
 class AccountError(Exception):
@@ -81,7 +80,7 @@ class Account:
 
     @property
     def scheme(self) -> str:
-        """The hash scheme by its common name; what has no known mark counts as plaintext."""
+        """The hash scheme by its common name; a hash without a known mark counts as plaintext."""
         for mark, scheme in _SCHEMES.items():
             if self.hash.startswith(mark):
                 return scheme
@@ -89,7 +88,7 @@ class Account:
 
     @property
     def complaint(self) -> str:
-        """Why this account is not let in and the command that fixes it; empty if it is."""
+        """Why this account is refused and the command that fixes it; empty if it is let in."""
         where = f"{self.file} line {self.line}"
         if not _NAME.fullmatch(self.name):
             return f"{where}: that user name cannot be used; delete the line"
@@ -99,20 +98,18 @@ class Account:
                 f"{where}: {self.name} has a plaintext password, which the gateway refuses; {fix}"
             )
         if self.scheme != "bcrypt":
-            a = "an" if self.scheme in ("MD5", "scrypt", "argon2") else "a"
-            return (
-                f"{where}: {self.name} has {a} {self.scheme} hash, which the gateway refuses; {fix}"
-            )
+            hashed = f"{'an' if self.scheme in _VOWELS else 'a'} {self.scheme} hash"
+            return f"{where}: {self.name} has {hashed}, which the gateway refuses; {fix}"
         if not _BCRYPT.fullmatch(self.hash):
             return f"{where}: the bcrypt hash of {self.name} is damaged; {fix}"
         return ""
 
 
 def read(folder: Path) -> tuple[list[Account], list[str]]:
-    """Return the accounts that are let in and a complaint for each line that is not.
+    """Return the accounts that are let in, and a complaint for each line that is refused.
 
-    A name counts once, where it stands first; publishers are read before readers. Missing files
-    are empty ones.
+    A name counts once, where it stands first; publishers are read before readers. A missing file
+    counts as an empty one.
     """
     accounts: dict[str, Account] = {}
     complaints = []
@@ -123,7 +120,7 @@ def read(folder: Path) -> tuple[list[Account], list[str]]:
             name, colon, digest = line.strip().partition(":")
             account = Account(name, role, digest, number)
             where = f"{account.file} line {number}"
-            # The line is not repeated: what has no colon may be a password.
+            # The line is not repeated: without a colon, it may be a password.
             if not colon:
                 complaints.append(f"{where}: not a line user:hash; delete it")
             elif name in accounts:
@@ -152,12 +149,12 @@ def fingerprint(folder: Path) -> tuple[object, ...]:
 
 
 def new_password() -> str:
-    """Return a random password of 32 ASCII letters and digits, 190 bits: made up, not brought."""
+    """Generate a password of 32 random ASCII letters and digits, 190 bits."""
     return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(32))
 
 
 def check_password(password: str) -> None:
-    """Refuse a password that some client, shell or .env file could not carry.
+    """Refuse a password that some client, shell or .env file cannot carry.
 
     Raises:
         AccountError: saying what to use instead; the message repeats no part of the password.
@@ -170,12 +167,11 @@ def check_password(password: str) -> None:
         raise AccountError(f"use a password of {SHORTEST} to {LONGEST} characters")
 
 
-def add(folder: Path, name: str, role: str, password: str, *, made_up: bool = False) -> None:
+def add(folder: Path, name: str, role: str, password: str, *, generated: bool = False) -> None:
     """Add an account.
 
     Args:
-        made_up: whether the password is of `new_password`; one that somebody brought is hashed
-            more slowly.
+        generated: whether the password is of `new_password`; a chosen one is hashed more slowly.
 
     Raises:
         AccountError: if the name, role or password cannot be used or the name is taken.
@@ -195,14 +191,14 @@ def add(folder: Path, name: str, role: str, password: str, *, made_up: bool = Fa
                     f"{name} already exists as {other}: run make pypi-user-passwd USER={name}"
                     f" for a new password, or make pypi-user-remove USER={name} first"
                 )
-        _write(folder, role, [*_lines(folder, role), _line(name, password, made_up)])
+        _write(folder, role, [*_lines(folder, role), _line(name, password, generated)])
 
 
-def change_password(folder: Path, name: str, password: str, *, made_up: bool = False) -> None:
+def change_password(folder: Path, name: str, password: str, *, generated: bool = False) -> None:
     """Give an account a new password, whatever hash its line has now.
 
     Args:
-        made_up: as in `add`.
+        generated: as in `add`.
 
     Raises:
         AccountError: if there is no such account or the password cannot be used.
@@ -211,7 +207,7 @@ def change_password(folder: Path, name: str, password: str, *, made_up: bool = F
     with locked(folder):
         role = _role_of(folder, name)
         lines = _lines(folder, role)
-        new = _line(name, password, made_up)
+        new = _line(name, password, generated)
         _write(folder, role, [new if _name(x) == name else x for x in lines])
 
 
@@ -231,7 +227,7 @@ def remove(folder: Path, name: str) -> None:
 
 
 def listed(folder: Path) -> list[Account]:
-    """Return every account by file and line, also those that are not let in."""
+    """Return every account by file and line, refused ones, too."""
     return [
         Account(_name(line), role, line.strip().partition(":")[2], number)
         for role in FILES
@@ -245,8 +241,8 @@ def _name(line: str) -> str:
     return name if colon and not line.startswith("#") else ""
 
 
-def _line(name: str, password: str, made_up: bool) -> str:
-    cost = MADE_UP_COST if made_up else COST
+def _line(name: str, password: str, generated: bool) -> str:
+    cost = GENERATED_COST if generated else COST
     return f"{name}:{bcrypt.using(rounds=cost, ident='2y').hash(password)}"
 
 
@@ -265,40 +261,13 @@ def _lines(folder: Path, role: str) -> list[str]:
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         text = content.decode("utf-16", "replace")
     else:
-        # Lossless, whatever bytes a comment holds: what is not edited is written back as it was.
+        # Lossless, whatever bytes a comment holds: lines that are not edited stay as they were.
         text = content.decode("utf-8", "surrogateescape")
-    # Editors on Windows begin a file with a byte order mark, which nobody sees.
+    # Editors on Windows begin a file with a byte order mark, which they do not show.
     lines = text.removesuffix("\n").split("\n") if text else []
     return [line.removeprefix("\ufeff") for line in lines]
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keep others from changing files of a folder at the same time and losing this change."""
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def _write(folder: Path, role: str, lines: list[str]) -> None:
-    write_atomically(folder / FILES[role], "".join(f"{line}\n" for line in lines))
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file that only its owner reads; a crash leaves the old one or the new one."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink()
-        raise
-    # The new name is on the disk only when its folder is.
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    text = "".join(f"{line}\n" for line in lines)
+    write_atomically(folder / FILES[role], text.encode(errors="surrogateescape"))

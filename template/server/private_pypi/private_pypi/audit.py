@@ -1,4 +1,4 @@
-"""Who did what to the index, and when: the journal, to be read by people."""
+"""The journal in a form for people: who did what to the index, and when."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-from .distribution import DistributionError, parse_name
-from .journal import FILE, Record, examined, is_timestamp, parse
+from .journal import FILE, Record, check_chain
+from .layout import project_of
 from .terminal import printable
 
 _DONE = {
@@ -25,29 +25,28 @@ _DONE = {
 
 
 def audit(data: Path, project: str = "") -> tuple[list[str], list[str]]:
-    """Return the journal as aligned lines, the oldest first, and what is wrong with it.
+    """Return the journal as aligned lines, the oldest first, and complaints about it.
 
-    There is a complaint for each damaged line, and for each that does not follow the one before.
-
-    Nobody has to wait for it: what is written meanwhile is not in it.
+    There is a complaint about each damaged line, and each that does not follow the one before.
+    Writers do not wait for this: lines that are written meanwhile are not in it.
 
     Args:
-        data: the folder whose journal it is; without one nothing was done.
-        project: whose files to return, however its name is spelled; all if empty.
+        data: the data folder; if it has no journal, nothing is returned.
+        project: return only the lines about this project, however it is spelled; all if empty.
 
     Raises:
         OSError: if the journal cannot be read.
     """
     rows, complaints = [], []
-    for number, line, follows in examined(_lines(data)):
+    for number, line, follows in check_chain(_lines(data)):
         if not follows:
             complaints.append(
                 f"pypi_data/{FILE} line {number} does not follow the lines before it: some were"
                 " lost or changed"
             )
-        record = _record(line)
+        record = Record.parse(line)
         if record:
-            if not project or canonicalize_name(project) == _project(record["file"]):
+            if not project or canonicalize_name(project) == project_of(record.file):
                 rows.append(_row(record))
         elif line.strip():
             torn = "" if line.endswith(b"\n") else ", and ends early"
@@ -55,9 +54,9 @@ def audit(data: Path, project: str = "") -> tuple[list[str], list[str]]:
     return _aligned(rows), complaints
 
 
-def told(records: list[Record]) -> list[str]:
-    """Return records as aligned lines; what makes no sense is left out."""
-    return _aligned([_row(record) for record in records if _makes_sense(record)])
+def as_lines(records: list[Record]) -> list[str]:
+    """Return records as aligned lines."""
+    return _aligned([_row(record) for record in records])
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
@@ -72,7 +71,7 @@ def _lines(data: Path) -> Iterator[bytes]:
     except FileNotFoundError:
         return
     with journal:
-        # Whoever has the lock may be in the middle of a line.
+        # The process that has the lock may be in the middle of a line.
         fcntl.flock(journal, fcntl.LOCK_SH)
         end = os.fstat(journal.fileno()).st_size
         fcntl.flock(journal, fcntl.LOCK_UN)
@@ -80,31 +79,9 @@ def _lines(data: Path) -> Iterator[bytes]:
             yield journal.readline(end - journal.tell())
 
 
-def _record(line: bytes) -> Record | None:
-    record = parse(line)
-    return record if record and _makes_sense(record) else None
-
-
-def _makes_sense(record: Record) -> bool:
-    texts = (record.get(key, "") for key in ("action", "file", "by", "reason"))
-    return is_timestamp(record["time"]) and all(map(_is_text, texts))
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
-
-
-def _project(file: str) -> str:
-    try:
-        return parse_name(file)[0]
-    except DistributionError:
-        return ""
-
-
 def _row(record: Record) -> tuple[str, ...]:
-    """Return time in UTC to the second, what was done, to which file, by whom, and why."""
-    time = f"{record['time'][:19].replace('T', ' ')} UTC"
-    action = record["action"]
-    done = _DONE.get(action, action)
-    by = record.get("by") or ("in pypi_data/" if action == "find" else "-")
-    return (time, *map(printable, (done, record["file"], by, record.get("reason", ""))))
+    """Return the time in UTC to the second, the action, the file, the user and the reason."""
+    time = f"{record.time[:19].replace('T', ' ')} UTC"
+    done = _DONE.get(record.action, record.action)
+    by = record.by or ("in pypi_data/" if record.action == "find" else "-")
+    return (time, *map(printable, (done, record.file, by, record.reason or "")))

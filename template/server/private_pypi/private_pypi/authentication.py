@@ -1,4 +1,4 @@
-"""Who is asking, and may they do that?"""
+"""Which account sent a request, and whether its password is right."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Authenticator:
     """Verifies passwords against the htpasswd files, which it reads again when they change.
 
     A password that was right once is remembered, as a keyed digest in memory, until its account's
-    line changes, so that a client pays for bcrypt once. An unknown name takes as long as one whose
-    password was made up; one whose password somebody brought takes longer.
+    line changes, so that a client pays for bcrypt once. An unknown user takes as long to refuse as
+    an account whose password was generated; an account with a chosen password takes longer.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -30,7 +30,7 @@ class Authenticator:
         self._verified: dict[str, tuple[str, bytes]] = {}
 
     def authenticate(self, header: str) -> accounts.Account | None:
-        """Return the account of an `Authorization` header (RFC 7617), None if it is not right.
+        """Return the account of an `Authorization` header (RFC 7617); None if the login is wrong.
 
         Raises:
             OSError: if an htpasswd file cannot be read.
@@ -45,9 +45,10 @@ class Authenticator:
             if line == account.hash and hmac.compare_digest(digest, remembered):
                 return account
         # bcrypt takes no NUL, and reads 72 bytes at most.
-        fit = b"\0" not in password and len(password) <= accounts.LONGEST
-        right = bcrypt.verify(password if fit else b"", account.hash if account else accounts.DECOY)
-        if not (account and fit and right):
+        is_possible = b"\0" not in password and len(password) <= accounts.LONGEST
+        expected = account.hash if account else accounts.DECOY
+        is_right = bcrypt.verify(password if is_possible else b"", expected)
+        if not (account and is_possible and is_right):
             return None
         self._verified[name] = (account.hash, digest)
         return account
@@ -56,8 +57,8 @@ class Authenticator:
         with self._lock:
             now = accounts.fingerprint(self._folder)
             if now != self._fingerprint:
-                known, _ = accounts.read(self._folder)
-                self._accounts = {account.name: account for account in known}
+                valid, _ = accounts.read(self._folder)
+                self._accounts = {account.name: account for account in valid}
                 self._fingerprint = now
             return self._accounts
 

@@ -1,7 +1,7 @@
-"""Whether your certificate will do, found out as a client does: over TLS; and its copy to serve.
+"""The check of the certificate in certs/, over TLS as a client does it, and the copy to serve.
 
-The certificate is trusted for this, whoever signed it: that depends on each client. Names are
-compared as RFC 9525 has it, so the common name does not count.
+The check trusts the certificate whatever authority signed it: which authorities are trusted, each
+client decides. Names are compared as in RFC 9525, so the common name does not count.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from . import disk
-from .accounts import write_atomically
+from . import filesystem
+from .disk import write_atomically
 
 HOUR = 60 * 60
 DAY = 24 * HOUR
 
 QUARTER, EARLY = 0.25, 21 * DAY
-"""The share of its lifetime, and the seconds, that are left of a certificate worth a warning.
+"""A warning comes when less than this share of the lifetime and fewer seconds than these are left.
 
-One that lasts for days or hours, on purpose, is renewed in time with a third of them left."""
+A certificate that lasts for days or hours is meant to be renewed with a third of them left."""
 
 
 class CertificateError(Exception):
@@ -30,15 +30,15 @@ class CertificateError(Exception):
 def copy_pair(folder: Path, host: str, copy: Path) -> str:
     """Write the pair in a folder to one file, if clients would accept it; return any warning.
 
-    It is one file because two could not be replaced at once: the gateway might find the key of
-    another certificate there.
+    It is one file because two cannot be replaced at once: the gateway might read the key of another
+    certificate.
 
     Args:
-        folder, host: as `check_pair` has them.
+        folder, host: as in `check_pair`.
         copy: the file to write, which only its owner reads. Its folder is made if missing.
 
     Raises:
-        CertificateError: from `check_pair`, or the copy cannot be written.
+        CertificateError: as `check_pair`, or the copy cannot be written.
     """
     content = _read(folder)
     warning = check_pair(folder, host)
@@ -46,14 +46,14 @@ def copy_pair(folder: Path, host: str, copy: Path) -> str:
         raise CertificateError("certs/ changed while it was checked: try again")
     try:
         copy.parent.mkdir(mode=0o700, exist_ok=True)
-        needs = (disk.SYNC, disk.REPLACE, disk.PRIVATE)
-        if complaints := disk.complaints(copy.parent, "gateway_data", *needs):
+        needs = (filesystem.SYNC, filesystem.REPLACE, filesystem.PRIVATE)
+        if complaints := filesystem.complaints(copy.parent, "gateway_data", *needs):
             raise CertificateError("\nerror: ".join(complaints))
-        write_atomically(copy, content.decode(errors="surrogateescape"))
+        write_atomically(copy, content)
     except OSError as error:
         raise CertificateError(
             f"no copy of certs/ can be written for the gateway ({error.strerror}): give"
-            " gateway_data and what is in it to the owner of pypi_data with chown"
+            " gateway_data and its content to the owner of pypi_data with chown"
         ) from None
     return warning
 
@@ -63,11 +63,11 @@ def check_pair(folder: Path, host: str) -> str:
 
     Args:
         folder: holds `fullchain.pem`, the certificate and those that signed it, and `privkey.pem`.
-        host: the DNS name or address that clients ask for.
+        host: the DNS name or address by which clients reach the index.
 
     Raises:
-        CertificateError: a file is missing, cannot be read or is no PEM, the key is another
-            certificate's, or clients would refuse the certificate by its dates, names or purpose.
+        CertificateError: a file is missing, cannot be read or is not PEM, the key is another
+            certificate's, or clients would refuse the certificate for its dates, names or purpose.
     """
     chain, key = folder / "fullchain.pem", folder / "privkey.pem"
     _read(folder)
@@ -116,7 +116,7 @@ def _read_file(file: Path, content: str) -> bytes:
     except OSError as error:
         raise CertificateError(
             f"certs/{file.name} cannot be read ({error.strerror}): give it to the owner of"
-            " pypi_data with chown, and certs/ itself if only its owner may look into it"
+            " pypi_data with chown, and certs/ itself if only its owner may open it"
         ) from None
 
 
@@ -125,8 +125,8 @@ def _server(chain: Path, key: Path) -> ssl.SSLContext:
 
     def refuse() -> str:
         raise CertificateError(
-            f"certs/{key.name} is encrypted, and nobody is there to type the password when the"
-            " gateway starts: decrypt it with openssl pkey"
+            f"certs/{key.name} is encrypted, and the gateway cannot ask for a password when it"
+            " starts: decrypt it with openssl pkey"
         )
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -146,7 +146,7 @@ def _server(chain: Path, key: Path) -> ssl.SSLContext:
 
 
 def _client(chain: Path) -> ssl.SSLContext:
-    """Trust what is in the file itself, whether a root is among it or not."""
+    """Return a client that trusts each certificate of the file, whether it is a root or not."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         context.load_verify_locations(chain)
@@ -159,10 +159,10 @@ def _client(chain: Path) -> ssl.SSLContext:
 
 
 def _shown(server: ssl.SSLContext, client: ssl.SSLContext, host: str) -> dict[str, Any]:
-    """Let both shake hands in memory and return the certificate as the client has it.
+    """Let both shake hands in memory; return the certificate that the client was shown.
 
     Raises:
-        CertificateError: the client refused it.
+        CertificateError: if the client refuses it.
     """
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     asking = client.wrap_bio(to_client, to_server, server_hostname=host)

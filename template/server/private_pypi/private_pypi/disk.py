@@ -1,191 +1,66 @@
-"""Whether a disk can do what the index relies on, found out by doing it.
-
-What a file system lacks often shows only when it is too late: the first upload fails, two processes
-write at once, or a power failure takes back what was answered with 200.
-"""
+"""Files written so that a crash or a power failure leaves the old content or the new, whole."""
 
 from __future__ import annotations
 
-import errno
 import fcntl
+import hashlib
 import os
-import shutil
-import sqlite3
 import tempfile
-from collections.abc import Callable
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
-
-UPLOADS = ".uploads"
-"""Unfinished uploads, in the data folder so that a link can finish them. It is on no page."""
-
-PREFIX = ".proof-"
-"""How the names begin of folders in which something is tried out: with a dot, so on no page."""
-
-_ABANDONED = 60
-"""Seconds after which nobody uses such a folder any more: it takes far less than one."""
-
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-_REMEDY = "put all of it on one disk with a file system such as ext4, XFS, Btrfs or ZFS"
 
 
-class Need(NamedTuple):
-    """What the index relies on.
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace a file that only its owner may read; the new one is on the disk when this returns."""
+    descriptor, unfinished = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(unfinished).replace(path)
+    except BaseException:
+        Path(unfinished).unlink()
+        raise
+    # The new name is on the disk only when its folder is.
+    sync(path.parent)
 
-    Attributes:
-        lack: what is said of a folder that has not got it.
-        attempt: does it in an empty folder. If that does not work as it must, it returns why, or
-            raises OSError or sqlite3.Error.
-    """
 
-    lack: str
-    attempt: Callable[[Path], str]
+def write_unsynced(path: Path, content: bytes, unfinished: Path) -> None:
+    """Replace a file that everybody may read and that can be made again, without fsync.
 
-
-def complaints(folder: Path, name: str, *needs: Need) -> list[str]:
-    """Try out what is needed of the disk of a folder; return a sentence for each that it lacks.
-
-    It leaves nothing behind and disturbs nobody who uses the folder meanwhile. A full disk is not
-    complained of: nobody can tell then what it could do, and what is on it can still be served.
+    Only a power failure may leave part of it.
 
     Args:
-        folder: one that may be written.
-        name: what its owner calls it.
+        unfinished: a path of the same file system that nothing else uses at the same time.
     """
+    unfinished.unlink(missing_ok=True)
+    unfinished.write_bytes(content)
+    unfinished.replace(path)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep others from changing files of a folder at the same time and losing this change."""
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def sync(path: Path) -> None:
+    """Force a file, or the names that were given or taken in a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        place = Path(tempfile.mkdtemp(prefix=PREFIX, dir=folder))
-    except OSError as error:
-        if error.errno in _FULL:
-            return []
-        return [f"{name} takes nothing new ({error.strerror}): repair its disk, or mount it anew"]
-    try:
-        _delete_abandoned(folder, place)
-        found = [(need.lack, _reason(need, place)) for need in needs]
+        os.fsync(descriptor)
     finally:
-        shutil.rmtree(place, ignore_errors=True)
-    return [f"{name} {lack} ({reason}): {_REMEDY}" for lack, reason in found if reason]
+        os.close(descriptor)
 
 
-def _reason(need: Need, place: Path) -> str:
-    try:
-        return need.attempt(Path(tempfile.mkdtemp(dir=place)))
-    except OSError as error:
-        return "" if error.errno in _FULL else error.strerror or str(error)
-    except sqlite3.Error as error:
-        return str(error)
-
-
-def _delete_abandoned(folder: Path, place: Path) -> None:
-    """Delete what was left behind by processes that were killed."""
-    now = place.stat().st_mtime
-    for other in folder.glob(f"{PREFIX}*"):
-        # Whoever uses it may be done, and have deleted it.
-        with suppress(FileNotFoundError):
-            if now - other.stat().st_mtime > _ABANDONED:
-                shutil.rmtree(other, ignore_errors=True)
-
-
-def hard_links(arrives: Path) -> Need:
-    """Return the need to give what arrives in another folder a name in this one, without a copy."""
-
-    def attempt(place: Path) -> str:
-        with tempfile.NamedTemporaryFile(dir=arrives) as unfinished:
-            # As with an upload: a server that starts would take it for one that was given up.
-            with suppress(OSError):
-                fcntl.flock(unfinished, fcntl.LOCK_EX)
-            os.link(unfinished.name, place / "link")
-        return ""
-
-    return Need(f"has no hard links out of {UPLOADS}, by which an upload gets its name", attempt)
-
-
-def _lock(place: Path) -> str:
-    with (place / "file").open("w") as one, (place / "file").open("w") as other:
-        fcntl.flock(one, fcntl.LOCK_EX)
-        try:
-            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return ""
-        return "two have the same lock"
-
-
-def _sync(place: Path) -> str:
-    with (place / "file").open("wb") as file:
-        file.write(b"x")
-        file.flush()
-        os.fsync(file.fileno())
-    folder = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-    return ""
-
-
-def _replace(place: Path) -> str:
-    for content in ("old", "new"):
-        (place / "unfinished").write_text(content)
-        (place / "unfinished").replace(place / "file")
-    return ""
-
-
-def _set_mode(place: Path) -> str:
-    (place / "file").touch(0o600)
-    (place / "file").chmod(0o644)
-    return ""
-
-
-def _keep_private(place: Path) -> str:
-    descriptor, name = tempfile.mkstemp(dir=place)
-    os.close(descriptor)
-    mode = Path(name).stat().st_mode & 0o777
-    return f"a file that is to have mode 0600 has {mode:04o}" if mode & 0o077 else ""
-
-
-def _note_changes(place: Path) -> str:
-    # Long ago, so that no clock ticks too slowly to tell.
-    try:
-        os.utime(place, (10**9, 10**9))
-    except PermissionError:
-        return ""  # Everything belongs to somebody else here: then MODES has something to say.
-    before = place.stat().st_mtime_ns
-    (place / "file").touch()
-    return "" if place.stat().st_mtime_ns != before else "its time stays what it was"
-
-
-def _lead(place: Path) -> str:
-    for target in ("../old", "../new"):
-        (place / "unfinished").symlink_to(target)
-        (place / "unfinished").replace(place / "link")
-    led = str((place / "link").readlink())
-    return "" if led == "../new" else f"one to ../new leads to {led}"
-
-
-def _share_memory(place: Path) -> str:
-    # SQLite would not always say that the disk is full.
-    (place / "room").write_bytes(bytes(2**18))
-
-    def connect() -> closing[sqlite3.Connection]:
-        return closing(sqlite3.connect(place / "file", isolation_level=None))
-
-    with connect() as writer:
-        (mode,) = writer.execute("PRAGMA journal_mode = WAL").fetchone()
-        if mode != "wal":
-            return f"it stays with journal_mode={mode}"
-        writer.execute("CREATE TABLE tried (number)")
-        writer.execute("BEGIN IMMEDIATE")
-        writer.execute("INSERT INTO tried VALUES (1)")
-        with connect() as reader:
-            reader.execute("SELECT * FROM tried").fetchall()
-    return ""
-
-
-LOCKS = Need("has no locks (flock), which keep two from writing at once", _lock)
-SYNC = Need("forces nothing to the disk (fsync), so that a power failure may lose it", _sync)
-REPLACE = Need("replaces no file by another at once (rename)", _replace)
-MODES = Need("lets nobody set the mode of a file (chmod)", _set_mode)
-PRIVATE = Need("keeps nobody from reading what is secret", _keep_private)
-CHANGES = Need("does not show when something was added to a folder", _note_changes)
-SYMBOLIC_LINKS = Need("has no symbolic links, through which distributions are served", _lead)
-SHARED_MEMORY = Need("has no memory that SQLite could share between processes", _share_memory)
+def sha256(path: Path) -> str:
+    """Return the hex digest of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+    return digest.hexdigest()

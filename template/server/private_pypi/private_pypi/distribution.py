@@ -1,4 +1,4 @@
-"""A distribution: what its file name and its metadata say, read from an archive we do not trust."""
+"""A distribution: its file name, and its archive, which is read to its end and never trusted."""
 
 from __future__ import annotations
 
@@ -17,12 +17,9 @@ from math import prod
 from pathlib import Path
 from typing import IO
 
-from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
 from packaging.utils import (
     InvalidSdistFilename,
     InvalidWheelFilename,
-    canonicalize_name,
     canonicalize_version,
     parse_sdist_filename,
     parse_wheel_filename,
@@ -30,41 +27,24 @@ from packaging.utils import (
 from packaging.version import InvalidVersion, Version
 
 from . import wheel
-from .archive import MEMBERS, TOO_MANY_MEMBERS, check_list, check_tar_member, check_zip, shown
+from .archive import MEMBERS, TOO_MANY_MEMBERS, check_list, check_tar_member, check_zip
 from .archive import DistributionError as DistributionError
+from .metadata import METADATA_LIMIT, TOO_MUCH_METADATA, Metadata
+from .terminal import quoted
 
-# pypiserver accepts these characters; ".metadata" must fit behind the name on disk.
+# The characters that pypiserver accepts. ".metadata" must fit behind the name on disk.
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.!+-]{0,239}", re.ASCII)
 
-METADATA_LIMIT = 4 * 2**20
-"""Bytes that metadata may have."""
-
 TAGS = 500
-"""Combinations of tags that a wheel's name may stand for (PEP 425), which installers all make."""
+"""Combinations of tags that a wheel's name may stand for (PEP 425); installers make all of them."""
 
-# The headers of one member of a tar file, such as a long name; Python takes time by the square.
+# Bytes of the headers of one member of a tar file, such as a long name. The time that Python takes
+# grows with their square.
 _HEADER_LIMIT = 2**13
-# The fields of metadata that are read here, and the bytes that one may have. Nothing parses the
-# others, however many there are.
-_FIELDS = {
-    "metadata-version": 1000,
-    "name": 1000,
-    "version": 1000,
-    "requires-python": 1000,
-    "requires-dist": 10_000,
-    "dynamic": 1000,
-}
-_FIELDS_LIMIT = 2**19
-_FIELD = re.compile(rf"^({'|'.join(_FIELDS)}):".encode(), re.IGNORECASE | re.MULTILINE)
-# A line that does not go on with the field of the line before, and one that ends the fields: what
-# the parser of e-mails that pip has takes for it (RFC 822).
-_NEXT = re.compile(rb"^(?![ \t])", re.MULTILINE)
-_END = re.compile(rb"^(?![!-9;-~]*:|[ \t]|From )", re.MULTILINE)
 _UNPACKED_LIMIT, _UNPACKED_RATIO = 256 * 2**20, 20
 _TOO_LARGE = (
     f"unpacks to more than {_UNPACKED_LIMIT // 2**20} MB plus {_UNPACKED_RATIO} times its size"
 )
-_TOO_MUCH_METADATA = f"has more than {METADATA_LIMIT // 2**20} MB of metadata"
 
 
 @dataclass(frozen=True)
@@ -77,8 +57,7 @@ class Distribution:
         version: the normalised version (PEP 440).
         sha256: hex digest of the whole file.
         requires_python: the specifier of its metadata, None if there is none that can be read.
-        metadata: the core metadata that may be served beside it (PEP 658), None if a build could
-            change it: an sdist's counts from version 2.2 on and without dynamic fields (PEP 643).
+        metadata: the core metadata to serve beside it (PEP 658), None if a build could change it.
     """
 
     file: str
@@ -94,18 +73,18 @@ def parse_name(file: str) -> tuple[str, str]:
     """Return normalised project and version of a file name.
 
     Raises:
-        DistributionError: if it is not the name of a wheel, a .tar.gz or a .zip sdist.
+        DistributionError: if it is not the name of a wheel, or of a .tar.gz or .zip sdist.
     """
     project, version, _ = _split(file)
     return project, str(version)
 
 
 def identity(file: str) -> str:
-    """Return what a file name says, the same however it is spelled.
+    """Return the identity of a file name: the same for all spellings of the name.
 
-    To a client two files of one identity are the same thing, of which it takes either. A release
-    has one sdist, and one wheel for each build tag and set of tags (PEP 425). Sets that only
-    overlap are two wheels, as on PyPI: all clients have the same order of preference for them.
+    A client may choose any of the files of one identity. A release has one sdist, and one wheel for
+    each build tag and set of tags (PEP 425). Sets that only overlap are two identities, as on PyPI:
+    all clients prefer the same one of them.
 
     Raises:
         DistributionError: as parse_name.
@@ -114,18 +93,18 @@ def identity(file: str) -> str:
     return f"{project}-{canonicalize_version(version)}{kind}"
 
 
-# A file's name is asked for more than once, but within one change of the index.
+# One change of the index asks for the same name several times.
 @lru_cache(maxsize=16)
 def _split(file: str) -> tuple[str, Version, str]:
-    """Return project, version, and what else a file name says in the one form we give it."""
+    """Return the project and the version of a file name, and the rest of it, normalised."""
     if not _FILE_NAME.fullmatch(file):
         raise DistributionError(
-            f"{shown(file)} is not the name of a distribution: use at most 240 letters, digits"
+            f"{quoted(file)} is not the name of a distribution: use at most 240 letters, digits"
             " or any of . _ + ! -"
         )
     try:
         if file.endswith(".whl"):
-            # Each stands for all combinations, so these sets are equal if theirs are.
+            # A name stands for all combinations of its tags: they are equal if these sets are.
             sets = [tag.split(".") for tag in file.removesuffix(".whl").lower().split("-")[-3:]]
             if prod(map(len, sets)) > TAGS:
                 raise DistributionError(
@@ -149,7 +128,7 @@ def _split(file: str) -> tuple[str, Version, str]:
 
 
 def is_normalised(project: str) -> bool:
-    """Return whether this can be a project's name in a URL (PEP 503)."""
+    """Return whether a text is the normalised name of a project, as in URLs (PEP 503)."""
     return len(project) <= 240 and bool(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", project))
 
 
@@ -160,11 +139,12 @@ def read(path: Path, file: str | None = None) -> Distribution:
         file: the file name, if it is not that of the path.
 
     Raises:
-        DistributionError: if the name, the archive or its metadata is not right.
-        OSError: if the disk does not give it.
+        DistributionError: if the name, the archive or its metadata is wrong.
+        OSError: if the disk cannot be read.
     """
     file = file or path.name
     project, version = parse_name(file)
+    is_wheel = file.endswith(".whl")
     try:
         with path.open("rb") as content:
             size = os.fstat(content.fileno()).st_size
@@ -172,40 +152,36 @@ def read(path: Path, file: str | None = None) -> Distribution:
             content.seek(0)
             limit = _UNPACKED_LIMIT + _UNPACKED_RATIO * size
             if file.endswith(".tar.gz"):
-                metadata, folder = _from_tar(content, limit), ""
+                core, folder = Metadata.parse(_from_tar(content, limit)), ""
             else:
-                metadata, folder = _from_zip(content, limit, is_wheel=file.endswith(".whl"))
-        fields = _fields(metadata)
+                found, folder = _from_zip(content, limit, is_wheel=is_wheel)
+                core = Metadata.parse(found)
     except DistributionError as error:
         raise DistributionError(f"{file} {error}") from None
     except Exception as error:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
-            raise  # It is the disk, not the file.
-        # Archives made to do harm bring the parsers to raise nearly anything.
+            raise  # The disk failed, not the archive.
+        # Hostile archives make the parsers raise nearly anything.
         raise DistributionError(
             f"{file} is damaged: it cannot be read to its end ({type(error).__name__})"
         ) from None
-    _check(file, "Name", _only(fields, "name"), project)
-    _check(file, "Version", _only(fields, "version"), version)
-    if file.endswith(".whl"):
+    core.check_release(file, project, version)
+    if is_wheel:
         wheel.check_folder(file, folder, project, version)
-        _check_requirements(file, fields.get("requires-dist", []))
-    is_static = file.endswith(".whl") or (
-        _at_least_2_2(_only(fields, "metadata-version") or "") and "dynamic" not in fields
-    )
+        core.check_requirements(file)
     return Distribution(
         file=file,
         project=project,
         version=version,
         size=size,
         sha256=sha256,
-        requires_python=_specifier(_only(fields, "requires-python")),
-        metadata=metadata if is_static else None,
+        requires_python=core.requires_python,
+        metadata=core.content if is_wheel or core.is_static else None,
     )
 
 
 def digests(content: IO[bytes], algorithms: Iterable[str]) -> dict[str, str]:
-    """Return hex digests of what is left of a file, read once: md5, sha256 or blake2_256."""
+    """Read the rest of a file once; return hex digests of it: md5, sha256 or blake2_256."""
     hashes = {
         name: hashlib.blake2b(digest_size=32) if name == "blake2_256" else hashlib.new(name)
         for name in algorithms
@@ -217,7 +193,7 @@ def digests(content: IO[bytes], algorithms: Iterable[str]) -> dict[str, str]:
 
 
 def _from_zip(content: IO[bytes], limit: int, *, is_wheel: bool) -> tuple[bytes, str]:
-    """Return the metadata of an archive that was read to its end, and the folder it is in."""
+    """Read an archive to its end; return its metadata, and the folder that has it."""
     check_list(content)
     with zipfile.ZipFile(content) as archive:
         members = archive.infolist()
@@ -236,7 +212,7 @@ def _from_zip(content: IO[bytes], limit: int, *, is_wheel: bool) -> tuple[bytes,
         if is_wheel:
             kept |= {f"{folder}/WHEEL": b"", f"{folder}/entry_points.txt": b""}
         if found.file_size > METADATA_LIMIT:
-            raise DistributionError(_TOO_MUCH_METADATA)
+            raise DistributionError(TOO_MUCH_METADATA)
         for member in members:
             digest = wheel.Digest(member.filename, hashes.get(member.filename, ""))
             with archive.open(member) as unpacked:
@@ -252,21 +228,21 @@ def _from_zip(content: IO[bytes], limit: int, *, is_wheel: bool) -> tuple[bytes,
 
 
 class _Unpacked(io.RawIOBase):
-    """What a gzip file unpacks to, of which only so much is read in all and for one member."""
+    """The content of a gzip file, with a limit for all of it and one for each member."""
 
     def __init__(self, packed: gzip.GzipFile, limit: int) -> None:
         self._packed = packed
         self._limit = limit
-        self._left = 0
+        self._allowed = 0
         self.allow(_HEADER_LIMIT)
 
     def allow(self, size: int) -> None:
         """Let so many bytes be read from now on."""
-        self._left = size
+        self._allowed = size
 
     def read(self, size: int = -1) -> bytes:
-        self._left -= size
-        if size < 0 or self._left < 0:
+        self._allowed -= size
+        if size < 0 or self._allowed < 0:
             raise DistributionError(
                 f"has a member with more than {_HEADER_LIMIT // 2**10} kB of headers"
             )
@@ -297,7 +273,7 @@ def _from_tar(content: IO[bytes], limit: int) -> bytes:
                 number += 1
                 if number > MEMBERS:
                     raise DistributionError(TOO_MANY_MEMBERS)
-                # tarfile would keep them all in memory.
+                # tarfile would keep all members in memory.
                 archive.members = []  # type: ignore[attr-defined]
                 archive.pax_headers = {}
                 check_tar_member(member)
@@ -306,7 +282,7 @@ def _from_tar(content: IO[bytes], limit: int) -> bytes:
                         raise DistributionError("has more than one file */PKG-INFO")
                     metadata = _content(archive, member, unpacked)
                 unpacked.allow(_HEADER_LIMIT)
-        # Behind the last member: padding, and the checksum of it all.
+        # Behind the last member are padding and the checksum of all.
         unpacked.allow(limit)
         while rest := unpacked.read(2**16):
             if rest.strip(b"\0"):
@@ -318,86 +294,9 @@ def _from_tar(content: IO[bytes], limit: int) -> bytes:
 
 def _content(archive: tarfile.TarFile, member: tarfile.TarInfo, unpacked: _Unpacked) -> bytes:
     if member.size > METADATA_LIMIT:
-        raise DistributionError(_TOO_MUCH_METADATA)
+        raise DistributionError(TOO_MUCH_METADATA)
     if not member.isreg() or member.issparse():
         raise DistributionError("has a PKG-INFO that is not a file")
     unpacked.allow(METADATA_LIMIT + _HEADER_LIMIT)
     file = archive.extractfile(member)
     return file.read() if file else b""
-
-
-def _fields(metadata: bytes) -> dict[str, list[str]]:
-    """Return the values of those fields that are read here, by name in lower case.
-
-    The description may follow behind an empty line; nothing looks into it.
-    """
-    lines = metadata.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    end = _END.search(lines)
-    head = lines[: end.start()] if end else lines
-    fields: dict[str, list[str]] = {}
-    total = 0
-    for start in _FIELD.finditer(head):
-        name = start[1].decode().lower()
-        following = _NEXT.search(head, start.end())
-        length = (following.start() if following else len(head)) - start.start()
-        if length > _FIELDS[name]:
-            raise DistributionError(
-                f"has a {name.title()} of more than {_FIELDS[name]:,} bytes in its metadata"
-            )
-        total += length
-        if total > _FIELDS_LIMIT:
-            raise DistributionError(
-                f"has metadata whose Name, Version, Requires-Dist and the like have more than"
-                f" {_FIELDS_LIMIT // 2**10} kB"
-            )
-        value = head[start.end() : start.start() + length].decode(errors="replace").strip()
-        fields.setdefault(name, []).append(value)
-    return fields
-
-
-def _only(fields: dict[str, list[str]], name: str) -> str | None:
-    """Return the value of a field that may stand there once."""
-    values = fields.get(name, [])
-    return values[0] if len(values) == 1 else None
-
-
-def _check(file: str, field: str, value: str | None, expected: str) -> None:
-    try:
-        same = value is not None and (
-            canonicalize_name(value) == expected
-            if field == "Name"
-            else Version(value) == Version(expected)
-        )
-    except ValueError:  # no version, or a number of thousands of digits
-        same = False
-    if not same:
-        raise DistributionError(
-            f"{file} has metadata of another {field.lower()}: {field} is"
-            f" {'missing' if value is None else shown(value)}, the file name says {expected}"
-        )
-
-
-def _check_requirements(file: str, requirements: list[str]) -> None:
-    for text in requirements:
-        try:
-            Requirement(text)
-        except (ValueError, RecursionError):
-            raise DistributionError(
-                f"{file} has a Requires-Dist that installers cannot read: {shown(text)}"
-            ) from None
-
-
-def _specifier(value: str | None) -> str | None:
-    if not value:
-        return None
-    try:
-        specifiers = SpecifierSet(value)
-        specifiers.contains("3.13")  # Only now it reads the numbers.
-    except ValueError:
-        return None
-    return str(specifiers)
-
-
-def _at_least_2_2(version: str) -> bool:
-    match = re.fullmatch(r"([0-9]{1,4})\.([0-9]{1,4})", version)
-    return match is not None and (int(match[1]), int(match[2])) >= (2, 2)

@@ -1,12 +1,12 @@
 """The gateway's copy of the accounts.
 
-Caddy reads users and hashes from its own configuration, not from htpasswd files, and looks at
-that configuration every second. So the accounts are written for it in Caddy's form whenever they
-change, and a revoked account is shut out within two seconds, without a restart.
+Caddy reads users and hashes from its own configuration, not from htpasswd files, and checks that
+configuration for changes every second. So the accounts are written for it in Caddy's form whenever
+they change, and a revoked account is shut out within two seconds, without a restart.
 
-Left alone, Caddy compares the password of a name it does not know with a hash of cost 14. That is a
-second of work for each request of anybody, and tells by the clock which names exist. So a second
-file has it recognise the names beforehand and ask for the decoy's password instead.
+By itself, Caddy compares the password of an unknown user with a hash of cost 14. That is a second
+of work for each such request, and its duration tells which names exist. So a second file lets Caddy
+recognise the names beforehand and replace an unknown one by the decoy's.
 """
 
 from __future__ import annotations
@@ -18,22 +18,25 @@ import time
 from pathlib import Path
 
 from . import accounts
+from .disk import locked, write_atomically
 
 FILE = "accounts.caddy"
-STRANGERS = "strangers.conf"
+UNKNOWN_USERS = "strangers.conf"
+"""Imported by the Caddyfile, which its owner may have edited: the name of this file stays."""
 
 DECOY = "_none"
-"""The decoy's name. No account can have it; its length makes the base64 of `_none:` end where a
-group of four letters does, so that what a stranger sent can follow it as the password."""
+"""The decoy's name. No account can have it. The base64 of `_none:` ends where a group of four
+letters does, so that the letters of the client's own login can follow it as the password."""
 
 _DECOY_START = base64.b64encode(f"{DECOY}:".encode()).decode()
 _BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _HEAD = "# Made from pypi_auth/ whenever that changes; an edit here does not last."
 
-# Of the longest password, 72 bytes, what may follow the start; of all that is sent, what suffices
-# that no two wrong passwords of usual length look alike. Caddy remembers each in memory.
+# The letters that may follow the start: those of a password of 72 bytes, the longest.
 _REST = "[A-Za-z0-9+/]{0,98}={0,2}"
-_SENT = "[A-Za-z0-9+/]{0,188}={0,2}"
+# The letters of a login that become the decoy's password: enough that no two wrong logins of usual
+# length look alike. Caddy remembers each in memory.
+_KEPT = "[A-Za-z0-9+/]{0,188}={0,2}"
 
 log = logging.getLogger(__name__)
 
@@ -41,19 +44,19 @@ log = logging.getLogger(__name__)
 def write(auth: Path, gateway: Path) -> list[str]:
     """Write the accounts that are let in for the gateway; return a complaint for each other line.
 
-    Without any such line there is one complaint if nobody may publish.
+    If there is no other line, but no publisher either, that is the one complaint.
 
     Args:
         auth: folder of the htpasswd files.
         gateway: folder from which the gateway imports its accounts.
     """
-    # Locked, so that nobody who read the accounts before they changed writes last.
-    with accounts.locked(gateway):
-        known, complaints = accounts.read(auth)
-        pairs = [(DECOY, accounts.DECOY), *((account.name, account.hash) for account in known)]
-        _write(gateway / STRANGERS, _strangers([name for name, _ in pairs]))
+    # Locked, so that no process that read the accounts before they changed writes last.
+    with locked(gateway):
+        valid, complaints = accounts.read(auth)
+        pairs = [(DECOY, accounts.DECOY), *((account.name, account.hash) for account in valid)]
+        _write(gateway / UNKNOWN_USERS, _unknown_users([name for name, _ in pairs]))
         _write(gateway / FILE, [f"{name} {digest}" for name, digest in pairs])
-    if not complaints and not any(account.role == "publisher" for account in known):
+    if not complaints and not any(account.role == "publisher" for account in valid):
         # An editor that empties the file before it writes, or a full disk, may have left it so.
         complaints.append(
             f"pypi_auth/{accounts.FILES['publisher']} has no account: nobody may publish until you"
@@ -65,8 +68,8 @@ def write(auth: Path, gateway: Path) -> list[str]:
 def logins(names: list[str]) -> str:
     """Return a regular expression for the `Authorization` headers (RFC 7617) of these names.
 
-    It is one of RE2, for a whole header, and does not decode: base64 (RFC 4648) writes `name:` as
-    the same letters whatever follows, but for the last one, which holds some bits of that, too.
+    It is for RE2 and matches a whole header without decoding it: base64 (RFC 4648) always encodes
+    `name:` as the same letters, except the last, which also carries bits of the password.
     """
     return f"^(?i:basic) ({'|'.join(map(_start, names))}){_REST}$"
 
@@ -82,33 +85,37 @@ def _start(name: str) -> str:
     return letters
 
 
-def _strangers(names: list[str]) -> list[str]:
+def _unknown_users(names: list[str]) -> list[str]:
     return [
-        "# What is no login of an account becomes one of the decoy: see private_pypi/gateway.py.",
-        "@stranger {",
+        "# A login under no account's name becomes one of the decoy: see private_pypi/gateway.py.",
+        "@unknown_user {",
         f'\tnot vars_regexp {{header.Authorization}} "{logins(names)}"',
-        f'\tvars_regexp sent {{header.Authorization}} "^(?i:basic) ({_SENT})"',
+        f'\tvars_regexp sent {{header.Authorization}} "^(?i:basic) ({_KEPT})"',
         "}",
-        f'request_header @stranger Authorization "Basic {_DECOY_START}{{re.sent.1}}"',
+        f'request_header @unknown_user Authorization "Basic {_DECOY_START}{{re.sent.1}}"',
     ]
 
 
 def _write(path: Path, lines: list[str]) -> None:
-    accounts.write_atomically(path, "".join(f"{line}\n" for line in [_HEAD, *lines]))
+    write_atomically(path, "".join(f"{line}\n" for line in [_HEAD, *lines]).encode())
 
 
 def follow(auth: Path, gateway: Path, *, every: float = 0.5) -> None:
-    """Keep the gateway's copy current for ever, looking for changes every so many seconds."""
-    seen, trouble = None, ""
+    """Keep the gateway's copy current without end.
+
+    Args:
+        every: seconds between two checks for changes.
+    """
+    written, trouble = None, ""
     while True:
         now = accounts.fingerprint(auth)
-        if now != seen:
+        if now != written:
             try:
                 for complaint in write(auth, gateway):
                     log.error(complaint)
-                seen, trouble = now, ""
+                written, trouble = now, ""
             except OSError as error:
-                # Once for each trouble, not twice a second.
+                # Each trouble is told once, not twice a second.
                 if str(error) != trouble:
                     trouble = str(error)
                     log.error("the gateway does not have the current accounts yet: %s", error)

@@ -13,33 +13,34 @@ from private_pypi.app import Gatekeeper
 from private_pypi.settings import Settings
 from private_pypi.terminal import guarded
 
-# Before gunicorn takes them for its logs: `make pypi-local` has them on a terminal.
+# Before gunicorn opens its logs on them: `make pypi-local` shows those on a terminal.
 sys.stdout, sys.stderr = guarded(sys.stdout), guarded(sys.stderr)
 
 settings = Settings.from_environment()
 
 bind = f"unix:{settings.socket}" if settings.socket else f"{settings.host}:{settings.port}"
-# Of the socket: only the same user connects, as whom the gateway runs.
+# Of the socket: only the same user may connect, and the gateway runs as that user.
 umask = 0o177
 wsgi_app = "private_pypi.app:create_app()"
-# One process knows which passwords were verified; its threads wait for disks and clients.
+# One process, since it remembers which passwords are right; its threads wait for disks and clients.
 workers = 1
 worker_class = "gthread"
 threads = 40
-# A slow upload of a large wheel may take as long as it takes; app.py gives up one that stalls.
+# A slow upload of a large wheel may take hours; body.py ends one that stalls.
 timeout = 0
 graceful_timeout = 30
-# Longer than the two minutes for which the gateway keeps an idle connection: an upload that the
-# gateway sends on one which closes that moment is answered 502.
+# Longer than the two minutes for which the gateway keeps an idle connection: if this end closed one
+# while the gateway sends an upload on it, the client would get 502.
 keepalive = 180
-# The heartbeat file must not live on a disk, and /tmp may be read-only. macOS has no such folder.
+# For the heartbeat file, which must not be on a disk; and /tmp may be read-only. macOS has no
+# /dev/shm.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
 control_socket_disable = True
-# Only the gateway reaches the socket; the address, a client on the same machine.
+# Only the gateway reaches the socket, and only clients on this machine reach the address.
 forwarded_allow_ips = "*"
 accesslog = "-"
-# Account and path as app.py notes them: without what a client only claims, and without a query.
-# Cut to a length, as in the gateway's log: nobody pushes others out with long lines.
+# Account and path are as app.py notes them: a name only if its password was right, a path without
+# its query. All are cut, as in the gateway's log, so that long requests do not push others out.
 access_log_format = (
     "%({x-forwarded-for}i).45s %({private_pypi.account}e).64s"
     ' "%(m).20s %({private_pypi.path}e).500s %(H)s" %(s)s %(b)s %(M)sms'
@@ -52,8 +53,8 @@ _DIE_WITH_PARENT = 1  # prctl(2): PR_SET_PDEATHSIG
 def post_fork(_: Any, worker: Any) -> None:
     """End this process together with gunicorn's master, which alone can replace it.
 
-    Otherwise it would go on for as long as an upload takes, beside the index that is started next.
-    Elsewhere than on Linux, gunicorn notices within a second and lets it finish.
+    Otherwise it would go on until its last upload ends, beside the index that is started next. On
+    other systems than Linux, gunicorn notices within a second and lets it finish.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
@@ -64,8 +65,8 @@ def post_fork(_: Any, worker: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """Keep the index current for as long as this process lives."""
-    # Ctrl-C reaches this process too, and then gunicorn's own signal to stop. Two at once can
-    # deadlock it, for graceful_timeout seconds.
+    # Ctrl-C reaches this process, too, and then gunicorn's own signal to stop it. Both at once can
+    # block it for graceful_timeout seconds.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     application: Gatekeeper = worker.wsgi
     if worker.age > 1:
@@ -73,6 +74,6 @@ def post_worker_init(worker: Any) -> None:
     ready = threading.Event()
     follow = partial(application.index.follow, ready=ready)
     threading.Thread(target=follow, daemon=True).start()
-    # Most often the index is up to date before the first request is answered. If it has to be
-    # made from very many files, requests need not wait for that.
+    # Mostly the index is current before the first request comes. If it has to be made from very
+    # many files, requests are answered meanwhile.
     ready.wait(3)

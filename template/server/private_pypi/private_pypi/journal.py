@@ -1,11 +1,11 @@
 """The journal: what was published, found, yanked and removed, when and by whom.
 
-It is the one file beside the distributions that cannot be derived from them. It only grows, by
-whole lines of JSON, and lies in the data folder, so that a copy of that folder is a whole backup.
+It is the only file besides the distributions that cannot be derived from them. It only grows, by
+whole lines of JSON, and is in the data folder, so that a copy of that folder is a whole backup.
 
-Each line ends with `after`, a hash of the line before it. So a line that is missing or that has
-changed shows in the next one. Where the line before has no hash of its own, because it was torn by
-a crash, edited in or written by an older version, `after` is the hash of all that stands before.
+Each line ends with `after`, a hash of the line before it, so that the next line shows if a line is
+missing or was changed. If the line before has no hash of its own, because a crash tore it, or a
+person or an older version wrote it, `after` is the hash of everything before.
 """
 
 from __future__ import annotations
@@ -14,67 +14,145 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+
+from .disk import sync
 
 FILE = ".journal.jsonl"
 
 _HASHED = re.compile(rb', "after": "([0-9a-f]{16})"\}\r?\Z')
 _BLOCK = 4096
 
-TIMESTAMP = "%Y-%m-%dT%H:%M:%S.%fZ"
-"""The form of PEP 700."""
+_TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 _TIMESTAMP = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
 
-Record = dict[str, Any]
-"""A line: `time`, `action` and `file`, and what else belongs to the action.
+_DIGEST = re.compile("[0-9a-f]{64}")
 
-upload: size, sha256, by. find: size, sha256, uploaded, and instead_of if another name stood for the
-same before. sign: size and sha256 of the signature, by. yank: reason, by. unyank, remove: by.
-repair, whose file is the journal itself: reason, by. What a repair brought back is `restored`."""
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One line of the journal: something that happened to a file.
+
+    Attributes:
+        time: when it happened, in the form of PEP 700.
+        action: upload, find, sign, yank, unyank, remove or repair; others come from newer versions.
+        file: the name of the distribution; for a repair, that of the journal itself.
+        size, sha256: of the distribution; for a sign, of its signature.
+        uploaded: for a find, when the file was last modified.
+        instead_of: for a find, the earlier file of the same identity whose place it takes.
+        reason: why a release was yanked, or what was repaired.
+        by: the account, or the user of the machine.
+        more: fields that this version does not know, or whose values it cannot read.
+        restored: whether a repair brought the line back.
+        after: the hash of the line before; it does not matter when records are compared.
+    """
+
+    time: str
+    action: str
+    file: str
+    size: int | None = None
+    sha256: str | None = None
+    uploaded: str | None = None
+    instead_of: str | None = None
+    reason: str | None = None
+    by: str | None = None
+    more: dict[str, Any] = field(default_factory=dict, hash=False)
+    restored: bool = False
+    after: str | None = field(default=None, compare=False)
+
+    @classmethod
+    def parse(cls, line: bytes | str) -> Record | None:
+        """Read one line; return None if it is torn, damaged or not a record."""
+        try:
+            values = json.loads(line)
+        except (ValueError, RecursionError):
+            return None
+        if not isinstance(values, dict):
+            return None
+        restored, after = bool(values.pop("restored", False)), values.pop("after", None)
+        known: dict[str, Any] = {}
+        more: dict[str, Any] = {}
+        for name, value in values.items():
+            is_right = _FORMS.get(name)
+            (known if is_right and is_right(value) else more)[name] = value
+        # Without these the line cannot be shown to a person.
+        if not {"time", "action", "file"} <= known.keys() or not more.keys().isdisjoint(_SHOWN):
+            return None
+        return cls(
+            **known, more=more, restored=restored, after=after if isinstance(after, str) else None
+        )
+
+    def as_line(self) -> bytes:
+        """Return the line of the journal, without its newline."""
+        marks: dict[str, object] = {"restored": True} if self.restored else {}
+        if self.after is not None:
+            marks["after"] = self.after
+        return json.dumps({**self._values(), **marks}).encode()
+
+    @property
+    def text(self) -> str:
+        """The line without `restored` and `after`: equal for two lines that say the same."""
+        return json.dumps(self._values())
+
+    def _values(self) -> dict[str, object]:
+        values = {name: getattr(self, name) for name in _FORMS}
+        return {name: value for name, value in values.items() if value is not None} | self.more
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether the index can act on it; it cannot if a person edited the line badly."""
+        has_digest = self.sha256 is not None or self.action not in ("upload", "find", "sign")
+        return (
+            has_digest and "uploaded" not in self.more and is_utf8(self.file + (self.reason or ""))
+        )
 
 
 class Journal:
-    """The open, locked journal; nobody else writes as long as it is."""
+    """The open journal. Its lock keeps all other processes and threads from writing."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
     @property
     def end(self) -> int:
-        """Where the next line will begin: the file's size in bytes."""
+        """The size of the file in bytes, where the next line will begin."""
         return os.fstat(self._descriptor).st_size
 
     def mark(self, end: int) -> str:
-        """Return what is other if a journal ended there that had another last line before."""
+        """Return a digest of the last line before `end`, and of at least 1 KiB.
+
+        It differs if the file was swapped for another journal; it is empty if this one is shorter.
+        """
         if not 0 < end <= self.end:
             return ""
-        # An older version did not hash its lines: then a few of them are better than one.
+        # Lines of an older version have no hash: a few of them prove more than one.
         start = min(self._start_of_line(end), max(0, end - 1024))
         return sha256(os.pread(self._descriptor, end - start, start)).hexdigest()
 
     @property
     def state(self) -> tuple[int, int]:
-        """Which file this is, and its end."""
+        """The inode and the size of the file."""
         stat = os.fstat(self._descriptor)
         return stat.st_ino, stat.st_size
 
     def append(self, records: list[Record]) -> None:
-        """Write lines to the disk, all or none.
+        """Write records and sync them, all or none.
 
         Raises:
-            OSError: if the disk is full, among others; the journal is as it was.
+            OSError: if the disk is full, for example; the journal is as it was.
         """
         end = self.end
-        # A machine that died while it wrote has left a line without its end.
+        # A crash may have left a line without its newline.
         torn = bool(end) and os.pread(self._descriptor, 1, end - 1) != b"\n"
-        lines, after = [b"\n"] if torn else [], self._hash(end, b"\n" if torn else b"")
+        lines, after = [b"\n"] if torn else [], self._after(end, b"\n" if torn else b"")
         for record in records:
-            line = json.dumps({**record, "after": after}, ensure_ascii=True).encode()
+            line = replace(record, after=after).as_line()
             lines.append(line + b"\n")
             after = _hashed(line)
         content = memoryview(b"".join(lines))
@@ -87,12 +165,12 @@ class Journal:
             raise
 
     def replace(self, data: Path, records: list[Record]) -> Path:
-        """Put a journal with these records in the place of this one; return where this one is now.
+        """Replace this journal by one with these records; return where the old one is kept.
 
-        It happens at once, and is on the disk when this returns. The lock is held all the time.
+        The change is atomic and synced, and the lock is held all the time.
 
         Raises:
-            OSError: if the disk is full, among others; the journal is as it was.
+            OSError: if the disk is full, for example; the journal is as it was.
         """
         unfinished, now = data / f"{FILE}.new", datetime.now(timezone.utc)
         kept = data / f"{FILE}.broken-{now:%Y%m%dT%H%M%S.%fZ}"
@@ -109,31 +187,27 @@ class Journal:
             raise
         finally:
             os.close(descriptor)
-        folder = os.open(data, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync(data)
         return kept
 
     def since(self, offset: int) -> Iterator[Record]:
-        """Yield the records from a place in the file on; what is not a record is left out."""
+        """Yield the records from an offset in the file on; skip lines that are not records."""
         for line in self._lines(offset):
-            record = parse(line)
+            record = Record.parse(line)
             if record:
                 yield record
 
     def breaks(self) -> list[int]:
-        """Read all of it; return the numbers of the lines that do not follow the one before."""
-        return [number for number, _, follows in examined(self._lines(0)) if not follows]
+        """Read the whole journal; return the numbers of lines that do not follow the one before."""
+        return [number for number, _, follows in check_chain(self._lines(0)) if not follows]
 
     def _lines(self, offset: int) -> Iterator[bytes]:
         with open(self._descriptor, "rb", closefd=False) as file:
             file.seek(offset)
             yield from file
 
-    def _hash(self, end: int, more: bytes) -> str:
-        """Return the `after` of the line that will follow what ends there, and `more`."""
+    def _after(self, end: int, newline: bytes) -> str:
+        """Return the `after` of a line that will follow at `end`, behind a missing newline."""
         start = self._start_of_line(end)
         line = os.pread(self._descriptor, end - start, start).removesuffix(b"\n")
         if _HASHED.search(line):
@@ -141,11 +215,11 @@ class Journal:
         before = sha256()
         for one in self._lines(0):
             before.update(one)
-        before.update(more)
+        before.update(newline)
         return before.hexdigest()[:16]
 
     def _start_of_line(self, end: int) -> int:
-        """Return where the line begins whose end is there."""
+        """Return where the line begins that ends at `end`."""
         searched = max(0, end - 1)
         while searched:
             start = max(0, searched - _BLOCK)
@@ -158,9 +232,9 @@ class Journal:
 
 @contextmanager
 def locked(data: Path) -> Iterator[Journal]:
-    """Open the journal of a data folder and wait until no other process or thread has it open.
+    """Open the journal of a data folder; wait until no other process or thread has it open.
 
-    Whoever changes the data folder or the index holds this lock.
+    Every change of the data folder or of the index is made under this lock.
     """
     descriptor = _locked(data / FILE)
     try:
@@ -174,7 +248,7 @@ def _locked(path: Path) -> int:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            # A repair may have put another file there while this one was waited for.
+            # A repair may have replaced the file while we waited.
             if _is_at(path, descriptor):
                 return descriptor
         except BaseException:
@@ -190,10 +264,10 @@ def _is_at(path: Path, descriptor: int) -> bool:
         return False
 
 
-def examined(lines: Iterable[bytes]) -> Iterator[tuple[int, bytes, bool]]:
-    """Yield number and content of each line of a whole journal, and whether it follows the others.
+def check_chain(lines: Iterable[bytes]) -> Iterator[tuple[int, bytes, bool]]:
+    """Yield each line of a whole journal with its number, and whether it follows those before it.
 
-    A line that has no hash says nothing of those before it, and follows whatever they are.
+    A line without a hash follows any lines: it says nothing about them.
     """
     before, last = sha256(), b""
     for number, line in enumerate(lines, start=1):
@@ -205,29 +279,12 @@ def examined(lines: Iterable[bytes]) -> Iterator[tuple[int, bytes, bool]]:
         last = content
 
 
-def parse(line: bytes) -> Record | None:
-    """Return what a line says, without its hash; None if it is no record."""
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(record, dict) or not {"time", "action", "file"} <= record.keys():
-        return None
-    record.pop("after", None)
-    return record
-
-
-def text(record: Record) -> str:
-    """Return what two lines have in common that say the same, whatever stands before them."""
-    return json.dumps({key: value for key, value in record.items() if key != "restored"})
-
-
 def _hashed(line: bytes) -> str:
     return sha256(line).hexdigest()[:16]
 
 
 def state(data: Path) -> tuple[int, int] | None:
-    """Return the state of the journal, without its lock; None if there is none."""
+    """Return the state of the journal without waiting for its lock; None if there is none."""
     try:
         stat = (data / FILE).stat()
     except OSError:
@@ -236,7 +293,7 @@ def state(data: Path) -> tuple[int, int] | None:
 
 
 def is_timestamp(value: object) -> bool:
-    """Return whether a value has the form of a time in the journal, to the digit."""
+    """Return whether a value is a time exactly as the journal writes it."""
     if not isinstance(value, str) or not _TIMESTAMP.fullmatch(value):
         return False
     try:
@@ -245,17 +302,34 @@ def is_timestamp(value: object) -> bool:
         return False
 
 
-def is_text(value: object) -> bool:
-    """Return whether a value is text that UTF-8 can hold: JSON may name half a character."""
-    if not isinstance(value, str):
-        return False
+def is_utf8(text: str) -> bool:
+    """Return whether a text can be encoded: JSON and file names may have half a character."""
     try:
-        value.encode()
+        text.encode()
     except UnicodeEncodeError:
         return False
     return True
 
 
 def timestamp(seconds: float) -> str:
-    """Return a time since 1970 as PEP 700 writes it."""
-    return datetime.fromtimestamp(seconds, timezone.utc).strftime(TIMESTAMP)
+    """Return a time in seconds since 1970 in the form of PEP 700."""
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime(_TIME)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+# The fields in the order in which a line has them, and what tells whether a value can be read.
+_FORMS: dict[str, Callable[[object], bool]] = {
+    "time": is_timestamp,
+    "action": _is_text,
+    "file": _is_text,
+    "size": lambda value: type(value) is int,
+    "sha256": lambda value: isinstance(value, str) and bool(_DIGEST.fullmatch(value)),
+    "uploaded": is_timestamp,
+    "instead_of": _is_text,
+    "reason": _is_text,
+    "by": _is_text,
+}
+_SHOWN = ("time", "action", "file", "by", "reason")

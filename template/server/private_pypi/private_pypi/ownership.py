@@ -1,4 +1,4 @@
-"""Gives what lies in folders to one user, while others who write there may swap names and links."""
+"""Giving folders to one user while other processes may swap names and links in them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class OwnershipError(Exception):
 def give(within: Sequence[Path], user: int, group: int) -> None:
     """Make a user and a group the owners of folders and of all that lies in them.
 
-    Whatever becomes of a path meanwhile, nothing outside of the folders is touched: everything is
-    changed by its name in a folder that is open, links themselves and not what they lead to. What
-    cannot be given away keeps nothing else from it.
+    Nothing outside of the folders is touched, whatever becomes of a path meanwhile: each entry is
+    changed by its name in an open folder, and of a link the link itself. An entry that cannot be
+    given away does not stop the others.
 
     Args:
         user, group: their numbers.

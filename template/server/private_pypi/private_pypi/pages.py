@@ -17,10 +17,13 @@ from simple_repository import model
 from simple_repository.content_negotiation import Format
 from simple_repository.serializer import serialize
 
+from . import disk
+from .layout import file_of
+
 HTML, JSON = "index.html", "index.json"
 NAMES = (HTML, JSON, f"{HTML}.gz", f"{JSON}.gz")
 
-# From here on a client on the internet gains more than a second file costs on disk.
+# Bytes below which gzip saves a client less than the extra file costs on disk.
 _WORTH_COMPRESSING = 8192
 
 _META = model.Meta(api_version="1.1")
@@ -51,7 +54,7 @@ class Listed:
     @property
     def file(self) -> str:
         """Its file name."""
-        return self.location.rpartition("/")[2]
+        return file_of(self.location)
 
     def as_file(self) -> model.File:
         """Return it in the model of the Simple API."""
@@ -77,7 +80,7 @@ def project_page(project: str, listed: Iterable[Listed]) -> dict[str, bytes]:
         meta=_META,
         name=project,
         files=tuple(one.as_file() for one in ordered),
-        # In order, where the model has a set: the same page is the same bytes each time.
+        # In order, where the model has a set, so that the same page has the same bytes each time.
         versions=cast("frozenset[str]", tuple(map(str, versions))),
     )
     # The HTML serializer puts a reason into the attribute as it is.
@@ -98,22 +101,25 @@ def project_list(projects: Iterable[str]) -> dict[str, bytes]:
 def write(folder: Path, files: dict[str, bytes], unfinished: Path) -> str:
     """Make a folder's pages be these; return their fingerprint.
 
-    A page whose bytes are the same stays the file it was, and so does its ETag. Each is replaced
-    at once, but none is forced to the disk: who finds another fingerprint after a power failure
-    writes them again.
+    A page whose bytes stay the same stays the same file, with the same ETag. Each is replaced at
+    once, but not forced to the disk: if a power failure takes a page back, its fingerprint shows
+    that it must be written again.
+
+    Args:
+        unfinished: as `disk.write_unsynced` has it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name in NAMES:
         if name in files:
             if _content(folder / name) != files[name]:
-                write_atomically(folder / name, files[name], unfinished)
+                disk.write_unsynced(folder / name, files[name], unfinished)
         else:
             (folder / name).unlink(missing_ok=True)
     return fingerprint(folder)
 
 
 def fingerprint(folder: Path) -> str:
-    """Return what is other when a page in this folder was deleted, torn or changed."""
+    """Return a text that differs once a page in this folder is deleted, torn or changed."""
     marks = []
     for name in NAMES:
         try:
@@ -127,17 +133,6 @@ def fingerprint(folder: Path) -> str:
 def same(folder: Path, files: dict[str, bytes]) -> bool:
     """Return whether a folder's pages are these."""
     return all(_content(folder / name) == files.get(name) for name in NAMES)
-
-
-def write_atomically(path: Path, content: bytes, unfinished: Path) -> None:
-    """Replace a file at once.
-
-    Args:
-        unfinished: a path of the same file system that nobody else uses at the same time.
-    """
-    unfinished.unlink(missing_ok=True)
-    unfinished.write_bytes(content)
-    unfinished.replace(path)
 
 
 @lru_cache(maxsize=4096)

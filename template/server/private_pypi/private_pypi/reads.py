@@ -1,67 +1,41 @@
-"""Reads from disk, as the gateway answers them: for make pypi-local, which has no gateway."""
+"""Reads of the index from disk, as the gateway answers them: `make pypi-local` has no gateway."""
 
 from __future__ import annotations
 
 import re
 import string
-from collections.abc import Callable
-from email.utils import mktime_tz, parsedate_tz
 from pathlib import Path
-from stat import S_ISREG
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote
 
 from packaging.utils import canonicalize_name
-from pypiserver.bottle_wrapper import HTTPResponse, request, static_file
 
-from . import pages
+from . import files, pages
+from .answers import Answer, Environ, refusal
 from .distribution import is_normalised
 from .index import Index
-from .refusals import not_ready, refusal
+from .refusals import not_ready
 
 JSON = "application/vnd.pypi.simple.v1+json"
 HTML = "application/vnd.pypi.simple.v1+html"
 LEGACY = "text/html"
 
 
-def reads(index: Index) -> Callable[[], None]:
-    """Return a hook of bottle that answers what the index has, and lets unknown names pass."""
-    simple, packages = index.folder / "simple", index.folder / "packages"
+def answer(index: Index, environ: Environ) -> Answer | None:
+    """Answer GET and HEAD for all that the index has.
 
-    def answer() -> None:
-        path = request.environ.get("PATH_INFO", "")
-        if request.method not in ("GET", "HEAD") or path == "/":
-            return
-        if path.startswith("/packages/"):
-            raise _file(packages, path.removeprefix("/packages/"))
-        if path == "/simple/":
-            raise _page(simple) if (simple / pages.HTML).exists() else not_ready()
-        if path == "/simple":
-            raise _moved("simple/")
-        # A name alone is of clients whose URL of the index does not end in /simple/.
-        found = re.fullmatch("(/simple)?/([^/]+)(/?)", path, re.DOTALL)
-        if not found or path in ("/packages", "/favicon.ico"):
-            raise refusal(404, "There is nothing here: projects are under simple/, as JSON too.")
-        below, name, slash = found.groups()
-        normalised = canonicalize_name(name)
-        if not is_normalised(normalised):
-            raise refusal(404, "That is not the name of a project.")
-        if (below, normalised, "/") != ("/simple", name, slash):
-            up, down = "../" if slash else "", "" if below else "simple/"
-            raise _moved(f"{up}{down}{normalised}/")
-        standing = index.standing(name)
-        if standing == "here":
-            raise _page(simple / name)
-        if standing == "not ready":
-            raise not_ready()
-        if standing == "closed":
-            text = "Part of pypi_data cannot be looked into, there may be files of any name"
-            raise refusal(503, f"{text}: the index's log says why.", **{"Retry-After": "5"})
-        if standing == "gone":
-            # Whoever takes the name on the public index is a stranger.
-            text = f"This index serves no files of {name}, but has or had one that could be of it"
-            raise refusal(404, f"{text}: make pypi-verify on the server names what is there.")
-
-    return answer
+    Returns:
+        None for the root, for projects that are unknown, and for other methods.
+    """
+    if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
+        return None
+    try:
+        # PEP 3333 has each byte of a path as a character.
+        path = environ.get("PATH_INFO", "").encode("latin-1").decode()
+    except UnicodeError:
+        found: Answer | None = refusal(400, "The path of the URL is not UTF-8.")
+    else:
+        found = _find(index, path, environ)
+    return found.without_body() if found and environ["REQUEST_METHOD"] == "HEAD" else found
 
 
 def content_type(accept: str, asked: str = "") -> str:
@@ -71,7 +45,7 @@ def content_type(accept: str, asked: str = "") -> str:
         accept: the header of that name.
         asked: the parameter `format` of the URL, which counts more.
     """
-    # A plus that nobody encoded is a space.
+    # A plus that is not encoded in a URL is a space.
     wanted = {asked.replace(" ", "+"): 1.0} if asked else _qualities(accept)
     best, chosen = 0.0, LEGACY
     for kind in (JSON, HTML, LEGACY):
@@ -82,6 +56,46 @@ def content_type(accept: str, asked: str = "") -> str:
     if wanted.get("text/*", wanted.get("*/*", 0.0)) > best:
         return LEGACY
     return chosen
+
+
+def _find(index: Index, path: str, environ: Environ) -> Answer | None:
+    simple = index.folder / "simple"
+    if path == "/":
+        return None
+    if path.startswith("/packages/"):
+        return _file(index.folder / "packages", path.removeprefix("/packages/"), environ)
+    if path == "/simple/":
+        return _page(simple, environ) if (simple / pages.HTML).exists() else not_ready()
+    if path == "/simple":
+        return _moved("simple/", environ)
+    # Clients whose URL of the index does not end in /simple/ ask for a name alone.
+    found = re.fullmatch("(/simple)?/([^/]+)(/?)", path, re.DOTALL)
+    if not found or path in ("/packages", "/favicon.ico"):
+        return refusal(404, "There is nothing here: projects are under simple/, as JSON too.")
+    below, name, slash = found.groups()
+    normalised = canonicalize_name(name)
+    if not is_normalised(normalised):
+        return refusal(404, "That is not the name of a project.")
+    if (below, normalised, "/") != ("/simple", name, slash):
+        up, down = "../" if slash else "", "" if below else "simple/"
+        return _moved(f"{up}{down}{normalised}/", environ)
+    return _project(index, name, environ)
+
+
+def _project(index: Index, name: str, environ: Environ) -> Answer | None:
+    status = index.status(name)
+    if status == "here":
+        return _page(index.folder / "simple" / name, environ)
+    if status == "not ready":
+        return not_ready()
+    if status == "unreadable":
+        text = "Part of pypi_data cannot be looked into, there may be files of any name"
+        return refusal(503, f"{text}: the index's log says why.", ("Retry-After", "5"))
+    if status == "gone":
+        # On the public index, anybody could have taken the name.
+        text = f"This index serves no files of {name}, but has or had one that could be of it"
+        return refusal(404, f"{text}: make pypi-verify on the server names what is there.")
+    return None
 
 
 def _qualities(accept: str) -> dict[str, float]:
@@ -96,79 +110,29 @@ def _qualities(accept: str) -> dict[str, float]:
     return qualities
 
 
-def _moved(place: str) -> HTTPResponse:
-    """Lead on to a place, as seen from this one, so that no proxy in front need be known."""
+def _moved(place: str, environ: Environ) -> Answer:
+    """Redirect to a place relative to this one, whatever name and path a proxy gives the index."""
     # A client may send it with bytes that a header cannot have.
-    query = quote(request.query_string, safe=string.punctuation, encoding="latin-1")
-    return HTTPResponse(status=301, Location=f"{place}?{query}" if query else place)
+    query = quote(environ.get("QUERY_STRING", ""), safe=string.punctuation, encoding="latin-1")
+    location = f"{place}?{query}" if query else place
+    return Answer(301, (("Location", location), ("Content-Length", "0")))
 
 
-def _page(folder: Path) -> HTTPResponse:
-    kind = content_type(request.get_header("Accept", ""), request.query.get("format", ""))
+def _page(folder: Path, environ: Environ) -> Answer:
+    query = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
+    kind = content_type(environ.get("HTTP_ACCEPT", ""), query.get("format", [""])[-1])
     name = pages.JSON if kind == JSON else pages.HTML
     charset = "; charset=utf-8" if kind == LEGACY else ""
-    answer = _unless_known(folder, name, f"{kind}{charset}")
-    answer.set_header("Vary", "Accept")
-    answer.set_header("Cache-Control", "private, no-cache")
-    return answer
+    answer = files.send(folder / name, f"{kind}{charset}", environ)
+    return answer.with_headers(("Vary", "Accept"), ("Cache-Control", "private, no-cache"))
 
 
-def _file(folder: Path, location: str) -> HTTPResponse:
+def _file(folder: Path, location: str, environ: Environ) -> Answer:
     if any(not part or part.startswith(".") for part in location.split("/")):
-        return refusal(404, "There is no such file.")
+        return files.missing()
     is_text = location.endswith((".metadata", ".asc"))
     kind = "text/plain; charset=utf-8" if is_text else "application/octet-stream"
-    answer = _unless_known(folder, location, kind)
-    if answer.status_code < 400:
-        answer.set_header("Cache-Control", "private, max-age=31536000, immutable")
-    return answer
-
-
-def _unless_known(folder: Path, name: str, kind: str) -> HTTPResponse:
-    """Answer with a file, or without it if the client has it or had another (RFC 9110, section 13).
-
-    As the gateway does; bottle knows neither tags nor If-Range.
-    """
-    try:
-        stat = (folder / name).stat()
-    except (OSError, ValueError):
-        return refusal(404, "There is no such file.")
-    if not S_ISREG(stat.st_mode):
-        return refusal(404, "There is no such file.")
-    etag, changed = f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"', int(stat.st_mtime)
-    match, none_match = _taken("If-Match"), _taken("If-None-Match")
-    since, unless_since = _time(_taken("If-Modified-Since")), _time(_taken("If-Unmodified-Since"))
-    in_range = _taken("If-Range")
-    if match:
-        # A weak tag is not enough to go on with what the client has.
-        is_other = etag not in re.split(r"\s*,\s*", match) and match != "*"
-    else:
-        is_other = unless_since is not None and changed > unless_since
-    if is_other:
-        return refusal(412, "The file is not the one that the client has.", ETag=etag)
-    if none_match:
-        # It counts more than a time of whole seconds.
-        is_known = etag in re.findall('"[^"]*"', none_match) or none_match == "*"
-    else:
-        is_known = since is not None and changed <= since
-    if is_known:
-        return HTTPResponse(status=304, ETag=etag)
-    if in_range and in_range != etag and _time(in_range) != changed:
-        _taken("Range")
-    answer = static_file(name, root=str(folder), mimetype=kind)
-    answer.set_header("ETag", etag)
-    return answer
-
-
-def _taken(header: str) -> str:
-    """Return a header of the request, which bottle then does not see; empty if there is none."""
-    value: str = request.environ.pop(f"HTTP_{header.upper().replace('-', '_')}", "")
-    return value.strip()
-
-
-def _time(date: str) -> int | None:
-    """Return the seconds of an HTTP date (RFC 9110, section 5.6.7), None if it is none."""
-    try:
-        return mktime_tz(parsedate_tz(date))  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        return None
+    answer = files.send(folder / location, kind, environ)
+    if answer.status >= 400:
+        return answer
+    return answer.with_headers(("Cache-Control", "private, max-age=31536000, immutable"))

@@ -1,11 +1,15 @@
-"""A look at the data folder that opens no file: what lies there, and whether that changed."""
+"""A scan of the data folder, which opens no file, and the watch for changes there."""
 
 from __future__ import annotations
 
 import errno
+import itertools
+import logging
 import os
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -13,9 +17,13 @@ from typing import NamedTuple
 from packaging.utils import canonicalize_name
 
 from .distribution import is_normalised
-from .journal import is_text
+from .journal import is_utf8
+from .layout import file_of
+from .terminal import spelled
 
-# What lies beside a distribution and belongs to it.
+log = logging.getLogger(__name__)
+
+# Files that lie beside a distribution and belong to it.
 _COMPANIONS = (".asc", ".metadata")
 # Folders in which distributions were installed or unpacked, or that are named like a file of one.
 _UNPACKED = re.compile(
@@ -24,7 +32,7 @@ _UNPACKED = re.compile(
     re.IGNORECASE,
 )
 _UNPACKED_HOLDS = {"PKG-INFO", "EGG-INFO"}
-# Where fsck puts what has lost its name, for root alone.
+# Where fsck puts files that have lost their name, for root alone.
 _LOST = "lost+found/"
 # The whole numbers that SQLite can hold.
 _LEAST, _MOST = -(2**63), 2**63 - 1
@@ -35,9 +43,12 @@ _ENDS = re.compile(
     re.IGNORECASE,
 )
 
+# Seconds until the next scan: a file overwritten in place does not change the time of its folder.
+_SCAN_AT_LEAST_EVERY = 30
+
 
 class Seen(NamedTuple):
-    """What a look at a file in the data folder, without opening it, tells of it."""
+    """What the status of a file in the data folder tells of it."""
 
     size: int
     modified: int
@@ -50,32 +61,31 @@ class Seen(NamedTuple):
 
 
 @dataclass
-class Look:
-    """What lies in the data folder, without what begins with a dot.
+class Scan:
+    """What lies in the data folder, except for names that begin with a dot.
 
     Attributes:
-        files: what may be a distribution, by location.
-        others: the locations of what cannot be one, such as a signature of nothing, a pipe, an
-            unpacked distribution or a file whose name is no UTF-8.
-        folders: the time of the last change (st_mtime_ns) of every folder, which is earlier than
-            the look at it.
-        closed: a sentence for each folder or link that could not be looked into.
+        files: every file that may be a distribution, by location.
+        others: the locations of everything else, such as a signature without a distribution, a
+            pipe, an unpacked distribution or a file whose name is not UTF-8.
+        folders: when each folder last changed (st_mtime_ns), as it was before it was listed.
+        unreadable: a sentence for each folder or link that could not be looked into.
     """
 
     files: dict[str, Seen] = field(default_factory=dict)
     others: list[str] = field(default_factory=list)
     folders: dict[Path, int] = field(default_factory=dict)
-    closed: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
 
 
-def scan(data: Path) -> Look:
-    """Look at the data folder without opening a file. Links to folders are followed.
+def scan(data: Path) -> Scan:
+    """List the data folder and its subfolders. Links to folders are followed.
 
     Raises:
         OSError: if the data folder itself cannot be looked into.
     """
-    look = Look()
-    known: set[tuple[int, int]] = set()
+    found = Scan()
+    visited: set[tuple[int, int]] = set()
     # Links last: a folder that can be reached without one is where it is.
     folders, links = [""], list[str]()
     while folders or links:
@@ -84,28 +94,28 @@ def scan(data: Path) -> Look:
         try:
             stat = folder.stat()
             if prefix and _UNPACKED.search(prefix[:-1]):
-                look.others.append(prefix)
-            if (stat.st_dev, stat.st_ino) in known:
+                found.others.append(prefix)
+            if (stat.st_dev, stat.st_ino) in visited:
                 continue
-            known.add((stat.st_dev, stat.st_ino))
-            look.folders[folder] = stat.st_mtime_ns
-            with os.scandir(folder) as entries:
-                found = [entry for entry in entries if not entry.name.startswith(".")]
+            visited.add((stat.st_dev, stat.st_ino))
+            found.folders[folder] = stat.st_mtime_ns
+            with os.scandir(folder) as listed:
+                entries = [entry for entry in listed if not entry.name.startswith(".")]
         except NotADirectoryError:
-            look.others.append(prefix)
+            found.others.append(prefix)
             continue
         except OSError as error:
             if not prefix:
                 raise
-            # What was deleted meanwhile is no matter. A link that leads nowhere is one: it may
-            # lead to a folder again.
+            # A folder that was deleted meanwhile does not matter. A link that leads nowhere does:
+            # it may lead to a folder again.
             if prefix != _LOST and os.path.lexists(folder):
-                look.closed.append(_closed(prefix, error))
+                found.unreadable.append(_unreadable(prefix, error))
             continue
-        names = {entry.name for entry in found}
-        if prefix and look.others[-1:] != [prefix] and names & _UNPACKED_HOLDS:
-            look.others.append(prefix)
-        for entry in found:
+        names = {entry.name for entry in entries}
+        if prefix and found.others[-1:] != [prefix] and names & _UNPACKED_HOLDS:
+            found.others.append(prefix)
+        for entry in entries:
             location = f"{prefix}{entry.name}"
             try:
                 if entry.is_dir(follow_symlinks=False):
@@ -114,35 +124,138 @@ def scan(data: Path) -> Look:
                     links.append(f"{location}/")
                 elif entry.name.endswith(_COMPANIONS):
                     if entry.name.rpartition(".")[0] not in names:
-                        look.others.append(location)
-                elif entry.is_file() and is_text(location):
-                    look.files[location] = Seen.of(
+                        found.others.append(location)
+                elif entry.is_file() and is_utf8(location):
+                    found.files[location] = Seen.of(
                         entry.stat(), signed=f"{entry.name}.asc" in names
                     )
                 else:
-                    look.others.append(location)
+                    found.others.append(location)
             except FileNotFoundError:
                 continue
             except OSError as error:
-                # Most often it is all of a folder, of which one sentence is enough.
-                sentence = _closed(prefix or location, error)
-                if look.closed[-1:] != [sentence]:
-                    look.closed.append(sentence)
-    return look
+                # Most often no file of the folder can be reached: then one sentence is enough.
+                sentence = _unreadable(prefix or location, error)
+                if found.unreadable[-1:] != [sentence]:
+                    found.unreadable.append(sentence)
+    return found
 
 
-def projects(location: str) -> Iterator[str]:
-    """Yield the normalised name of every project that a file name could stand for.
+def possible_projects(location: str) -> Iterator[str]:
+    """Yield the normalised name of every project that a file could be of, by its name.
 
-    The name may end before any hyphen, before a dot or underscore that a digit follows, before a
-    dot behind the last hyphen, or before what no name has: mylib-1.0-py3.8.egg could be of mylib,
-    of mylib-1-0 and of some more.
+    The project's name may end before any hyphen, before a dot or underscore that a digit follows,
+    before a dot behind the last hyphen, or before a character that no name has: mylib-1.0-py3.8.egg
+    could be of mylib, of mylib-1-0 and of some more.
     """
-    file = location.rstrip("/").rpartition("/")[2]
+    file = file_of(location.rstrip("/"))
     for end in _ENDS.finditer(file):
         name = canonicalize_name(file[: end.start()])
         if is_normalised(name):
             yield name
+
+
+def may_hold(data: Path, project: str) -> bool:
+    """Scan the data folder; return whether a file could be of a project, or cannot be seen."""
+    try:
+        found = scan(data)
+    except OSError:
+        return True
+    if found.unreadable:
+        return True
+    # Of very many files, only those are taken apart that begin like it.
+    begins = re.compile(project.replace("-", "[-_.]+"), re.IGNORECASE).match
+    return any(
+        begins(file_of(location.rstrip("/"))) and project in possible_projects(location)
+        for location in (*found.files, *found.others)
+    )
+
+
+class Watch:
+    """What the scans of one data folder have told, and whether it has to be scanned again.
+
+    Other threads read it while the files that a scan found are being indexed.
+
+    Attributes:
+        unread: the projects that files could be of which are not indexed yet.
+        unserved: the projects that files could be of which are not served.
+        unreadable: a sentence for each folder or link that the last scan could not look into.
+        scan_seconds: how long the last scan took.
+    """
+
+    def __init__(self, data: Path) -> None:
+        self.unread: frozenset[str] = frozenset()
+        self.unserved: frozenset[str] = frozenset()
+        self.unreadable: list[str] = []
+        self.scan_seconds = 0.0
+        self._data = data
+        self._postponed: frozenset[str] = frozenset()
+        self._folders: dict[Path, int] = {}
+        self._changed_by_us: dict[Path, int] = {}
+        self._changed_just_now = False
+        self._finished = 0.0
+
+    def scan(self) -> Scan:
+        """Scan the data folder.
+
+        Raises:
+            OSError: if it cannot be looked into.
+        """
+        found = scan(self._data)
+        # The clock of a file system may tick too slowly to tell two changes apart. Those that this
+        # index made are known.
+        by_others = found.folders.items() - self._changed_by_us.items()
+        self._changed_just_now = any(_is_recent(when) for _, when in by_others)
+        return found
+
+    def begin_reading(self, found: Scan, todo: Iterable[str]) -> None:
+        """Note the locations of a scan that are going to be read."""
+        # Until all of it is read, also the files that were postponed.
+        self.unread |= _possible_projects([*todo, *found.others])
+        self._postponed = frozenset()
+        for sentence in found.unreadable:
+            if sentence not in self.unreadable:
+                log.error("names that this index does not have are answered 503: %s", sentence)
+        # Not before: the names in a folder that has become readable must not pass for unknown.
+        self.unreadable = found.unreadable
+
+    def postpone(self, location: str) -> None:
+        """Leave a file that is being written for the next scan."""
+        self._postponed |= {location}
+
+    def note_unread(self, location: str) -> None:
+        """Note that a file is there which is not indexed yet."""
+        self.unread |= _possible_projects([location])
+
+    def end_reading(self, found: Scan, refused: Iterable[str]) -> None:
+        """Note that all of a scan is read, and the locations that are not served."""
+        self.unserved = _possible_projects([*refused, *found.others])
+        self.unread = _possible_projects(self._postponed)
+
+    def trust_folders(self, found: Scan) -> None:
+        """Take every file for indexed from now on, as long as no folder of the scan changes."""
+        self._folders = found.folders
+        self._finished = time.monotonic()
+
+    @contextmanager
+    def own_change(self, folder: Path) -> Iterator[None]:
+        """Let a change that this index makes to a folder be no reason to scan it again."""
+        was_unchanged = folder.stat().st_mtime_ns == self._folders.get(folder)
+        yield
+        if was_unchanged:
+            self._folders[folder] = self._changed_by_us[folder] = folder.stat().st_mtime_ns
+
+    def is_current(self) -> bool:
+        """Return whether every file that lies there was found by the last scan, and read."""
+        return not self._postponed and not self._changed_just_now and unchanged(self._folders)
+
+    def is_due(self) -> bool:
+        """Return whether it is time for another scan."""
+        return (
+            bool(self.unreadable)
+            or time.monotonic() - self._finished > _SCAN_AT_LEAST_EVERY
+            or not self.is_current()
+        )
 
 
 def unchanged(folders: dict[Path, int]) -> bool:
@@ -153,14 +266,30 @@ def unchanged(folders: dict[Path, int]) -> bool:
         return False
 
 
-def shown(location: str) -> str:
-    """Return a location as a sentence may show it: whatever a file is called, in ASCII."""
-    return os.fsencode(location).decode("ascii", "backslashreplace").rstrip("/")
-
-
-def _closed(location: str, error: OSError) -> str:
+def _unreadable(location: str, error: OSError) -> str:
     if error.errno in (errno.ENOENT, errno.ELOOP):
         remedy = "delete the link, or have it lead to what the containers see, too"
     else:
         remedy = "let the owner of pypi_data read and enter it, or take it out of pypi_data"
-    return f"pypi_data/{shown(location)} cannot be looked into ({error.strerror}): {remedy}"
+    return f"pypi_data/{spelled(location)} cannot be looked into ({error.strerror}): {remedy}"
+
+
+def _possible_projects(locations: Iterable[str]) -> frozenset[str]:
+    return frozenset(itertools.chain.from_iterable(map(possible_projects, locations)))
+
+
+def _is_recent(when: int) -> bool:
+    """Return whether a time is so near that a change after it may bear the same.
+
+    A file server's clock may be ahead of ours. A folder dated far ahead is not changed then.
+    """
+    return -60 * 10**9 < time.time_ns() - when < 2 * 10**9
+
+
+def is_there(path: Path) -> bool:
+    """Return whether a file is there, which it is not in a folder that cannot be looked into."""
+    try:
+        path.stat()
+    except OSError:
+        return False
+    return True

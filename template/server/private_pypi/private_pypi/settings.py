@@ -1,4 +1,4 @@
-"""What the environment tells the index about where and how it runs."""
+"""The settings of the index, which it reads from the environment."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MEBIBYTE = 2**20
 
 
 class SettingError(Exception):
-    """A setting has a value the index cannot work with; the message names both and the remedy."""
+    """A setting has a value that the index cannot use; the message names both and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class Settings:
     """Where the index finds its folders and how it answers.
 
     Attributes:
-        data: folder of the distributions, the only state that must never be lost.
-        index: folder of what is derived from them, to be served.
+        data: folder of the distributions and the journal, which must never be lost.
+        index: folder of the pages and all else that is derived from them.
         auth: folder of `.htpasswd` and `.htpasswd-readers`.
         gateway: folder from which the gateway reads its accounts; None without a gateway.
         socket: path of the Unix socket to listen on; None for an address.
@@ -47,7 +47,7 @@ class Settings:
         """Read the `PYPI_*` variables that docker-compose.pypi.yml and the Makefile set.
 
         Raises:
-            SettingError: if a value is not one of those its variable can have.
+            SettingError: if a variable has a value that it cannot have.
         """
         unknown = environ.get("PYPI_UNKNOWN_PACKAGES", "redirect")
         if unknown not in ("redirect", "refuse"):

@@ -1,16 +1,17 @@
-"""Text for people's terminals: letters that are shown, and none that a terminal acts on.
+"""Text for terminals: only characters that a terminal shows, none that it acts on.
 
-Names, reasons and addresses come from whoever publishes or copies files. A terminal takes controls
-in them for commands, and marks that turn the direction of writing show one name as another.
+Names, reasons and addresses come from publishers and from files copied by hand. A terminal takes
+control characters in them for commands, and marks of writing direction show one name as another.
 """
 
 from __future__ import annotations
 
+import os
 from typing import TextIO, cast
 
 
 def printable(text: str) -> str:
-    """Return a text with all spelled out that is not `str.isprintable`, ends of lines too."""
+    """Return a text with every character spelled out that is not printable, ends of lines, too."""
     if text.isprintable():
         return text
     return "".join(
@@ -19,13 +20,23 @@ def printable(text: str) -> str:
     )
 
 
+def quoted(text: str) -> str:
+    """Return a text of unknown origin as a message quotes it: short, and in ASCII."""
+    return ascii(text if len(text) <= 80 else f"{text[:77]}...")
+
+
+def spelled(location: str) -> str:
+    """Return the path of a file as a sentence shows it: in ASCII, whatever its name is."""
+    return os.fsencode(location).decode("ascii", "backslashreplace").rstrip("/")
+
+
 def guarded(stream: TextIO) -> TextIO:
-    """Return a stream that writes to another only what is printable, and ends of lines."""
+    """Return a stream that spells out all it writes but printable text and ends of lines."""
     return cast(TextIO, _Guarded(stream))
 
 
 class _Guarded:
-    """The stream in all but what it writes."""
+    """Behaves as another stream, and writes to it only what is printable."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

@@ -1,26 +1,20 @@
-"""Uploads as they arrive: files without a name of their own yet, and the form around them."""
+"""Upload forms and their files, which have no name in the data folder yet."""
 
 from __future__ import annotations
 
 import fcntl
-import socket
 import tempfile
-import threading
-import time
-from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, BinaryIO, ClassVar
+from typing import IO
 
-from gunicorn.http.errors import ParseException
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
-from pypiserver.bottle_wrapper import FileUpload, FormsDict
 
-from .disk import UPLOADS
+from .answers import Environ
+from .body import CHUNK, Body
 from .distribution import parse_name
-
-FOLDER = UPLOADS
 
 FORM = 4 * 2**20
 """Bytes that a form may have beside the distribution: a long description, mostly."""
@@ -28,23 +22,22 @@ FORM = 4 * 2**20
 SIGNATURE = 2**16
 """Bytes that a detached signature may have: those of real keys have about one thousand."""
 
-PATIENCE = 30
-"""Seconds that the next 128 kB of an upload may take, or what is left of it. A slow client that
-goes on may take hours; one that dribbles would hold a thread for as long."""
-
 FIELDS, FIELD_NAME = 10_000, 100
 """Fields that a form may have, and letters that the name of one may have."""
 
+ANNOUNCEMENTS = ("verify", "submit")
+"""Actions by which old clients announce a release; nothing is stored."""
+
 _TOO_MANY = "Maximum segment count exceeded"  # as multipart says it
-_FILES = ("content", "gpg_signature")
-# All the text that is read here, of which none is as long. The rest, such as a description, would
-# be in memory once for each upload at once.
-_TEXTS, _TEXT = (":action", "md5_digest", "sha256_digest", "blake2_256_digest"), 200
-_CHUNK = 2**17
+_FILES = {"content": "distribution", "gpg_signature": "signature"}
+_DIGESTS = {f"{name}_digest": name for name in ("md5", "sha256", "blake2_256")}
+# No text that is read is as long. The others, such as a description, are not kept: each upload
+# would hold them in memory for as long as it takes.
+_TEXT = 200
 
 
 class FormError(Exception):
-    """What was sent is no upload form; the message is one sentence that says why."""
+    """The request is not an upload form; the message is one sentence that says why."""
 
 
 class TooLargeError(Exception):
@@ -52,75 +45,81 @@ class TooLargeError(Exception):
 
 
 class StalledError(Exception):
-    """A client sends an upload too slowly, or no more."""
+    """A client sends an upload too slowly, or stopped."""
 
 
-class Places:
-    """Lets so many uploads in at once; each holds a thread of the server while its client sends.
+@dataclass
+class SentFile:
+    """A file of a form.
 
-    An account gets another place only if more are free than it holds. So one alone gets half of
-    them, and what it leaves is there for others: two never fill all, however slowly they send.
+    Attributes:
+        name: as its client calls it.
+        content: in the folder of the unfinished uploads, read from its start.
     """
 
-    def __init__(self, places: int) -> None:
-        self._places = places
-        self._lock = threading.Lock()
-        self._taken: Counter[str] = Counter()
+    name: str
+    content: IO[bytes]
 
-    @contextmanager
-    def taken(self, account: str) -> Iterator[bool]:
-        """Take a place until the end of the block, if one is free: yield whether one was."""
-        with self._lock:
-            free = self._taken[account] < self._places - self._taken.total()
-            self._taken[account] += free
-        try:
-            yield free
-        finally:
-            with self._lock:
-                self._taken[account] -= free
-                self._taken += Counter()  # Forgets those who have none.
+
+@dataclass
+class Form:
+    """The fields of an upload form that are read; all others are left out.
+
+    Attributes:
+        action: what to do with the form, such as `file_upload`.
+        digests: hex digests of the distribution by the name of their algorithm.
+    """
+
+    action: str = ""
+    digests: dict[str, str] = field(default_factory=dict)
+    distribution: SentFile | None = None
+    signature: SentFile | None = None
+
+    def close(self) -> None:
+        """Delete its files; a file that was published stays under its own name."""
+        for file in (self.distribution, self.signature):
+            if file:
+                file.content.close()
 
 
 def create(folder: Path) -> IO[bytes]:
-    """Open an empty file that is deleted when it is closed and locked until then."""
+    """Open an empty file that is locked until it is closed, and then deleted."""
     unfinished = tempfile.NamedTemporaryFile(dir=folder)  # noqa: SIM115
     fcntl.flock(unfinished, fcntl.LOCK_EX)
     return unfinished
 
 
 def delete_abandoned(folder: Path) -> None:
-    """Delete what processes that are no more have left behind."""
+    """Delete the files of processes that have died."""
     for path in folder.iterdir():
-        # Whoever writes it may be done, and have deleted it.
-        with suppress(FileNotFoundError), path.open("r+b") as file:  # NFS locks nothing else.
+        # Its process may finish and delete it meanwhile. NFS locks only a file open for writing.
+        with suppress(FileNotFoundError), path.open("r+b") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                continue  # Somebody is writing it.
+                continue  # A process still writes it.
             path.unlink()
 
 
-def read_form(environ: dict[str, Any], folder: Path, max_upload: int) -> FormsDict:
+def read_form(environ: Environ, folder: Path, max_upload: int) -> Form:
     """Read an upload form (RFC 7578) from a WSGI request, its files straight to the disk.
 
+    The memory that this takes does not depend on the form.
+
     Args:
+        environ: whose `wsgi.input` is a Body.
         folder: of the unfinished uploads.
         max_upload: bytes a file may have.
 
-    Returns:
-        The text that is read here as str and files as bottle's FileUpload, by field name, as
-        bottle itself would; but the memory it takes does not depend on what is sent.
-
     Raises:
-        FormError: if it is no such form, or one with too much in it.
+        FormError: if the request is not such a form, or the form has too much in it.
         TooLargeError: if a file is too large.
         StalledError: if the client sends too slowly.
     """
     kind, options = parse_options_header(environ.get("CONTENT_TYPE", ""))
     if kind != "multipart/form-data" or not options.get("boundary"):
         raise FormError("Send the upload as multipart/form-data, as twine, uv and Poetry do.")
-    form = FormsDict()
-    form.recode_unicode = False
+    form = Form()
     length = int(environ.get("CONTENT_LENGTH") or 0)
     body: Body = environ["wsgi.input"]
     try:
@@ -129,7 +128,7 @@ def read_form(environ: dict[str, Any], folder: Path, max_upload: int) -> FormsDi
         )
         _fill(form, parser, body, folder, max_upload)
     except MultipartError as error:
-        close(form)
+        form.close()
         if body.stalled:
             raise StalledError from None
         if body.ended and body.received < length:
@@ -140,118 +139,36 @@ def read_form(environ: dict[str, Any], folder: Path, max_upload: int) -> FormsDi
             f"This is not an upload form: {error.args[0]}; publish with twine, uv or Poetry."
         ) from None
     except BaseException:
-        close(form)
+        form.close()
         raise
     return form
 
 
-def check(form: FormsDict) -> None:
-    """Refuse a form that does not publish a distribution, in words of ours.
+def check(form: Form) -> None:
+    """Refuse a form that does not publish a distribution.
 
     Raises:
         FormError: if it has no distribution or another file's signature.
-        DistributionError: if the distribution's name is none.
+        DistributionError: if the distribution does not have the name of one.
     """
-    action = form.get(":action")
-    if action in ("verify", "submit"):
-        return  # Old clients announce a release so; nothing is stored.
-    if action != "file_upload":
-        said = f":action is {action[:80]!a}" if action else "no :action is given"
+    if form.action in ANNOUNCEMENTS:
+        return
+    if form.action != "file_upload":
+        said = f":action is {form.action[:80]!a}" if form.action else "no :action is given"
         raise FormError(f"The form publishes nothing, since {said}: send file_upload as :action.")
-    content, signature = (form.get(name) for name in _FILES)
-    if not isinstance(content, FileUpload):
+    if not form.distribution:
         raise FormError("The form has no distribution: send it as the file content.")
-    parse_name(content.raw_filename)
-    signed = f"{content.raw_filename}.asc"
-    if isinstance(signature, FileUpload) and signature.raw_filename != signed:
+    file = form.distribution.name
+    parse_name(file)
+    if form.signature and form.signature.name != f"{file}.asc":
         raise FormError(
-            f"{signature.raw_filename[:80]!a} is not the signature of {content.raw_filename}:"
+            f"{form.signature.name[:80]!a} is not the signature of {file}:"
             " call it as that file, with .asc at the end."
         )
 
 
-class Body:
-    """The body of a WSGI request, which ends where its client went away or was given up.
-
-    gunicorn waits for ever for each byte of it, in a thread that others need.
-
-    Attributes:
-        received: bytes read so far.
-        ended: whether there are no more.
-        stalled: whether the client was given up.
-    """
-
-    _waiting: ClassVar[dict[Body, float]] = {}
-    _watch: ClassVar[threading.Thread | None] = None
-    _lock: ClassVar = threading.Lock()
-
-    def __init__(self, environ: dict[str, Any]) -> None:
-        self._stream: BinaryIO = environ["wsgi.input"]
-        self._socket: socket.socket | None = environ.get("gunicorn.socket")
-        chunked = "HTTP_TRANSFER_ENCODING" in environ
-        self._length = None if chunked else int(environ.get("CONTENT_LENGTH") or 0)
-        self._broken = False
-        self.received = 0
-        self.ended = self._length == 0
-        self.stalled = False
-
-    @property
-    def whole(self) -> bool:
-        """Whether the next byte on the connection is the first of another request."""
-        if self._length is None:
-            return self.ended and not self._broken
-        return self.received == self._length
-
-    def read(self, size: int) -> bytes:
-        """Return so many bytes, or fewer if the body ends."""
-        with self._lock:
-            self._waiting[self] = time.monotonic() + PATIENCE
-            if Body._watch is None:
-                Body._watch = threading.Thread(target=self._give_up, daemon=True)
-                Body._watch.start()
-        try:
-            chunk = self._stream.read(size)
-        except (OSError, ParseException):  # hung up; chunks that are none
-            chunk, self._broken = b"", True
-        finally:
-            with self._lock:
-                del self._waiting[self]
-        self.received += len(chunk)
-        self.ended = not chunk
-        return chunk
-
-    def read_to_end(self, most: int) -> None:
-        """Keep nothing of it: a client that still sends reads no answer.
-
-        Args:
-            most: bytes after which no more are read.
-        """
-        while not (self.whole or self.stalled or self.received > most) and self.read(_CHUNK):
-            pass
-
-    @classmethod
-    def _give_up(cls) -> None:
-        """Let no read wait longer than it may: one thread does so for all, for ever."""
-        while True:
-            time.sleep(1)
-            with cls._lock:
-                for body, until in cls._waiting.items():
-                    if body._socket and time.monotonic() > until:
-                        body.stalled = True
-                        # The read ends; the answer can still be sent.
-                        with suppress(OSError):
-                            body._socket.shutdown(socket.SHUT_RD)
-
-
-def close(form: FormsDict) -> None:
-    """Delete the files of a form; what was published stays under its own name."""
-    for _, value in form.allitems():
-        if isinstance(value, FileUpload):
-            value.file.close()
-
-
 def _fill(
-    form: FormsDict,
+    form: Form,
     parser: PushMultipartParser,
     body: Body,
     folder: Path,
@@ -265,26 +182,16 @@ def _fill(
                 f"The form has a field whose name is longer than {FIELD_NAME} letters: shorten it."
             )
         if name in _FILES and segment.filename is not None:
-            if name in form:
+            if getattr(form, _FILES[name]):
                 raise FormError(f"The form has more than one file {name}: send one.")
             if not segment.filename.isprintable():
                 raise FormError(
                     f"The file name {segment.filename[:80]!a} has control characters: send it"
                     " without."
                 )
-            unfinished = create(folder)
-            form[name] = FileUpload(unfinished, name, segment.filename)
-            for chunk in chunks:
-                unfinished.write(chunk)
-                if name == "gpg_signature" and unfinished.tell() > SIGNATURE:
-                    raise FormError(
-                        f"The signature has more than {SIGNATURE // 2**10} kB: send a detached one,"
-                        " as gpg --detach-sign makes it."
-                    )
-                if unfinished.tell() > max_upload:
-                    raise TooLargeError
-            unfinished.flush()
-            unfinished.seek(0)
+            file = SentFile(segment.filename, create(folder))
+            setattr(form, _FILES[name], file)
+            _store(file.content, chunks, name, max_upload)
         else:
             value = bytearray()
             for chunk in chunks:
@@ -295,8 +202,24 @@ def _fill(
                         f"The form has more than {FORM // 2**20} MB of text: shorten the"
                         " description."
                     )
-            if name in _TEXTS:
-                form.replace(name, value.decode(errors="replace"))
+            if name == ":action":
+                form.action = value.decode(errors="replace")
+            elif name in _DIGESTS:
+                form.digests[_DIGESTS[name]] = value.decode(errors="replace")
+
+
+def _store(unfinished: IO[bytes], chunks: Iterator[bytes], field: str, max_upload: int) -> None:
+    for chunk in chunks:
+        unfinished.write(chunk)
+        if field == "gpg_signature" and unfinished.tell() > SIGNATURE:
+            raise FormError(
+                f"The signature has more than {SIGNATURE // 2**10} kB: send a detached one,"
+                " as gpg --detach-sign makes it."
+            )
+        if unfinished.tell() > max_upload:
+            raise TooLargeError
+    unfinished.flush()
+    unfinished.seek(0)
 
 
 def _segments(
@@ -304,7 +227,7 @@ def _segments(
 ) -> Iterator[tuple[MultipartSegment, Iterator[bytes]]]:
     """Yield each part of a form with an iterator of its content, which must be used up first."""
     with parser:
-        events = iter(parser.parse_blocking(body.read, _CHUNK))
+        events = iter(parser.parse_blocking(body.read, CHUNK))
         for event in events:
             if isinstance(event, MultipartSegment):
                 yield event, iter(lambda: next(events), None)

@@ -1,4 +1,4 @@
-"""What installers want of a wheel beside its metadata: WHEEL and RECORD (PEP 427)."""
+"""Checks of the files of a wheel beside its metadata: WHEEL, RECORD, entry_points.txt (PEP 427)."""
 
 from __future__ import annotations
 
@@ -14,51 +14,48 @@ from itertools import count
 from typing import IO
 
 from packaging.utils import canonicalize_name
-from packaging.version import Version
 
-from .archive import MEMBERS, DistributionError, inside, shown
+from .archive import MEMBERS, DistributionError, inside
+from .metadata import is_version
+from .terminal import quoted
 
 RECORD, FORMAT, SCRIPTS = 16 * 2**20, 2**16, 2**18
 """Bytes that the files RECORD, WHEEL and entry_points.txt may have."""
 
 RECORD_LINE, SCRIPTS_LINE = 2000, 1000
-"""Letters that a line of RECORD or of entry_points.txt may have."""
+"""Characters that a line of RECORD or of entry_points.txt may have."""
 
-# They sign RECORD, so RECORD does not name them.
+# RECORD does not name the files that sign it.
 _SIGNATURES = ("RECORD.jws", "RECORD.p7s")
-# Where the folders of *.data go to (PEP 427).
+# The folders of *.data that installers know (PEP 427).
 _SCHEMES = "purelib|platlib|headers|scripts|data"
-# What a script calls: a function of a module, whatever extras that has.
-_CALLED = re.compile(r"\s*[\w.]+\s*:\s*[\w.]+\s*(\[[^\]]*\]\s*)?", re.ASCII)
+# A function of a module, and any extras, as a script names it.
+_FUNCTION = re.compile(r"\s*[\w.]+\s*:\s*[\w.]+\s*(\[[^\]]*\]\s*)?", re.ASCII)
 _ALGORITHMS = hashlib.algorithms_guaranteed - {"shake_128", "shake_256"}
 
 
 def check_folder(file: str, folder: str, project: str, version: str) -> None:
-    """Check that the .dist-info folder of a wheel is that of its release, however it is spelled.
+    """Check that the .dist-info folder of a wheel names its release, however it is spelled.
 
     Raises:
-        DistributionError: if it is not.
+        DistributionError: if it does not.
     """
     name, _, its_version = folder.removesuffix(".dist-info").rpartition("-")
-    try:
-        same = canonicalize_name(name) == project and Version(its_version) == Version(version)
-    except ValueError:  # no version, or a number of thousands of digits
-        same = False
-    if not same:
+    if canonicalize_name(name) != project or not is_version(its_version, version):
         raise DistributionError(
-            f"{file} has the folder {shown(folder)}, the file name says {project} {version}"
+            f"{file} has the folder {quoted(folder)}, the file name says {project} {version}"
         )
 
 
 def recorded(archive: zipfile.ZipFile, folder: str) -> dict[str, str]:
-    """Return the hash that RECORD gives of each member, by name, as RECORD writes it.
+    """Return the hash of each member as RECORD writes it, by the member's name.
 
     Args:
-        folder: where its metadata is.
+        folder: the .dist-info folder.
 
     Raises:
-        DistributionError: if installers would refuse what is beside its metadata, if there is too
-            much of it, or if RECORD does not name exactly the files that there are.
+        DistributionError: if installers would refuse the folders or files of the wheel, if a file
+            beside the metadata is too large, or if RECORD does not name exactly the members.
     """
     names = archive.namelist()
     tops = {name.partition("/")[0] for name in names}
@@ -67,21 +64,21 @@ def recorded(archive: zipfile.ZipFile, folder: str) -> dict[str, str]:
         raise DistributionError(f"has {len(folders)} folders *.dist-info instead of one")
     for name in (f"{folder}/WHEEL", f"{folder}/RECORD"):
         if name not in names:
-            raise DistributionError(f"has no file {shown(name)}: build it again")
+            raise DistributionError(f"has no file {quoted(name)}: build it again")
     for name in names:
         top, _, path = name.partition("/")
         if top.endswith(".data") and path and not re.match(f"({_SCHEMES})(/|$)", path):
-            raise DistributionError(f"has {shown(name)}, which installers put nowhere")
+            raise DistributionError(f"has {quoted(name)}, which installers put nowhere")
         if top.endswith(".data") and not path and not name.endswith("/"):
-            raise DistributionError(f"has a file {shown(name)} where installers want a folder")
-    for said, name, limit in (
+            raise DistributionError(f"has a file {quoted(name)} where installers want a folder")
+    for a_file, name, limit in (
         ("a RECORD", "RECORD", RECORD),
         ("a WHEEL", "WHEEL", FORMAT),
         ("an entry_points.txt", "entry_points.txt", SCRIPTS),
     ):
         member = archive.NameToInfo.get(f"{folder}/{name}")
         if member and member.file_size > limit:
-            raise DistributionError(f"has {said} of more than {limit // 2**10:,} kB")
+            raise DistributionError(f"has {a_file} of more than {limit // 2**10:,} kB")
     return _hashes(archive, folder)
 
 
@@ -92,9 +89,9 @@ def check_format(content: bytes) -> None:
         DistributionError: if not.
     """
     head = re.split(rb"\r?\n\r?\n", content, maxsplit=1)[0]
-    said = re.search(rb"(?im)^Wheel-Version:([^\r\n]*)", head)
-    if not said or not re.fullmatch(rb"1(\.[0-9]{1,9})+", said[1].strip()):
-        version = shown(said[1].strip().decode(errors="replace")) if said else "missing"
+    field = re.search(rb"(?im)^Wheel-Version:([^\r\n]*)", head)
+    if not field or not re.fullmatch(rb"1(\.[0-9]{1,9})+", field[1].strip()):
+        version = quoted(field[1].strip().decode(errors="replace")) if field else "missing"
         raise DistributionError(f"is of another format: its Wheel-Version is {version}, not '1.0'")
 
 
@@ -105,7 +102,7 @@ def check_scripts(content: bytes) -> None:
         DistributionError: if not.
     """
     entries = configparser.RawConfigParser(delimiters=("=",), strict=False)
-    # The parser takes time by the square of the length of a line.
+    # The parser's time grows with the square of the length of a line.
     if any(len(line) > SCRIPTS_LINE for line in content.split(b"\n")):
         raise DistributionError(
             f"has an entry_points.txt with a line of more than {SCRIPTS_LINE:,} letters"
@@ -121,9 +118,9 @@ def check_scripts(content: bytes) -> None:
     except (ValueError, configparser.Error):
         raise DistributionError("has an entry_points.txt that cannot be read") from None
     for name, called in scripts:
-        if not _CALLED.fullmatch(called):
+        if not _FUNCTION.fullmatch(called):
             raise DistributionError(
-                f"has a script {shown(name)} that calls {shown(called)}: name module:function"
+                f"has a script {quoted(name)} that calls {quoted(called)}: name module:function"
             )
 
 
@@ -135,10 +132,10 @@ def _hashes(archive: zipfile.ZipFile, folder: str) -> dict[str, str]:
         try:
             for path, digest, size in csv.reader(_lines(unpacked)):
                 if path.endswith("/"):
-                    continue  # Some list folders, too.
+                    continue  # Some tools list folders, too.
                 member = members.get(path) or members.get(inside(path))
                 if member is None:
-                    raise DistributionError(f"lacks {shown(path)}, which its RECORD names")
+                    raise DistributionError(f"lacks {quoted(path)}, which its RECORD names")
                 if member is record:
                     digest = size = ""
                 if not digest.isascii():
@@ -154,12 +151,12 @@ def _hashes(archive: zipfile.ZipFile, folder: str) -> dict[str, str]:
     unrecorded = {f"{folder}/{name}" for name in ("RECORD", *_SIGNATURES)}
     for path, member in members.items():
         if member.filename not in hashes and path not in unrecorded:
-            raise DistributionError(f"has {shown(path)}, which its RECORD does not name")
+            raise DistributionError(f"has {quoted(path)}, which its RECORD does not name")
     return hashes
 
 
 def _lines(record: IO[bytes]) -> Iterator[str]:
-    """Yield the lines of RECORD, of which csv would hold one of any length in memory."""
+    """Yield the lines of RECORD; csv would keep a line of any length in memory."""
     text = io.TextIOWrapper(record, "utf-8", newline="")
     for number in count():
         line = text.readline(RECORD_LINE + 1)
@@ -175,33 +172,33 @@ def _lines(record: IO[bytes]) -> Iterator[str]:
 
 
 class Digest:
-    """What RECORD says of the content of one member, and what it is."""
+    """The hash of one member that RECORD gives, to be compared with its content."""
 
     def __init__(self, name: str, recorded: str) -> None:
-        """Begin to read a member.
+        """Begin with a member of that name.
 
         Args:
-            recorded: its hash, as RECORD writes it; empty if it gives none.
+            recorded: its hash as RECORD writes it; empty if RECORD gives none.
 
         Raises:
-            DistributionError: if nobody knows that kind of hash.
+            DistributionError: if the kind of hash is unknown.
         """
         self._name = name
         algorithm, _, self._expected = recorded.partition("=")
         if recorded and algorithm not in _ALGORITHMS:
-            raise DistributionError(f"has a RECORD with an unknown kind of hash of {shown(name)}")
+            raise DistributionError(f"has a RECORD with an unknown kind of hash of {quoted(name)}")
         self._hash = hashlib.new(algorithm) if recorded else None
 
     def update(self, chunk: bytes) -> None:
-        """Take in the next bytes of the member."""
+        """Add the next bytes of the member."""
         if self._hash:
             self._hash.update(chunk)
 
     def check(self) -> None:
-        """Compare, at the end of the member.
+        """Compare the hashes, at the end of the member.
 
         Raises:
-            DistributionError: if RECORD says otherwise.
+            DistributionError: if they differ.
         """
         if self._hash:
             digest = base64.urlsafe_b64encode(self._hash.digest()).decode()
@@ -210,4 +207,4 @@ class Digest:
 
 
 def _another(name: str) -> str:
-    return f"has another {shown(name)} than its RECORD says: build it again"
+    return f"has another {quoted(name)} than its RECORD says: build it again"

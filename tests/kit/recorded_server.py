@@ -1,66 +1,34 @@
-"""A server in containers that faults are done to, and what it must keep."""
+"""A server in containers, and a record of all that it must keep, whatever happens to it."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import http.client
-import os
-import subprocess
-import sys
-import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import requests
-from passlib.hash import bcrypt
 
-from kit import crash
-from kit.crashing import made
+from kit.accounts import ALICE, ANNA, Account, htpasswd_line
+from kit.async_client import everything
+from kit.background_traffic import PUBLISHERS, READERS, Traffic
+from kit.commands import as_root
+from kit.forms import upload_form
+from kit.http import JSON, basic
 from kit.in_docker import Server, plain_server
-from kit.template import PASSWORD
-from kit.traffic import JSON, PUBLISHERS, READERS, Traffic, everything
+from kit.integrity import check_tidy, digest
+from kit.waiting import SECONDS, wait_until
+from kit.wheel import of_size
 
-ALICE = ("alice", PASSWORD)
-ANNA = ("anna", "annas-password")
 PROJECTS = 30
-SECONDS = 90.0
-
-
-def as_root(*command: str | Path, ok: bool = True) -> str:
-    """Run a program as root, which whoever tests Docker may become; return all it printed."""
-    sudo = [] if os.getuid() == 0 else ["sudo", "--non-interactive"]
-    done = subprocess.run(
-        [*sudo, *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-    )
-    assert done.returncode == 0 or not ok, f"{command}\n{done.stdout}"
-    return done.stdout
-
-
-def line(account: tuple[str, str]) -> str:
-    """Return an account's line in an htpasswd file; to verify the password takes a millisecond."""
-    return f"{account[0]}:{bcrypt.using(rounds=4, ident='2y').hash(account[1])}\n"
-
-
-def wait_until(done: Callable[[], object], seconds: float = SECONDS) -> None:
-    """Wait until something is so; meanwhile it may also fail to connect."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            if done():
-                return
-        except requests.ConnectionError:
-            pass
-        assert time.monotonic() < deadline, f"not so after {seconds} s"
-        time.sleep(0.1)
+"""How many projects there are to install."""
 
 
 @dataclass
-class Kept:
+class RecordedServer:
     """A running server and all that it must keep.
 
     Attributes:
@@ -86,7 +54,7 @@ class Kept:
 
     def wheel(self, name: str, kilobytes: int = 0) -> tuple[str, bytes]:
         """Return file name and content of a new wheel."""
-        return made(self.folder, name, kilobytes)
+        return of_size(self.folder, name, kilobytes)
 
     def new(self, name: str = "new", kilobytes: int = 0) -> tuple[str, bytes]:
         """Return file name and content of a wheel whose name no other has."""
@@ -101,29 +69,23 @@ class Kept:
 
     def publish(self, file: str, content: bytes) -> tuple[int, str]:
         """Send a distribution; return status and sentence, the latter empty if it was taken."""
-        body, kind = crash.form(file, content)
+        body, kind = upload_form(file, content)
         url, headers = f"{self.server.url}/", {"Content-Type": kind}
         self.unanswered.add(file)
         answer = requests.post(url, body, headers=headers, auth=ALICE, timeout=SECONDS)
         self.unanswered.remove(file)
         if answer.status_code == 200:
-            self.published[file] = crash.digest(content)
+            self.published[file] = digest(content)
             return 200, ""
         return answer.status_code, answer.text.strip()
 
-    def half_send(
-        self, file: str, content: bytes, account: tuple[str, str] = ALICE
-    ) -> Callable[[], int]:
+    def half_send(self, file: str, content: bytes, account: Account = ALICE) -> Callable[[], int]:
         """Send half of an upload; return what sends the rest and returns the status, or 0."""
-        body, kind = crash.form(file, content)
-        pair = base64.b64encode(":".join(account).encode()).decode()
+        body, kind = upload_form(file, content)
         connection = http.client.HTTPConnection(urlsplit(self.server.url).netloc, timeout=SECONDS)
         connection.putrequest("POST", "/")
-        for name, value in (
-            ("Authorization", f"Basic {pair}"),
-            ("Content-Type", kind),
-            ("Content-Length", str(len(body))),
-        ):
+        headers = {"Content-Type": kind, "Content-Length": str(len(body))}
+        for name, value in {**basic(*account), **headers}.items():
             connection.putheader(name, value)
         connection.endheaders(body[: len(body) // 2])
 
@@ -159,7 +121,7 @@ class Kept:
         download = requests.get(
             requests.compat.urljoin(page.url, file["url"]), auth=ALICE, timeout=30
         )
-        assert crash.digest(download.content) == file["hashes"]["sha256"]
+        assert digest(download.content) == file["hashes"]["sha256"]
 
     def traffic(
         self, *, retrying: bool = False, readers: int = READERS, publishers: int = PUBLISHERS
@@ -193,7 +155,7 @@ class Kept:
         assert self.publish(*self.new("after")) == (200, "")
         self.check_listed()
         said = (verify or (lambda: self.server.make("pypi-verify")))()
-        on_disk = crash.check_tidy(self.data, self.index)
+        on_disk = check_tidy(self.data, self.index)
         assert self.published.items() <= on_disk.items()
         assert f"{len(on_disk)} distributions are what was published" in said
 
@@ -223,68 +185,15 @@ class Kept:
         return bool(state["Running"]) and state["Health"]["Status"] == "healthy"
 
 
-@dataclass
-class Installs:
-    """Real pip and uv processes that install while something happens.
-
-    Attributes:
-        account, url: as Kept has them.
-    """
-
-    kept: Kept
-    folder: Path
-    processes: list[tuple[subprocess.Popen[str], Path]] = field(default_factory=list)
-
-    def start(self, *, pip: int = 2, uv: int = 3, retries: int = 0) -> None:
-        """Begin to install one project with each.
-
-        Args:
-            retries: how often each asks again for what it did not get.
-        """
-        scheme, _, host = self.kept.server.url.partition("://")
-        index = f"{scheme}://{ALICE[0]}:{quote(ALICE[1], safe='')}@{host}/simple/"
-        environment = {**os.environ, "PIP_INDEX_URL": index, "UV_DEFAULT_INDEX": index}
-        environment |= {"PIP_NO_CACHE_DIR": "1", "UV_NO_CACHE": "1", "HOME": str(self.folder)}
-        environment |= {"PIP_RETRIES": str(retries), "UV_HTTP_RETRIES": str(retries)}
-        commands = [[sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]] * pip
-        commands += [["uv", "pip", "install", "--quiet", "--python", sys.executable]] * uv
-        for command in commands:
-            target = Path(tempfile.mkdtemp(dir=self.folder))
-            process = subprocess.Popen(
-                [*command, "--target", str(target), f"seed-{len(self.processes) % PROJECTS}"],
-                env=environment,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-            self.processes.append((process, target))
-
-    def finish(self) -> None:
-        """Wait for all and check that each has installed its project."""
-        for number, (process, target) in enumerate(self.processes):
-            said, _ = process.communicate(timeout=SECONDS)
-            assert process.returncode == 0, f"{process.args!r}: {said}"
-            assert (target / f"seed_{number % PROJECTS}" / "__init__.py").exists()
-        self.processes.clear()
-
-    def fail(self) -> None:
-        """Wait for all and check that none has installed its project."""
-        for process, target in self.processes:
-            said, _ = process.communicate(timeout=SECONDS)
-            assert process.returncode != 0, f"{process.args!r}: {said}"
-            assert not list(target.glob("seed_*"))
-        self.processes.clear()
-
-
 @contextmanager
-def launched(rendered: Path, folder: Path, wheels: Path) -> Iterator[Kept]:
+def launched(rendered: Path, folder: Path, wheels: Path) -> Iterator[RecordedServer]:
     """Copy a rendered server to a folder and run it, with something to install, for a block.
 
     Anna may publish as well as alice: one account has 12 uploads under way at most.
     """
-    kept = Kept(plain_server(rendered, folder), wheels)
+    kept = RecordedServer(plain_server(rendered, folder), wheels)
     with (kept.server.folder / "pypi_auth/.htpasswd").open("a") as accounts:
-        accounts.write(line(ANNA))
+        accounts.write(htpasswd_line(*ANNA))
     for content in (kept.data, kept.index):
         (content / ".gitignore").unlink()
     kept.server.make("pypi-launch")

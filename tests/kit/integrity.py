@@ -1,4 +1,4 @@
-"""What a crash or a full disk must never leave behind: a look at the folders as they are."""
+"""Whether the folders of an index are whole and tidy, as no crash and no full disk may change."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
-BOUNDARY = "----private-pypi-crash"
-
 
 class Found(dict[str, str]):
     """The sha256 of what is listed, by location."""
@@ -23,26 +21,10 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def form(file: str, content: bytes) -> tuple[bytes, str]:
-    """Return body and content type of an upload, as clients send it."""
-    before, after = around(file)
-    return before + content + after, f"multipart/form-data; boundary={BOUNDARY}"
-
-
-def around(file: str) -> tuple[bytes, bytes]:
-    """Return what comes before and after the bytes of a file in the body of an upload."""
-    before = (
-        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name=":action"\r\n\r\nfile_upload\r\n'
-        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="content"; filename="{file}"\r\n'
-        "Content-Type: application/octet-stream\r\n\r\n"
-    )
-    return before.encode(), f"\r\n--{BOUNDARY}--\r\n".encode()
-
-
 def served(index: Path) -> Found:
     """Return what a web server would serve from the index now, and check that all of it is whole.
 
-    This holds at any moment, whoever was killed: every page can be read to its end, and leads only
+    This holds at any moment, whatever was killed: every page can be read to its end, and leads only
     to files and metadata with the digests it says.
     """
     found = Found()

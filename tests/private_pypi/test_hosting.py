@@ -15,10 +15,12 @@ from typing import IO, Any
 import pytest
 from kit import wheel
 from private_pypi import distribution, uploads
+from private_pypi.hosting import ARCHIVES, Storage
 from private_pypi.index import Index, NameTakenError, NotReadyError
 from private_pypi.journal import Journal
-from private_pypi.storage import ARCHIVES, Storage, Turns
-from pypiserver.bottle_wrapper import FormsDict, HTTPError, request
+from private_pypi.layout import UPLOADS
+from private_pypi.turns import AccountTurns
+from pypiserver.bottle_wrapper import HTTPError, request
 from pypiserver.config import Config
 from pypiserver.core import PkgFile
 
@@ -29,7 +31,7 @@ WHEEL = "my_private_lib-0.1.0-py3-none-any.whl"
 def data(tmp_path: Path) -> Path:
     """A data folder as the application prepares it."""
     folder = tmp_path / "pypi_data"
-    (folder / uploads.FOLDER).mkdir(parents=True)
+    (folder / UPLOADS).mkdir(parents=True)
     return folder
 
 
@@ -60,8 +62,8 @@ def second(tmp_path: Path) -> bytes:
 
 def sent(data: Path, content: bytes, account: str = "alice") -> IO[bytes]:
     """Return an unfinished upload that an account has sent."""
-    request.bind({"private_pypi.account": account, "bottle.request.post": FormsDict()})
-    unfinished = uploads.create(data / uploads.FOLDER)
+    request.bind({"private_pypi.account": account, "private_pypi.digests": {}})
+    unfinished = uploads.create(data / UPLOADS)
     unfinished.write(content)
     unfinished.flush()
     return unfinished
@@ -249,7 +251,7 @@ def test_an_account_has_one_archive_read_at_a_time_and_only_so_many_have(
 
 
 def test_the_account_whose_last_turn_is_longest_ago_goes_first() -> None:
-    turns, order = Turns(1), list[str]()
+    turns, order = AccountTurns(1), list[str]()
 
     def take(account: str) -> None:
         with turns.turn(account):
@@ -324,7 +326,7 @@ def test_what_is_unfinished_is_on_the_same_volume_and_in_no_list(data: Path, fir
         place.with_name(WHEEL).write_bytes(first)
         again = storage(data)
 
-        assert place.parent == data / uploads.FOLDER
+        assert place.parent == data / UPLOADS
         assert place.stat().st_dev == data.stat().st_dev
         assert again.package_count() == 0
         assert listed(again) == []

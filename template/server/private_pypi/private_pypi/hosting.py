@@ -1,0 +1,182 @@
+"""pypiserver over our index: the only module that knows pypiserver and its framework, bottle.
+
+Three handlers of pypiserver are at work. One answers the root with a welcome page. One redirects a
+project that is unknown here to the public index, or answers 404. The third takes an upload form:
+it chooses by `:action`, checks the names of the files, pairs a distribution with its signature and
+hands both to its backend, which is `Storage`. All else is ours: accounts and roles, reading and
+checking the form, storage, the index with its pages, and all other reads.
+
+pypiserver documents its backends. It does not document that its handlers can be called one by one,
+nor under which key bottle keeps a form that was read: the tests tell whether a new version still
+fits.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import IO, Any
+
+import pypiserver
+from packaging.utils import canonicalize_name
+from pypiserver.backend import Backend, BackendProxy
+from pypiserver.bottle_wrapper import (
+    FileUpload,
+    FormsDict,
+    HTTPError,
+    HTTPResponse,
+    request,
+    response,
+)
+from pypiserver.config import Config, RunConfig
+from pypiserver.core import PkgFile
+
+from . import distribution
+from .answers import Answer, Environ, plain
+from .distribution import DistributionError
+from .index import Index
+from .settings import Settings
+from .terminal import printable
+from .turns import AccountTurns
+from .uploads import Form
+
+ROUTES = [("GET", "/"), ("GET", "/simple/:project/"), ("POST", "/")]
+"""The handlers of pypiserver that answer: its welcome, unknown projects, and uploads. A later
+version may have more, which stay closed."""
+
+ARCHIVES = 3
+"""Distributions that are read at once, each of another account. One takes up to 90 MB and a minute:
+the memory is enough for these, and an account that sends many delays itself alone."""
+
+_ACCOUNT, _DIGESTS = "private_pypi.account", "private_pypi.digests"
+
+
+class Pypiserver:
+    """pypiserver, for the three kinds of requests that it answers."""
+
+    def __init__(self, settings: Settings, index: Index) -> None:
+        config = Config.default_with_overrides(
+            roots=[settings.data.resolve()],
+            authenticate=[],
+            password_file=".",
+            disable_fallback=not settings.redirect,
+            welcome_msg="A private Python package index; pip finds its packages under simple/.",
+            **({"fallback_url": settings.public_index} if settings.public_index else {}),
+        )
+        config.backend = BackendProxy(Storage(config, index))
+        routes = pypiserver.app_from_config(config).routes
+        handlers = {(route.method, route.rule): route.callback for route in routes}
+        self._welcome, self._unknown, self._upload = (handlers[route] for route in ROUTES)
+
+    def read(self, environ: Environ) -> Answer:
+        """Answer GET and HEAD of the root, and of the page of a project that is unknown here."""
+        path = environ["PATH_INFO"]
+        if path == "/":
+            answer = _call(environ, self._welcome)
+        else:
+            project = path.removeprefix("/simple/").removesuffix("/")
+            answer = _call(environ, self._unknown, project)
+        return answer.without_body() if environ["REQUEST_METHOD"] == "HEAD" else answer
+
+    def publish(self, form: Form, account: str) -> Answer:
+        """Publish the distribution of a form and its signature, if it has one.
+
+        Raises:
+            Exception: as Storage.add_package.
+        """
+        fields = FormsDict({":action": form.action})
+        for name, file in (("content", form.distribution), ("gpg_signature", form.signature)):
+            if file:
+                fields[name] = FileUpload(file.content, name, file.name)
+        handed_over = {
+            "REQUEST_METHOD": "POST",
+            "bottle.request.post": fields,
+            _ACCOUNT: account,
+            _DIGESTS: form.digests,
+        }
+        return _call(handed_over, self._upload)
+
+
+class Storage(Backend):
+    """Publishes the files that pypiserver hands over, and tells it which files there are."""
+
+    def __init__(self, config: RunConfig, index: Index) -> None:
+        super().__init__(config)
+        self._index = index
+        self._turns = AccountTurns(ARCHIVES)
+
+    def add_package(self, filename: str, stream: IO[bytes]) -> None:
+        """Publish a file: checked, whole and on the disk, or not at all.
+
+        Args:
+            stream: a file of the folder of unfinished uploads.
+
+        Raises:
+            DistributionError: if the file does not match its name, its metadata or the form.
+            NameTakenError, NotReadyError, OSError: as Index.add.
+            NotYoursError: as Index.sign.
+        """
+        unfinished, account = Path(stream.name), request.environ[_ACCOUNT]
+        os.fchmod(stream.fileno(), 0o644)
+        if filename.endswith(".asc"):
+            os.fsync(stream.fileno())
+            self._index.sign(unfinished, filename, by=account)
+            return
+        with self._turns.turn(account):
+            _check_digests(filename, stream, request.environ[_DIGESTS])
+            new = distribution.read(unfinished, filename)
+        os.fsync(stream.fileno())
+        self._index.add(unfinished, new, by=account)
+
+    def exists(self, filename: str) -> bool:
+        """Return False: add_package alone can tell a repeated upload from a conflict."""
+        return False
+
+    def find_project_packages(self, project: str) -> Iterable[PkgFile]:
+        """Return a project's files; if there are none, the public index may be asked."""
+        return [
+            PkgFile(project, one.version, relfn=one.location)
+            for one in self._index.listed(canonicalize_name(project))
+        ]
+
+    def get_all_packages(self) -> Iterable[PkgFile]:
+        """Return nothing: no request is answered from a list of all files."""
+        return []
+
+    def package_count(self) -> int:
+        """Return how many distributions there are."""
+        return self._index.counts()[0]
+
+    def remove_package(self, pkg: PkgFile) -> None:
+        """Refuse: no request removes a file that others may install."""
+        raise HTTPError(403, "Nothing is removed over HTTP: use make pypi-remove on the server.")
+
+
+def _call(environ: Environ, handler: Callable[..., Any], *arguments: str) -> Answer:
+    """Call a handler as bottle does, and return its answer as a value."""
+    request.bind(environ)
+    response.bind()
+    try:
+        result = handler(*arguments)
+    except HTTPResponse as raised:
+        result = raised
+    if isinstance(result, HTTPError):
+        # pypiserver repeats text that the client sent.
+        return plain(result.status_code, printable(str(result.body).strip())[:500])
+    if isinstance(result, HTTPResponse):
+        status, headers, text = result.status_code, result.headerlist, result.body
+    else:
+        status, headers, text = response.status_code, response.headerlist, result
+    body = text.encode()
+    return Answer(status, (*headers, ("Content-Length", str(len(body)))), (body,))
+
+
+def _check_digests(filename: str, content: IO[bytes], sent: dict[str, str]) -> None:
+    sent = {name: digest.lower() for name, digest in sent.items() if digest}
+    for name, digest in distribution.digests(content, sent).items() if sent else ():
+        if digest != sent[name]:
+            raise DistributionError(
+                f"{filename} was damaged on its way: its {name} digest is not the one that was"
+                " sent; send it again"
+            )

@@ -1,0 +1,75 @@
+"""Where everything lies in the folder of the data and in that of the index.
+
+A *location* is the path of a file in the data folder, written with slashes.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+
+from .distribution import DistributionError, parse_name
+
+SIMPLE, PACKAGES = "simple", "packages"
+"""The folders of the index that are served: the pages, and links to the distributions."""
+
+UPLOADS = ".uploads"
+"""The folder of unfinished uploads: in the data folder, so that a hard link can publish them."""
+
+UNFINISHED = ".new"
+"""The file being written, in the folder of the index, by the process that has the lock."""
+
+
+def pages_of(folder: Path, project: str) -> Path:
+    """Return the folder of a project's pages; for an empty name, of the list of projects."""
+    return folder / SIMPLE / project
+
+
+def link(folder: Path, location: str) -> Path:
+    """Return where in the index a distribution is served."""
+    return folder / PACKAGES / location
+
+
+def metadata(place: Path) -> Path:
+    """Return where the metadata of a served distribution is (PEP 658)."""
+    return place.with_name(f"{place.name}.metadata")
+
+
+def signature(path: Path) -> Path:
+    """Return where the detached signature of a distribution is, in the data or in the index."""
+    return path.with_name(f"{path.name}.asc")
+
+
+def is_link_to(place: Path, target: Path) -> bool:
+    """Return whether a link is there and is the one that serves this file."""
+    try:
+        return str(place.readlink()) == link_target(place, target)
+    except OSError:
+        return False
+
+
+def link_target(place: Path, target: Path) -> str:
+    """Return what a link must hold to serve this file, in every container and outside of them.
+
+    It is relative, since the two folders lie side by side everywhere.
+    """
+    return f"{_relative(place.parent, target.parent)}/{target.name}"
+
+
+@lru_cache(maxsize=256)
+def _relative(start: Path, folder: Path) -> str:
+    return os.path.relpath(folder, start)
+
+
+def file_of(location: str) -> str:
+    """Return the file name of a location."""
+    return location.rpartition("/")[2]
+
+
+def project_of(location: str) -> str:
+    """Return the project of a distribution by its file name; empty if the name is not of one."""
+    try:
+        return parse_name(file_of(location))[0]
+    except DistributionError:
+        return ""

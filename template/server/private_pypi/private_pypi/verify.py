@@ -1,0 +1,129 @@
+"""The differences between an index and what data and journal say it must be."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+from . import disk, pages, scan
+from .catalogue import Catalogue, Served
+from .change import changing
+from .layout import PACKAGES, SIMPLE, is_link_to, link, metadata, pages_of, signature
+from .terminal import spelled
+
+Progress = Callable[[int, int], None]
+"""Called with how many of how many files are done."""
+
+
+def differences(data: Path, folder: Path, progress: Progress | None = None) -> Iterator[str]:
+    """Read every distribution again; yield a sentence for each that is not what was published.
+
+    Yield one for everything else, too, that index and data folder do not have in common. Uploads
+    may go on meanwhile.
+    """
+    data, folder = data.resolve(), folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    with closing(Catalogue(folder)) as known:
+        if not known.complete:
+            yield "the index is not made yet: run make pypi-index"
+            return
+    with changing(data, folder) as change:
+        problem = change.examine_journal()
+    if problem:
+        yield problem
+    with closing(Catalogue(folder)) as known:
+        served = list(known.served())
+        for _, problem in known.problems():
+            yield f"not served: {problem}"
+        yield from _wrong_pages(folder, known)
+        found_strays = set(strays(folder, known))
+    found = scan.scan(data)
+    yield from found.unreadable
+    locations = {one.location for one in served}
+    for location in sorted(found.others):
+        if location.rpartition(".")[0] in locations:
+            continue  # It belongs to a distribution that is missing: see below.
+        yield (
+            f"not served: {spelled(location)} is no file of a distribution; names it could"
+            " stand for are not asked for on PyPI"
+        )
+    not_indexed = found.files.keys() - locations
+    if found_strays or not_indexed:
+        # A file that is being published meanwhile is neither; under the lock there is none.
+        with changing(data, folder) as change:
+            found_strays &= set(strays(folder, change.catalogue))
+            not_indexed -= change.catalogue.seen().keys()
+    for stray in sorted(found_strays):
+        yield f"{stray.relative_to(folder.parent)} is no part of the index"
+    for location in sorted(not_indexed):
+        yield f"{location} is in pypi_data but not in the index yet"
+    for number, one in enumerate(served, start=1):
+        yield from _wrong_files(data, folder, one)
+        if progress:
+            progress(number, len(served))
+
+
+def _wrong_pages(folder: Path, known: Catalogue) -> Iterator[str]:
+    projects = known.pages()
+    for project, fingerprint in sorted(projects.items()):
+        files = (
+            pages.project_page(project, known.listed(project))
+            if project
+            else pages.project_list(filter(None, projects))
+        )
+        # A page that changed since it was listed above is not a difference.
+        is_same = pages.same(pages_of(folder, project), files)
+        if not is_same and fingerprint == known.pages().get(project):
+            yield f"pypi_index/simple/{project}: the pages are not what they should be"
+
+
+def _wrong_files(data: Path, folder: Path, served: Served) -> Iterator[str]:
+    location = served.location
+    try:
+        if disk.sha256(data / location) != served.sha256:
+            yield f"{location} has other bytes than those that were published"
+    except OSError as error:
+        yield f"{location} cannot be read: {error.strerror}"
+    if not is_linked(data, folder, served):
+        yield f"{location} is not served whole: a link or file in pypi_index/packages is wrong"
+    elif (
+        served.metadata_sha256 is not None
+        and disk.sha256(metadata(link(folder, location))) != served.metadata_sha256
+    ):
+        yield f"{location} is served with metadata of another file"
+
+
+def is_linked(data: Path, folder: Path, served: Served) -> bool:
+    """Return whether link, signature and metadata of a distribution are in their places."""
+    place, target = link(folder, served.location), data / served.location
+    if not is_link_to(place, target):
+        return False
+    if served.signed and not is_link_to(signature(place), signature(target)):
+        return False
+    try:
+        size = metadata(place).stat().st_size
+    except OSError:
+        size = None
+    return size == served.metadata_size
+
+
+def strays(folder: Path, known: Catalogue) -> Iterator[Path]:
+    """Yield each path in the folders of the index that is no part of it."""
+    expected = {*known.projects(), *pages.NAMES}
+    for path in sorted((folder / SIMPLE).iterdir()):
+        if path.name not in expected:
+            yield path
+        elif path.is_dir():
+            yield from (page for page in path.iterdir() if page.name not in pages.NAMES)
+    kept = set()
+    for served in known.served():
+        place = link(folder, served.location)
+        kept.add(place)
+        if served.signed:
+            kept.add(signature(place))
+        if served.metadata_sha256 is not None:
+            kept.add(metadata(place))
+    for parent, _, names in os.walk(folder / PACKAGES):
+        yield from (path for name in names if (path := Path(parent, name)) not in kept)

@@ -1,0 +1,40 @@
+"""Waiting for a state, never for a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import requests
+
+SECONDS = 90.0
+
+
+def wait_until(
+    done: Callable[[], object],
+    seconds: float = SECONDS,
+    *,
+    pause: float = 0.05,
+    explain: Callable[[], object] = str,
+) -> None:
+    """Wait until something is so; until then it may also fail to connect.
+
+    Args:
+        done: tells whether it is so.
+        seconds: how long it may take on a busy machine.
+        pause: seconds between two questions.
+        explain: tells why not, once the time is over.
+
+    Raises:
+        AssertionError: it took too long.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if done():
+                return
+        except requests.ConnectionError:
+            pass
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not so after {seconds:g} s {explain()}".strip())
+        time.sleep(pause)
