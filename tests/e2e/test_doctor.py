@@ -6,6 +6,7 @@ import email.utils
 import os
 import re
 import shutil
+import socket
 import sys
 import time
 import venv
@@ -146,6 +147,15 @@ def test_a_name_without_an_address_is_told_from_a_server_that_is_down(client: Cl
     assert name in found.bad()["DNS"]
     assert "your DNS and your VPN" in found.bad()["DNS"]
     assert set(found.states(*NETWORK[1:])) == {"skipped"}
+
+
+def test_a_server_that_never_answers_fails_after_five_seconds(client: Client) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        found = doctor(client(f"http://127.0.0.1:{port}"))
+
+    assert list(found.bad()) == ["HTTP"]
+    assert f"127.0.0.1:{port} did not answer within 5 seconds: check" in found.bad()["HTTP"]
 
 
 def test_a_wrong_password_fails_and_says_to_log_in(client: Client, server: Server) -> None:
