@@ -6,7 +6,8 @@ index, and no password is printed. The exit code is 1 if a check fails.
 
 from functools import partial
 
-from .. import index as shared_index
+import tools.index
+
 from ..settings import Settings
 from . import here
 from .index import SECONDS, Index
@@ -15,19 +16,19 @@ from .report import Report
 
 def main(settings: Settings, _: list[str]) -> int:
     """Run the checks; return the exit code."""
-    shared_index.TIMEOUT = SECONDS  # Somebody waits in front of the screen.
+    tools.index.TIMEOUT = SECONDS  # Somebody waits in front of the screen.
     report, account = Report(), here.Account(settings)
     there = Index(settings, account)
 
     report.check("python", here.check_python)
-    tools = [tool for tool in here.TOOLS if tool.manager in ("", settings.manager)]
-    report.check_all({tool.name: tool.check for tool in tools})
+    programs = [tool for tool in here.TOOLS if tool.manager in ("", settings.manager)]
+    report.check_all({tool.name: tool.check for tool in programs})
     report.check("file mode", here.check_mode)
     report.check("git-ignored", here.check_git)
     report.check("credentials", account.read)
 
     report.check("DNS", there.resolve)
-    if shared_index.proxy_of(settings.url):
+    if tools.index.proxy_of(settings.url):
         report.check("HTTP", there.answer)
     else:
         report.check("TCP", there.connect, "DNS")

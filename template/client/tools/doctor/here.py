@@ -11,9 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from .. import credentials
 from ..checkout import repository, run_git
-from ..credentials import DOTENV, PIP_URL, PYPI_ENV
+from ..credentials import DOTENV, PIP_URL, PYPI_ENV, read, split
 from ..settings import ROOT, Settings, normalized
 from .report import Outcome
 
@@ -151,12 +150,12 @@ class Account:
         """Take them from .pypi.env or, without that, from the environment."""
         place = ".pypi.env" if PYPI_ENV.exists() else "The environment"
         try:
-            found = credentials.read() if PYPI_ENV.exists() else dict(os.environ)
+            found = read() if PYPI_ENV.exists() else dict(os.environ)
         except ValueError as error:
             return "FAIL", str(error)
         if fault := self._fault(place, found):
             return "FAIL", f"{fault}: run `make login`."
-        _, self.user, self.password = credentials.split(found[PIP_URL])
+        _, self.user, self.password = split(found[PIP_URL])
         if lacking := _lacking(TWINE, found):
             return "warn", f"{place} lacks {lacking}, for twine: run `make login`."
         if found["TWINE_REPOSITORY_URL"] != self._settings.publish_url:
@@ -176,7 +175,7 @@ class Account:
         if lacking := _lacking(needed, found):
             return f".pypi.env lacks {lacking}" if PYPI_ENV.exists() else "There is no .pypi.env"
         try:
-            url, *account = credentials.split(found[PIP_URL])
+            url, *account = split(found[PIP_URL])
         except ValueError:
             return f"{PIP_URL} in {place} is not a URL"
         if url != self._settings.url:
