@@ -22,7 +22,6 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from passlib.apache import HtpasswdFile
 from private_pypi import accounts
-from tools import login
 
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
@@ -38,6 +37,8 @@ def load(path: str) -> ModuleType:
     return module
 
 
+# Not imported by name: it is for a newer Python than the extensions are.
+login = importlib.import_module("tools.login")
 answers = load("extensions/answers.py")
 distribution = load("extensions/distribution.py")
 hostname = load("extensions/hostname.py")
