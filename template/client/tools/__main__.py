@@ -15,10 +15,16 @@ INTERRUPTED = {
     "upgrade": "Interrupted: run `make upgrade` again.",
 }
 
-# This file is the package `tools`. So no module of the repository is on Python's path, where it
-# could take the place of one of Python's own.
-__path__ = [str(Path(__file__).resolve().parent)]
-sys.modules["tools"] = sys.modules[__name__]
+def import_tools() -> None:
+    """Make this folder the package `tools`, without the folder above on Python's path.
+
+    There, a module of the repository could take the place of one of Python's own.
+    """
+    package = Path(__file__).resolve().parent / "__init__.py"
+    spec = importlib.util.spec_from_file_location("tools", package)
+    assert spec and spec.loader
+    sys.modules["tools"] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
 
 
 def main() -> int:
@@ -29,6 +35,7 @@ def main() -> int:
     if not importlib.util.find_spec("tomllib"):
         python = Path(sys.executable).name
         sys.exit(f"error: {python} is older than Python 3.11: say which to use with PYTHON=")
+    import_tools()
     from tools import run
     from tools.settings import Settings
 
