@@ -15,6 +15,7 @@ INTERRUPTED = {
     "upgrade": "Interrupted: run `make upgrade` again.",
 }
 
+
 def import_tools() -> None:
     """Make this folder the package `tools`, without the folder above on Python's path.
 
