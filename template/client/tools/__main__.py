@@ -23,7 +23,8 @@ def import_tools() -> None:
     """
     package = Path(__file__).resolve().parent / "__init__.py"
     spec = importlib.util.spec_from_file_location("tools", package)
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     sys.modules["tools"] = module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
 
