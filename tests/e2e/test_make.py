@@ -628,7 +628,7 @@ def test_no_account_is_kept_on_a_disk_where_everybody_may_read_it(
 
     assert "password: " not in said
     assert (
-        "error: pypi_auth keeps nobody from reading what is secret"
+        "error: pypi_auth cannot keep a file secret from other users"
         f" (a file that is to have mode 0600 has 0777): {REMEDY}\n"
     ) in said
     assert left == []

@@ -761,7 +761,7 @@ def test_what_a_dead_process_left_behind_is_gone_when_the_next_one_starts(
     assert index.files() == []
 
 
-@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
 def test_an_error_nobody_thought_of_is_logged_and_answered_in_plain_text(
     index: Index, method: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -771,10 +771,10 @@ def test_an_error_nobody_thought_of_is_logged_and_answered_in_plain_text(
     monkeypatch.setattr(index.index, "status", fail)
     monkeypatch.setattr(index.index, "add", fail)
 
-    answer = index.upload() if method == "POST" else index.request("GET", "/simple/requests/")
+    answer = index.upload() if method == "POST" else index.request(method, "/simple/requests/")
 
     assert (answer.status, answer.reason) == (500, "Internal Server Error")
-    assert answer.body == "Internal Server Error\n"
+    assert answer.body == ("" if method == "HEAD" else "Internal Server Error\n")
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert index.files() == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
 import threading
 from collections.abc import Callable
@@ -110,3 +111,15 @@ def test_the_digest_of_a_file_is_that_of_its_content(tmp_path: Path, content: by
     (tmp_path / "file").write_bytes(content)
 
     assert disk.sha256(tmp_path / "file") == hashlib.sha256(content).hexdigest()
+
+
+def test_digests_of_what_is_left_of_a_file_are_those_of_hashlib() -> None:
+    content = bytes(range(256)) * 10_000
+    file = io.BytesIO(b"read before" + content)
+    file.seek(11)
+
+    assert disk.digests(file, ["md5", "sha256", "blake2_256"]) == {
+        "md5": hashlib.md5(content).hexdigest(),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "blake2_256": hashlib.blake2b(content, digest_size=32).hexdigest(),
+    }

@@ -1086,15 +1086,3 @@ def test_no_other_file_of_an_sdist_is_held_in_memory(tmp_path: Path) -> None:
 
     with bounded(8 * MB):
         assert distribution.read(tmp_path / ZIP).project == "my-lib"
-
-
-def test_digests_of_what_is_left_of_a_file_are_those_of_hashlib() -> None:
-    content = bytes(range(256)) * 10_000
-    file = io.BytesIO(b"read before" + content)
-    file.seek(11)
-
-    assert distribution.digests(file, ["md5", "sha256", "blake2_256"]) == {
-        "md5": hashlib.md5(content).hexdigest(),
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "blake2_256": hashlib.blake2b(content, digest_size=32).hexdigest(),
-    }

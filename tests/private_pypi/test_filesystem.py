@@ -128,12 +128,16 @@ def resolved(self: Path) -> Path:
         ("pathlib.Path.symlink_to", failing(errno.EPERM), "has no symbolic links, .* (Operation"),
         ("pathlib.Path.symlink_to", failing(errno.ENOSYS), "has no symbolic links, .* (Function"),
         ("pathlib.Path.readlink", resolved, "has no symbolic links, .* leads to /elsewhere/new)"),
-        ("pathlib.Path.chmod", failing(errno.EPERM), "lets nobody set the mode of a file (chmod)"),
+        (
+            "pathlib.Path.chmod",
+            failing(errno.EPERM),
+            "does not let the mode of a file be set",
+        ),
         ("sqlite3.connect", no_memory, "has no memory that SQLite .*(it stays with journal_mode="),
         ("sqlite3.connect", no_sqlite, "has no memory that SQLite .* (disk I/O error)"),
         ("os.utime", failing(errno.ENOSYS), "does not show when something was added to a folder"),
         ("pathlib.Path.stat", no_time, "does not show when .* (its time stays what it was)"),
-        ("tempfile.mkstemp", open_to_all, "keeps nobody from reading .* 0600 has 0644)"),
+        ("tempfile.mkstemp", open_to_all, "cannot keep a file secret .* 0600 has 0644)"),
     ],
 )
 def test_what_a_disk_cannot_do_is_named_in_one_sentence_with_folder_reason_and_remedy(

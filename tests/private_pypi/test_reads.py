@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable, Iterable
@@ -376,6 +377,18 @@ def test_head_says_what_get_would_and_sends_nothing(reader: Reader, path: str) -
     assert (head.status, head.content) == (200, b"")
     for name in ("Content-Type", "Content-Length", "ETag", "Cache-Control", "Last-Modified"):
         assert head.headers[name] == get.headers[name] is not None
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_file_that_cannot_be_opened_is_forbidden_to_head_as_to_get(
+    reader: Reader, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+
+    assert reader.request(FILE, method).status == 403
 
 
 # Names --------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""One process's way to the catalogue, which others may change, damage or delete meanwhile."""
+"""The catalogue as one process opens it, while others may change, damage or delete it."""
 
 from __future__ import annotations
 

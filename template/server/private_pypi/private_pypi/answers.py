@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
 
+from .terminal import printable
+
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 Header = tuple[str, str]
@@ -55,4 +57,6 @@ def plain(status: int, text: str, *headers: Header, reason: str = "") -> Answer:
 
 def refusal(status: int, sentence: str, *headers: Header) -> Answer:
     """Return an answer that says why in its body and, for twine, in its status line."""
-    return plain(status, sentence, *headers, reason=sentence)
+    sentence = printable(sentence)[:500]
+    reason = sentence.encode("ascii", "replace").decode()
+    return plain(status, sentence, *headers, reason=reason)

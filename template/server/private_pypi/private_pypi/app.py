@@ -52,7 +52,7 @@ log = logging.getLogger(__name__)
 _SECRET = re.compile(r"//[^/]*@|\?.*")
 _ALLOWED = ("Allow", "GET, HEAD, POST")
 _HOST = re.compile(r"([A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(:[0-9]{0,5})?")
-_NEVER = ("remove_pkg", "doc_upload")
+_REFUSED_ACTIONS = ("remove_pkg", "doc_upload")
 
 
 def create_app(settings: Settings | None = None) -> Gatekeeper:
@@ -95,6 +95,8 @@ class Gatekeeper:
                     self._discard(body)
         if not body.whole:
             _close(start_response)
+        if environ["REQUEST_METHOD"] == "HEAD":
+            answer = answer.without_body()
         return answer.with_headers(*FOR_BROWSERS).send(start_response)
 
     def note_death(self) -> str:
@@ -154,7 +156,7 @@ class Gatekeeper:
             return refusal(411, "Send a Content-Length: this index takes no chunked uploads.")
         folder = self._settings.data / UPLOADS
         with closing(uploads.read_form(environ, folder, self._settings.max_upload)) as form:
-            if form.action in _NEVER:
+            if form.action in _REFUSED_ACTIONS:
                 return refusal(403, "This index takes file uploads only.")
             uploads.check(form)
             return self._pypiserver.publish(form, account)

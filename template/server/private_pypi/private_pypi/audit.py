@@ -1,4 +1,4 @@
-"""The journal in a form for people: who did what to the index, and when."""
+"""The journal in a form for people: what was done to the index, by which account and when."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def audit(data: Path, project: str = "") -> tuple[list[str], list[str]]:
                 " lost or changed"
             )
         record = Record.parse(line)
-        if record:
+        if record and record.more.keys().isdisjoint(("by", "reason")):
             if not project or canonicalize_name(project) == project_of(record.file):
                 rows.append(_row(record))
         elif line.strip():

@@ -167,7 +167,7 @@ class Change:
             disk.write_unsynced(metadata(place), new.metadata, self._unfinished)
 
     def _is_second(self, location: str, seen: Seen) -> bool:
-        """Of files whose names say the same, refuse all but the first; return if it is another."""
+        """Refuse all files of one identity but the first; return whether this is another."""
         file = file_of(location)
         rank = self.catalogue.rank(file)
         for rival in self.catalogue.rivals(file):

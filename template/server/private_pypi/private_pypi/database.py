@@ -25,7 +25,7 @@ _SCHEMA = f"""
 CREATE TABLE files (
     location TEXT PRIMARY KEY,      -- path in the data folder
     file TEXT NOT NULL,
-    identity TEXT,                  -- what its name says, however it is spelled
+    identity TEXT,                  -- the same for all spellings of the name
     project TEXT,
     version TEXT,
     size INTEGER NOT NULL,
@@ -40,7 +40,7 @@ CREATE TABLE files (
 CREATE INDEX files_project ON files (project);
 CREATE INDEX files_identity ON files (identity);
 CREATE TABLE history (              -- every file there ever was
-    number INTEGER PRIMARY KEY,     -- the order in which the journal heard of them
+    number INTEGER PRIMARY KEY,     -- the order in the journal
     file TEXT NOT NULL UNIQUE,
     identity TEXT NOT NULL,
     beside INTEGER NOT NULL,        -- whether it came beside another of its identity
@@ -56,7 +56,7 @@ CREATE INDEX history_identity ON history (identity);
 CREATE TABLE IF NOT EXISTS lines (number INTEGER PRIMARY KEY, line TEXT NOT NULL);
 CREATE TABLE pages (project TEXT PRIMARY KEY, fingerprint TEXT NOT NULL);
 CREATE TABLE state (
-    journal TEXT,                   -- what tells the journal from one with other lines
+    journal TEXT,                   -- digest of the last lines that were read
     journal_end INTEGER,            -- how much of it was read
     journal_problem TEXT,           -- what is wrong with it
     complete INTEGER

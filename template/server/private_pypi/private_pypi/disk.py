@@ -1,4 +1,4 @@
-"""Files written so that a crash or a power failure leaves the old content or the new, whole."""
+"""Files: written so that a crash leaves the old content or the new, locked, synced, hashed."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import fcntl
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -59,8 +60,17 @@ def sync(path: Path) -> None:
 
 def sha256(path: Path) -> str:
     """Return the hex digest of a file."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(2**20):
+        return digests(file, ["sha256"])["sha256"]
+
+
+def digests(content: IO[bytes], algorithms: Iterable[str]) -> dict[str, str]:
+    """Read the rest of a file once; return hex digests of it: md5, sha256 or blake2_256."""
+    hashes = {
+        name: hashlib.blake2b(digest_size=32) if name == "blake2_256" else hashlib.new(name)
+        for name in algorithms
+    }
+    while chunk := content.read(2**20):
+        for digest in hashes.values():
             digest.update(chunk)
-    return digest.hexdigest()
+    return {name: digest.hexdigest() for name, digest in hashes.items()}

@@ -1,16 +1,14 @@
-"""A distribution: its file name, and its archive, which is read to its end and never trusted."""
+"""Checks of a distribution: its file name, and its archive, read to its end and never trusted."""
 
 from __future__ import annotations
 
 import errno
 import gzip
-import hashlib
 import io
 import os
 import re
 import tarfile
 import zipfile
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
@@ -26,7 +24,7 @@ from packaging.utils import (
 )
 from packaging.version import InvalidVersion, Version
 
-from . import wheel
+from . import disk, wheel
 from .archive import MEMBERS, TOO_MANY_MEMBERS, check_list, check_tar_member, check_zip
 from .archive import DistributionError as DistributionError
 from .metadata import METADATA_LIMIT, TOO_MUCH_METADATA, Metadata
@@ -148,7 +146,7 @@ def read(path: Path, file: str | None = None) -> Distribution:
     try:
         with path.open("rb") as content:
             size = os.fstat(content.fileno()).st_size
-            sha256 = digests(content, ["sha256"])["sha256"]
+            sha256 = disk.digests(content, ["sha256"])["sha256"]
             content.seek(0)
             limit = _UNPACKED_LIMIT + _UNPACKED_RATIO * size
             if file.endswith(".tar.gz"):
@@ -178,18 +176,6 @@ def read(path: Path, file: str | None = None) -> Distribution:
         requires_python=core.requires_python,
         metadata=core.content if is_wheel or core.is_static else None,
     )
-
-
-def digests(content: IO[bytes], algorithms: Iterable[str]) -> dict[str, str]:
-    """Read the rest of a file once; return hex digests of it: md5, sha256 or blake2_256."""
-    hashes = {
-        name: hashlib.blake2b(digest_size=32) if name == "blake2_256" else hashlib.new(name)
-        for name in algorithms
-    }
-    while chunk := content.read(2**20):
-        for digest in hashes.values():
-            digest.update(chunk)
-    return {name: digest.hexdigest() for name, digest in hashes.items()}
 
 
 def _from_zip(content: IO[bytes], limit: int, *, is_wheel: bool) -> tuple[bytes, str]:

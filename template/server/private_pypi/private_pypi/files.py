@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from email.utils import formatdate, mktime_tz, parsedate_tz
 from pathlib import Path
-from stat import S_ISREG
 from typing import BinaryIO
 
 from .answers import Answer, Environ, refusal
@@ -22,11 +22,26 @@ def send(path: Path, kind: str, environ: Environ) -> Answer:
         environ: the WSGI request.
     """
     try:
-        stat = path.stat()
+        if not path.is_file():
+            return missing()
+        file = path.open("rb")
+    except PermissionError:
+        return refusal(403, "The index cannot read that file: make pypi-verify names it.")
     except (OSError, ValueError):
         return missing()
-    if not S_ISREG(stat.st_mode):
-        return missing()
+    answer = _answer(file, kind, environ)
+    if not answer.body or answer.status >= 400:
+        file.close()
+    return answer
+
+
+def missing() -> Answer:
+    """Return the answer for a file that is not there."""
+    return refusal(404, "There is no such file.")
+
+
+def _answer(file: BinaryIO, kind: str, environ: Environ) -> Answer:
+    stat = os.fstat(file.fileno())
     etag, changed = f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"', int(stat.st_mtime)
     if _is_unwanted(environ, etag, changed):
         text = "The file is not the one that the client has."
@@ -45,16 +60,10 @@ def send(path: Path, kind: str, environ: Environ) -> Answer:
     headers.append(("Content-Length", str(end - start)))
     if environ["REQUEST_METHOD"] == "HEAD":
         return Answer(status, tuple(headers))
-    file = path.open("rb")
     file.seek(start)
     if status == 200 and "wsgi.file_wrapper" in environ:
         return Answer(status, tuple(headers), environ["wsgi.file_wrapper"](file))
     return Answer(status, tuple(headers), _Content(file, end - start))
-
-
-def missing() -> Answer:
-    """Return the answer for a file that is not there."""
-    return refusal(404, "There is no such file.")
 
 
 class _Content:
@@ -74,7 +83,7 @@ class _Content:
 
 
 def _is_unwanted(environ: Environ, etag: str, changed: int) -> bool:
-    """Tell whether the client goes on only with another file than this one."""
+    """Return whether the client goes on only with another file than this one."""
     match = _header(environ, "IF_MATCH")
     if match:
         # A weak tag is not enough to go on with what the client has.
@@ -84,7 +93,7 @@ def _is_unwanted(environ: Environ, etag: str, changed: int) -> bool:
 
 
 def _is_known(environ: Environ, etag: str, changed: int) -> bool:
-    """Tell whether the client has this file."""
+    """Return whether the client has this file."""
     none_match = _header(environ, "IF_NONE_MATCH")
     if none_match:
         # It counts more than a time of whole seconds.
@@ -94,7 +103,7 @@ def _is_known(environ: Environ, etag: str, changed: int) -> bool:
 
 
 def _range_applies(environ: Environ, etag: str, changed: int) -> bool:
-    """Tell whether a range is one of this file; another file is sent whole."""
+    """Return whether a range is one of this file; another file is sent whole."""
     condition = _header(environ, "IF_RANGE")
     return not condition or condition == etag or _time(condition) == changed
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from http import HTTPStatus
 from pathlib import Path
 from typing import IO, Any
 
@@ -32,7 +33,7 @@ from pypiserver.bottle_wrapper import (
 from pypiserver.config import Config, RunConfig
 from pypiserver.core import PkgFile
 
-from . import distribution
+from . import disk, distribution
 from .answers import Answer, Environ, plain
 from .distribution import DistributionError
 from .index import Index
@@ -73,11 +74,8 @@ class Pypiserver:
         """Answer GET and HEAD of the root, and of the page of a project that is unknown here."""
         path = environ["PATH_INFO"]
         if path == "/":
-            answer = _call(environ, self._welcome)
-        else:
-            project = path.removeprefix("/simple/").removesuffix("/")
-            answer = _call(environ, self._unknown, project)
-        return answer.without_body() if environ["REQUEST_METHOD"] == "HEAD" else answer
+            return _call(environ, self._welcome)
+        return _call(environ, self._unknown, path.removeprefix("/simple/").removesuffix("/"))
 
     def publish(self, form: Form, account: str) -> Answer:
         """Publish the distribution of a form and its signature, if it has one.
@@ -163,7 +161,8 @@ def _call(environ: Environ, handler: Callable[..., Any], *arguments: str) -> Ans
         result = raised
     if isinstance(result, HTTPError):
         # pypiserver repeats text that the client sent.
-        return plain(result.status_code, printable(str(result.body).strip())[:500])
+        text = str(result.body or HTTPStatus(result.status_code).phrase).strip()
+        return plain(result.status_code, printable(text)[:500])
     if isinstance(result, HTTPResponse):
         status, headers, text = result.status_code, result.headerlist, result.body
     else:
@@ -174,7 +173,7 @@ def _call(environ: Environ, handler: Callable[..., Any], *arguments: str) -> Ans
 
 def _check_digests(filename: str, content: IO[bytes], sent: dict[str, str]) -> None:
     sent = {name: digest.lower() for name, digest in sent.items() if digest}
-    for name, digest in distribution.digests(content, sent).items() if sent else ():
+    for name, digest in disk.digests(content, sent).items() if sent else ():
         if digest != sent[name]:
             raise DistributionError(
                 f"{filename} was damaged on its way: its {name} digest is not the one that was"

@@ -71,7 +71,7 @@ class Index:
         The same bytes under the same name are published already: nothing happens.
 
         Raises:
-            NameTakenError: if the name stands or stood for other bytes, or what it says for
+            NameTakenError: if the name has or had other bytes, or its identity belongs to
                 another file, however its name is spelled.
             NotReadyError: if the index is being made.
             OSError: if the disk is full, among others; the distribution then is not published.
@@ -276,7 +276,7 @@ class Index:
     def _linked(
         self, change: Change, unfinished: Path, target: Path, digest: str
     ) -> Iterator[bool]:
-        """Give an unfinished file its name, and take it back if the journal cannot hear of it.
+        """Give an unfinished file its name, and take it back if the journal cannot be written.
 
         Yields:
             whether the name is new; otherwise the same bytes had it already.

@@ -79,10 +79,9 @@ class Record:
         known: dict[str, Any] = {}
         more: dict[str, Any] = {}
         for name, value in values.items():
-            is_right = _FORMS.get(name)
-            (known if is_right and is_right(value) else more)[name] = value
-        # Without these the line cannot be shown to a person.
-        if not {"time", "action", "file"} <= known.keys() or not more.keys().isdisjoint(_SHOWN):
+            is_readable = _READABLE.get(name)
+            (known if is_readable and is_readable(value) else more)[name] = value
+        if not {"time", "action", "file"} <= known.keys():
             return None
         return cls(
             **known, more=more, restored=restored, after=after if isinstance(after, str) else None
@@ -101,16 +100,15 @@ class Record:
         return json.dumps(self._values())
 
     def _values(self) -> dict[str, object]:
-        values = {name: getattr(self, name) for name in _FORMS}
+        values = {name: getattr(self, name) for name in _READABLE}
         return {name: value for name, value in values.items() if value is not None} | self.more
 
     @property
     def is_valid(self) -> bool:
         """Whether the index can act on it; it cannot if a person edited the line badly."""
         has_digest = self.sha256 is not None or self.action not in ("upload", "find", "sign")
-        return (
-            has_digest and "uploaded" not in self.more and is_utf8(self.file + (self.reason or ""))
-        )
+        is_readable = self.more.keys().isdisjoint(("reason", "uploaded"))
+        return has_digest and is_readable and is_utf8(self.file + (self.reason or ""))
 
 
 class Journal:
@@ -321,7 +319,7 @@ def _is_text(value: object) -> bool:
 
 
 # The fields in the order in which a line has them, and what tells whether a value can be read.
-_FORMS: dict[str, Callable[[object], bool]] = {
+_READABLE: dict[str, Callable[[object], bool]] = {
     "time": is_timestamp,
     "action": _is_text,
     "file": _is_text,
@@ -332,4 +330,3 @@ _FORMS: dict[str, Callable[[object], bool]] = {
     "reason": _is_text,
     "by": _is_text,
 }
-_SHOWN = ("time", "action", "file", "by", "reason")

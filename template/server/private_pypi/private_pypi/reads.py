@@ -13,6 +13,7 @@ from . import files, pages
 from .answers import Answer, Environ, refusal
 from .distribution import is_normalised
 from .index import Index
+from .layout import PACKAGES, SIMPLE, pages_of
 from .refusals import not_ready
 
 JSON = "application/vnd.pypi.simple.v1+json"
@@ -32,10 +33,8 @@ def answer(index: Index, environ: Environ) -> Answer | None:
         # PEP 3333 has each byte of a path as a character.
         path = environ.get("PATH_INFO", "").encode("latin-1").decode()
     except UnicodeError:
-        found: Answer | None = refusal(400, "The path of the URL is not UTF-8.")
-    else:
-        found = _find(index, path, environ)
-    return found.without_body() if found and environ["REQUEST_METHOD"] == "HEAD" else found
+        return refusal(400, "The path of the URL is not UTF-8.")
+    return _find(index, path, environ)
 
 
 def content_type(accept: str, asked: str = "") -> str:
@@ -59,11 +58,11 @@ def content_type(accept: str, asked: str = "") -> str:
 
 
 def _find(index: Index, path: str, environ: Environ) -> Answer | None:
-    simple = index.folder / "simple"
+    simple = index.folder / SIMPLE
     if path == "/":
         return None
     if path.startswith("/packages/"):
-        return _file(index.folder / "packages", path.removeprefix("/packages/"), environ)
+        return _file(index.folder / PACKAGES, path.removeprefix("/packages/"), environ)
     if path == "/simple/":
         return _page(simple, environ) if (simple / pages.HTML).exists() else not_ready()
     if path == "/simple":
@@ -85,7 +84,7 @@ def _find(index: Index, path: str, environ: Environ) -> Answer | None:
 def _project(index: Index, name: str, environ: Environ) -> Answer | None:
     status = index.status(name)
     if status == "here":
-        return _page(index.folder / "simple" / name, environ)
+        return _page(pages_of(index.folder, name), environ)
     if status == "not ready":
         return not_ready()
     if status == "unreadable":

@@ -221,7 +221,7 @@ def _batches(todo: list[str]) -> Iterator[list[str]]:
 
 
 def _precedence(change: Change, location: str, read: object) -> tuple[Rank, bool, str]:
-    """Return a key that sorts files whose names say the same: those the journal knew first."""
+    """Return a key that sorts files of one identity: those that the journal knew first."""
     file = file_of(location)
     is_known = isinstance(read, Distribution) and read.sha256 == change.catalogue.sha256(file)
     return change.catalogue.rank(file), not is_known, location

@@ -163,7 +163,7 @@ def may_hold(data: Path, project: str) -> bool:
         return True
     if found.unreadable:
         return True
-    # Of very many files, only those are taken apart that begin like it.
+    # Names are only parsed if they begin like the project's: there may be very many.
     begins = re.compile(project.replace("-", "[-_.]+"), re.IGNORECASE).match
     return any(
         begins(file_of(location.rstrip("/"))) and project in possible_projects(location)
@@ -172,7 +172,7 @@ def may_hold(data: Path, project: str) -> bool:
 
 
 class Watch:
-    """What the scans of one data folder have told, and whether it has to be scanned again.
+    """What the last scans of one data folder found, and whether it has to be scanned again.
 
     Other threads read it while the files that a scan found are being indexed.
 
@@ -213,8 +213,9 @@ class Watch:
         # Until all of it is read, also the files that were postponed.
         self.unread |= _possible_projects([*todo, *found.others])
         self._postponed = frozenset()
+        known = set(self.unreadable)
         for sentence in found.unreadable:
-            if sentence not in self.unreadable:
+            if sentence not in known:
                 log.error("names that this index does not have are answered 503: %s", sentence)
         # Not before: the names in a folder that has become readable must not pass for unknown.
         self.unreadable = found.unreadable

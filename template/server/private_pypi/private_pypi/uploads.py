@@ -1,4 +1,4 @@
-"""Upload forms and their files, which have no name in the data folder yet."""
+"""Upload forms, read and checked; their files have no name in the data folder yet."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ SIGNATURE = 2**16
 FIELDS, FIELD_NAME = 10_000, 100
 """Fields that a form may have, and letters that the name of one may have."""
 
-ANNOUNCEMENTS = ("verify", "submit")
+_ANNOUNCEMENTS = ("verify", "submit")
 """Actions by which old clients announce a release; nothing is stored."""
 
 _TOO_MANY = "Maximum segment count exceeded"  # as multipart says it
-_FILES = {"content": "distribution", "gpg_signature": "signature"}
+_FILES = ("content", "gpg_signature")
 _DIGESTS = {f"{name}_digest": name for name in ("md5", "sha256", "blake2_256")}
 # No text that is read is as long. The others, such as a description, are not kept: each upload
 # would hold them in memory for as long as it takes.
@@ -68,18 +68,25 @@ class Form:
     Attributes:
         action: what to do with the form, such as `file_upload`.
         digests: hex digests of the distribution by the name of their algorithm.
+        files: by the name of their field.
     """
 
     action: str = ""
     digests: dict[str, str] = field(default_factory=dict)
-    distribution: SentFile | None = None
-    signature: SentFile | None = None
+    files: dict[str, SentFile] = field(default_factory=dict)
+
+    @property
+    def distribution(self) -> SentFile | None:
+        return self.files.get("content")
+
+    @property
+    def signature(self) -> SentFile | None:
+        return self.files.get("gpg_signature")
 
     def close(self) -> None:
         """Delete its files; a file that was published stays under its own name."""
-        for file in (self.distribution, self.signature):
-            if file:
-                file.content.close()
+        for file in self.files.values():
+            file.content.close()
 
 
 def create(folder: Path) -> IO[bytes]:
@@ -151,7 +158,7 @@ def check(form: Form) -> None:
         FormError: if it has no distribution or another file's signature.
         DistributionError: if the distribution does not have the name of one.
     """
-    if form.action in ANNOUNCEMENTS:
+    if form.action in _ANNOUNCEMENTS:
         return
     if form.action != "file_upload":
         said = f":action is {form.action[:80]!a}" if form.action else "no :action is given"
@@ -182,16 +189,16 @@ def _fill(
                 f"The form has a field whose name is longer than {FIELD_NAME} letters: shorten it."
             )
         if name in _FILES and segment.filename is not None:
-            if getattr(form, _FILES[name]):
+            if name in form.files:
                 raise FormError(f"The form has more than one file {name}: send one.")
             if not segment.filename.isprintable():
                 raise FormError(
                     f"The file name {segment.filename[:80]!a} has control characters: send it"
                     " without."
                 )
-            file = SentFile(segment.filename, create(folder))
-            setattr(form, _FILES[name], file)
-            _store(file.content, chunks, name, max_upload)
+            file = form.files[name] = SentFile(segment.filename, create(folder))
+            is_signature = name == "gpg_signature"
+            _store(file.content, chunks, max_upload, is_signature=is_signature)
         else:
             value = bytearray()
             for chunk in chunks:
@@ -208,10 +215,12 @@ def _fill(
                 form.digests[_DIGESTS[name]] = value.decode(errors="replace")
 
 
-def _store(unfinished: IO[bytes], chunks: Iterator[bytes], field: str, max_upload: int) -> None:
+def _store(
+    unfinished: IO[bytes], chunks: Iterator[bytes], max_upload: int, *, is_signature: bool
+) -> None:
     for chunk in chunks:
         unfinished.write(chunk)
-        if field == "gpg_signature" and unfinished.tell() > SIGNATURE:
+        if is_signature and unfinished.tell() > SIGNATURE:
             raise FormError(
                 f"The signature has more than {SIGNATURE // 2**10} kB: send a detached one,"
                 " as gpg --detach-sign makes it."
