@@ -85,13 +85,16 @@ def git(*arguments: str) -> str:
     return done.stdout.strip()
 
 
-def commit(changelog: str, version: str) -> None:
-    """Write and commit the changelog; if git refuses the commit, leave everything as it was."""
-    CHANGELOG.write_text(changelog, encoding="utf-8")
+def commit_and_tag(changelog: str, version: str) -> None:
+    """Commit the changelog and tag that; if git refuses either, leave everything as it was."""
+    before, message = git("rev-parse", "HEAD"), f"Release {version}"
     try:
-        git("commit", "--quiet", "--message", f"Release {version}", "--", str(CHANGELOG))
+        CHANGELOG.write_text(changelog, encoding="utf-8")
+        git("commit", "--quiet", "--message", message, "--", str(CHANGELOG))
+        git("tag", "--annotate", f"v{version}", "--message", message)
     except ReleaseError:
-        git("restore", "--staged", "--worktree", "--", str(CHANGELOG))
+        # Nothing but the changelog had changed: see check_repository.
+        git("reset", "--quiet", "--hard", before)
         raise
 
 
@@ -104,8 +107,8 @@ def main() -> int:
     try:
         check_version(version)
         check_repository()
-        commit(released(CHANGELOG.read_text(encoding="utf-8"), version, today), version)
-        git("tag", "--annotate", f"v{version}", "--message", f"Release {version}")
+        changelog = released(CHANGELOG.read_text(encoding="utf-8"), version, today)
+        commit_and_tag(changelog, version)
     except ReleaseError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

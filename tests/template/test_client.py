@@ -18,6 +18,8 @@ import yaml
 from kit.git import commit, git
 from kit.template import PASSWORD, QUESTIONS, ROOT, Answers, Render
 from kit.ways import WAYS, name_of
+from packaging.specifiers import SpecifierSet
+from tools.doctor.here import allows, numbers
 
 ACCOUNT = {"index_user": "ci@acme", "index_password": PASSWORD}
 
@@ -242,15 +244,20 @@ def test_the_tools_take_what_is_private_and_required_from_pyproject(repository: 
     assert read == ["b-c-d", "my-private-lib", "requests", "a", "d", "e"]
 
 
+TABLE = "[tool.private-index] in pyproject.toml"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
-        ('name = "private"\n', "", "name"),
-        ("[tool.private-index]", "[tool.private-indexes]", "private-index"),
-        ('strategy = "single"', 'strategie = "single"', "strategie"),
-        ('strategy = "single"', "strategy = single", "Invalid value"),
+        ('name = "private"\n', "", f"{TABLE} lacks name, or"),
+        ("[tool.private-index]", "[tool.private-indexes]", f"{TABLE} lacks credentials, locked, "),
+        ('strategy = "single"', 'strategie = "single"', f"{TABLE} lacks strategy, or"),
+        ("locked = false", 'locked = "false"', f"{TABLE} lacks locked, or"),
+        ("packages = [", "packages = true # [", f"{TABLE} lacks packages, or"),
+        ('strategy = "single"', "strategy = single", "pyproject.toml cannot be read: Invalid"),
     ],
-    ids=["lacking", "no table", "unknown", "no TOML"],
+    ids=["lacking", "no table", "misspelled", "wrong type", "no list", "no TOML"],
 )
 def test_a_table_that_cannot_be_read_is_named_with_the_reason(
     repository: Render, old: str, new: str, reason: str
@@ -261,9 +268,20 @@ def test_a_table_that_cannot_be_read_is_named_with_the_reason(
 
     said = refused("make", "need-credentials", cwd=folder)
 
-    sentence = "[tool.private-index] in pyproject.toml is not as it should be: "
-    assert said.startswith(sentence)
-    assert reason in said.splitlines()[0].removeprefix(sentence)
+    assert said.startswith(reason)
+
+
+@pytest.mark.parametrize("version", ["3.11.0", "3.12.4", "3.13.0", "3.13.1"])
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        *("", "<4", ">=3.12", ">= 3.12.4, <3.13", ">3.12", ">3.13.0", "<=3.12", "<=3.13"),
+        *("<3.13.1", "~=3.12", "~=3.12.4", "==3.12.*", "==3.12.4", "==3.13", "!=3.12.*"),
+        *("!=3.13", "!=3.13.1,>=3.11"),
+    ],
+)
+def test_the_doctor_reads_bounds_of_python_as_packaging_does(bounds: str, version: str) -> None:
+    assert allows(bounds, numbers(version)) is SpecifierSet(bounds).contains(version)
 
 
 def test_a_python_without_tomllib_is_named_with_what_to_do(
@@ -294,7 +312,7 @@ def test_no_module_of_the_app_takes_the_place_of_one_of_pythons(repository: Rend
 
 
 TOOLS = ROOT / "template/client/tools"
-LONGEST = 1920
+LONGEST = 1980
 
 
 def test_the_tools_stay_small_and_are_the_same_in_every_repository() -> None:

@@ -59,6 +59,7 @@ def login(folder: Path, *, user: str = "ada") -> subprocess.CompletedProcess[str
         (b"A=1\nN=old", b"A=1\nN=new"),
         (b"N=old\r\nB=2\r\n", b"N=new\r\nB=2\r\n"),
         (b"N=\nB=2\n", b"N=new\nB=2\n"),
+        (b"N=\r\nB=2\r\n", b"N=new\r\nB=2\r\n"),
         (b"N='old'\nB=2\n", b"N=new\nB=2\n"),
         (b'N="old" # why\nB=2\n', b"N=new\nB=2\n"),
         (b"  N = old\nB=2\n", b"N=new\nB=2\n"),

@@ -155,6 +155,13 @@ def test_a_changelog_without_the_section_is_refused(repository: Path) -> None:
     assert_refused(repository, "1.0.0", "CHANGELOG.md has no section '## Unreleased'")
 
 
+def test_a_tag_that_git_refuses_leaves_everything_as_it_was(repository: Path) -> None:
+    git(repository, "config", "tag.gpgSign", "true")
+    git(repository, "config", "gpg.program", "false")
+
+    assert_refused(repository, "1.0.0", "git tag failed")
+
+
 def test_a_commit_that_git_refuses_leaves_everything_as_it_was(repository: Path) -> None:
     hook = repository / ".git/hooks/pre-commit"
     hook.parent.mkdir(exist_ok=True)

@@ -1,7 +1,8 @@
 """Asks the private index, before pip does, whether it takes the credentials in PIP_EXTRA_INDEX_URL.
 
 pip would only say that it finds no version or, where it knows a second index, say nothing and
-install the package of that name from there. So it would with credentials for another server.
+install the package of that name from there. It would do the same with credentials for another
+server.
 """
 
 import os

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from . import ROOT
 
 CONFIG_HOME = "USERS_XDG_CONFIG_HOME"
 """The variable in which git finds what uv must not see; empty where it was not set."""

@@ -10,7 +10,8 @@ import tempfile
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from .checkout import ROOT, ignore_error
+from . import ROOT
+from .checkout import ignore_error
 
 PYPI_ENV = ROOT / ".pypi.env"
 DOTENV = ROOT / ".env"
@@ -29,7 +30,7 @@ _STATEMENT = re.compile(
     rb"""
     [^\S\n]* (?P<export>export[^\S\n]+)? (?P<name>[A-Za-z_][A-Za-z0-9_.-]*)
     [^\S\n]* [=:] [^\S\n]*
-    (?: '(?:[^'\\]|\\.)*' | "(?:[^"\\]|\\.)*" )? [^\n]*? (?P<end>\r?\n|\r?\Z)
+    (?: '(?:[^'\\]|\\.)*' | "(?:[^"\\]|\\.)*" )? [^\n]* (?:\n|\Z)
     | [^\n]*\n | [^\n]+\Z
     """,
     re.VERBOSE | re.DOTALL,
@@ -46,7 +47,7 @@ def read(path: Path = PYPI_ENV) -> dict[str, str]:
     Raises ValueError if it cannot be read: it says why and what to do.
     """
     try:
-        # ASCII matters alone; what else there is may have any encoding.
+        # Credentials are ASCII; other lines may have any encoding.
         lines = path.read_bytes().removeprefix(_MARK).decode("latin-1").split("\n")
     except FileNotFoundError:
         return {}
@@ -104,7 +105,8 @@ def with_line(content: bytes, name: str, value: str) -> bytes:
         if one["name"] != key:
             return one[0]
         found = True
-        return (one["export"] or b"") + line + one["end"]
+        end = re.search(rb"\r?\n?\Z", one[0])
+        return (one["export"] or b"") + line + (end[0] if end else b"")
 
     text = _STATEMENT.sub(changed, text)
     if not found:

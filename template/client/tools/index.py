@@ -29,7 +29,12 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 def open_page(
-    url: str, user: str = "", password: str = "", *, accept: str = "text/html", **more: Any
+    url: str,
+    user: str = "",
+    password: str = "",
+    *,
+    accept: str = "text/html",
+    data: bytes | None = None,
 ) -> Any:
     """Open a page as pip would, or POST `data`, but follow no redirect; return the response.
 
@@ -39,9 +44,8 @@ def open_page(
     if user:
         account = base64.b64encode(f"{user}:{password}".encode()).decode("ascii")
         headers["Authorization"] = f"Basic {account}"
-    request = urllib.request.Request(url, more.get("data"), headers)
-    opener = urllib.request.build_opener(_NoRedirect)
-    return opener.open(request, timeout=more.get("timeout", TIMEOUT))
+    request = urllib.request.Request(url, data, headers)
+    return urllib.request.build_opener(_NoRedirect).open(request, timeout=TIMEOUT)
 
 
 def access_error(url: str, user: str, password: str, projects: Iterable[str] = ()) -> str:
@@ -133,6 +137,6 @@ def _status_error(url: str, error: urllib.error.HTTPError) -> str:
     if error.code == 404:
         return (
             f"{url} does not exist (404): check the repository's `pypi_url`. An index of this URL"
-            " that lists nothing has to hold one of the private packages."
+            " that lists nothing has to have one of the private packages."
         )
     return f"{url} fails with {error.code} {error.reason}: look into the server's log."

@@ -1,7 +1,7 @@
 """Locks every release the app needs, and exports the lock to requirements.txt for the image.
 
-What is exported has hashes, but neither URLs nor credentials: those come with the build. What pip
-would refuse there is refused here, and then lock and requirements.txt stay as they were.
+The exported file has hashes, but neither URLs nor credentials: those come with the build. Releases
+that pip would refuse there are refused here, and then lock and requirements.txt stay as they were.
 """
 
 import re
@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .checkout import ROOT
+from . import ROOT
 from .credentials import write
 from .settings import Settings
 

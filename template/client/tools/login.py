@@ -16,7 +16,7 @@ from .index import access_error
 from .settings import Settings
 
 LONGEST = 4095
-"""Characters of a password. A terminal passes on no longer line, and no registry's token is."""
+"""Characters of a password: a terminal cuts longer lines, and tokens are shorter."""
 
 REFUSED = {"'": "a single quote", "\\": "a backslash", " ": "a space"}
 """Characters that no quoting keeps literal in a file that both a shell and Compose read."""

@@ -13,8 +13,8 @@ import zipfile
 from tempfile import TemporaryDirectory
 from urllib.parse import quote
 
+from . import ROOT
 from .credentials import CREDENTIAL
-from .settings import ROOT
 
 SECONDS = 30
 """The longest that pip may take for an answer."""
@@ -23,7 +23,7 @@ KEPT = ("PIP_CERT", "PIP_CLIENT_CERT", "PIP_CONFIG_FILE", "PIP_PROXY")
 """What pip learns of the environment's settings for it."""
 
 NONE_FITS = "No matching distribution found"
-NO_ANSWER = "Could not fetch URL|after connection broken"
+UNREACHABLE = "Could not fetch URL|after connection broken"
 
 
 class PipError(Exception):
@@ -65,7 +65,7 @@ class Pip:
         done = self._run("index", "versions", "--pre", "--json", project)
         if "no such option" in done.stderr:  # pip before 25.1
             done = self._run("index", "versions", "--pre", project)
-        if re.search(NO_ANSWER, done.stdout + done.stderr):
+        if re.search(UNREACHABLE, done.stdout + done.stderr):
             raise PipError(
                 "pip cannot reach the index, but Python can: check PIP_PROXY, and point PIP_CERT to"
                 " the file that SSL_CERT_FILE names."
@@ -102,9 +102,16 @@ class Pip:
         return ""
 
     def takes_yanked(self, requirement: str) -> bool:
-        """Return whether pip takes a yanked release where no other fits: one that is pinned."""
+        """Return whether pip takes a yanked release where no other fits: one that is pinned.
+
+        Raises:
+            PipError: pip has no answer.
+        """
         # Without a hash pip stops before it builds.
-        return NONE_FITS not in self._install(requirement, "--require-hashes").stderr
+        said = self._install(requirement, "--require-hashes").stderr
+        if NONE_FITS not in said and "--require-hashes mode" not in said:
+            raise PipError(f"pip cannot tell which release {requirement} picks: ask again.")
+        return NONE_FITS not in said
 
     def _install(self, requirement: str, *options: str) -> subprocess.CompletedProcess[str]:
         dry = ("--dry-run", "--no-deps", "--ignore-installed", "--report", "-", "--quiet")

@@ -19,10 +19,12 @@ import tarfile
 import tempfile
 import zipfile
 from email.message import Message
+from functools import partial
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from .checkout import ROOT, tags
+from . import ROOT
+from .checkout import tags
 from .index import access_error, project_page
 from .settings import Settings, normalized
 
@@ -121,12 +123,14 @@ def hashes_on(content_type: str, page: bytes) -> dict[str, dict[str, str]]:
 
 def is_same(path: Path, hashes: dict[str, str]) -> bool:
     """Return whether a file has the hashes that an index tells; it has to tell one at least."""
-    content = path.read_bytes()
-    known = HASHES & hashes.keys()
-    return bool(known) and all(
-        hashlib.new(one, content, usedforsecurity=False).hexdigest() == hashes[one].lower()
-        for one in known
-    )
+    with path.open("rb") as file:
+        for known in HASHES & hashes.keys():
+            file.seek(0)
+            # MD5 may be switched off for all other purposes.
+            new = partial(hashlib.new, known, usedforsecurity=False)
+            if hashlib.file_digest(file, new).hexdigest() != hashes[known].lower():
+                return False
+    return not HASHES.isdisjoint(hashes)
 
 
 def missing(
@@ -156,7 +160,7 @@ def run(command: list[str], environment: dict[str, str]) -> tuple[int, str]:
     return process.returncode, output
 
 
-def explanation(output: str, url: str, account: tuple[str, str]) -> str:
+def explanation(output: str, settings: Settings, account: tuple[str, str]) -> str:
     """Return in one sentence why the upload failed and what to do, or an empty string."""
     if status := STATUS.search(output):
         code = int(status[1])
@@ -167,14 +171,14 @@ def explanation(output: str, url: str, account: tuple[str, str]) -> str:
             if code >= 500
             else REMEDIES.get(code, "")
         )
-    if refusal := access_error(url, *account):
+    if refusal := access_error(settings.url, *account, settings.projects):
         return refusal
     if not BROKE_OFF.search(output):
         return ""
     return (
-        f"{url} answers, but the upload broke off: the file may be larger than the index takes,"
-        " or its TLS authority is unknown to the tool (Poetry: point REQUESTS_CA_BUNDLE to that"
-        " one's certificate; uv: SSL_CERT_FILE)."
+        f"{settings.url} answers, but the upload broke off: the file may be larger than the index"
+        " takes, or the tool does not know its TLS authority (Poetry: point REQUESTS_CA_BUNDLE to"
+        " the authority's certificate; uv: SSL_CERT_FILE)."
     )
 
 
@@ -221,6 +225,6 @@ def main(settings: Settings, arguments: list[str]) -> int:
         code, output = run(command, environment)
     if not code:
         print(f"Published {name} {version} to {settings.publish_url}")
-    elif sentence := explanation(output, settings.url, account):
+    elif sentence := explanation(output, settings, account):
         print(sentence, file=sys.stderr)
     return code

@@ -10,11 +10,12 @@ import re
 import sys
 from pathlib import Path
 
+from . import ROOT
 from . import credentials as files
-from .checkout import CONFIG_HOME, ROOT
+from .checkout import CONFIG_HOME
 from .settings import Settings
 
-# The Makefile drops those that say where Python's own code is, before this program starts.
+# The Makefile unsets PYTHONHOME and PYTHONPATH, which must not count for this program either.
 TOOLS = re.compile(
     "(PIP|UV|POETRY|TWINE|CONDA|VIRTUAL_?ENV)(_.*)?|PYTHON(EXECUTABLE|USERBASE)|__PYVENV_LAUNCHER__"
 )
@@ -85,9 +86,10 @@ def environment(settings: Settings, *, credentials: bool, docker: bool) -> dict[
 
 
 def main(settings: Settings, arguments: list[str]) -> None:
-    """Become a program: what stands behind --credentials, --docker, both or neither."""
-    options = {word for word in arguments[:2] if word in ("--credentials", "--docker")}
-    command = arguments[len(options) :]
+    """Replace this process by a program; --credentials, --docker or both may stand before it."""
+    options, command = set(), [*arguments]
+    while command and command[0] in ("--credentials", "--docker"):
+        options.add(command.pop(0))
     if not command:
         sys.exit("error: name a program")
     surroundings = environment(

@@ -4,15 +4,18 @@ import re
 import sys
 import tomllib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
 
-ROOT = Path(__file__).resolve().parent.parent
+from . import ROOT
+
+TEXTS = ("name", "url", "publish-url", "strategy", "manager", "credentials", "ca-certificate")
+KEYS: dict[str, type] = {**dict.fromkeys(TEXTS, str), "packages": list, "locked": bool}
+"""The keys of the table and their types."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The table, and what else of pyproject.toml the tools go by."""
+    """The table, and the requirements of pyproject.toml."""
 
     name: str
     url: str  # of the simple pages, with a slash at its end
@@ -22,19 +25,26 @@ class Settings:
     manager: str  # poetry or uv
     locked: bool
     credentials: str  # arg or secret: how the Docker build gets them
-    ca_certificate: str = ""  # the file of the index's own authority, if it has one
-    required: tuple[str, ...] = ()  # what pyproject.toml requires
+    ca_certificate: str  # the file of the index's own authority, empty if it has none
+    required: tuple[str, ...]  # the dependencies of the app
 
     @classmethod
     def load(cls) -> Self:
         """Read pyproject.toml, or stop and say what is wrong with it."""
         try:
-            project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-            table = {k.replace("-", "_"): v for k, v in project["tool"]["private-index"].items()}
-            table["packages"] = tuple(map(normalized, table["packages"]))
-            return cls(**table, required=tuple(project["project"].get("dependencies", ())))
-        except (OSError, KeyError, TypeError, ValueError) as error:
-            sys.exit(f"[tool.private-index] in pyproject.toml is not as it should be: {error}")
+            document = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            sys.exit(f"pyproject.toml cannot be read: {error}")
+        table = {"ca-certificate": "", **document.get("tool", {}).get("private-index", {})}
+        wrong = {key for key, kind in KEYS.items() if not isinstance(table.get(key), kind)}
+        if wrong:
+            sys.exit(
+                f"[tool.private-index] in pyproject.toml lacks {', '.join(sorted(wrong))}, or the"
+                " value is of another type: `git log -p pyproject.toml` shows how it was."
+            )
+        known = {key.replace("-", "_"): table[key] for key in KEYS}
+        known["packages"] = tuple(map(normalized, known["packages"]))
+        return cls(**known, required=tuple(document["project"].get("dependencies", ())))
 
     @property
     def variable(self) -> str:

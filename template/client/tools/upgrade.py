@@ -13,8 +13,7 @@ import os
 import subprocess
 import sys
 
-from . import lock
-from .checkout import ROOT
+from . import ROOT, lock
 from .credentials import PIP_URL, split
 from .index import project_page
 from .settings import Settings, normalized
@@ -44,7 +43,7 @@ def installed() -> dict[str, str]:
 def note(name: str) -> str:
     """Return the line of constraints.txt that changes when the index has something new of a name.
 
-    It needs no parser: where a page differs at each time, pip runs, and finds nothing new.
+    It is a digest of the page. If a page differs at each read, pip runs and finds nothing new.
     """
     url, user, password = split(os.environ[PIP_URL])
     try:
@@ -53,7 +52,7 @@ def note(name: str) -> str:
         sys.exit(str(error))
     if not page:
         sys.exit(
-            f"{url} does not hold {name}: publish it there,"
+            f"{url} does not have {name}: publish it there,"
             " or take it out of `packages` in pyproject.toml."
         )
     return f"#   {name}: {hashlib.sha256(page[1]).hexdigest()[:16]}\n"

@@ -1,5 +1,6 @@
 """Checks of this machine: Python, the tools, and the files with credentials."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -11,9 +12,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from .. import ROOT
 from ..checkout import repository, run_git
 from ..credentials import DOTENV, PIP_URL, PYPI_ENV, read, split
-from ..settings import ROOT, Settings, normalized
+from ..settings import Settings, normalized
 from .report import Outcome
 
 SECONDS = 20
@@ -78,10 +80,28 @@ def check_python() -> Outcome:
     mine = ".".join(map(str, sys.version_info[:3]))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     wanted = project.get("requires-python", "")
-    for bound, version in re.findall(r"(>=|<(?!=))\s*(\d+(?:\.\d+)*)", wanted):
-        if (numbers(mine) >= numbers(version)) is not (bound == ">="):
-            return "warn", f"{mine}, but pyproject.toml wants {wanted}: install that."
+    if not allows(wanted, numbers(mine)):
+        return "warn", f"{mine}, but pyproject.toml wants {wanted}: install that."
     return "ok", f"{mine}."
+
+
+def allows(bounds: str, version: tuple[int, ...]) -> bool:
+    """Return whether bounds such as `>=3.11,<4` allow a version of Python (PEP 440)."""
+    for operator, text, star in re.findall(r"([~<>=!]=|[<>])\s*([\d.]*\d)(\.\*)?", bounds):
+        bound = numbers(text)
+        is_equal = version[: len(bound)] == bound if star else version == (*bound, 0, 0)[:3]
+        is_allowed = {
+            ">=": version >= bound,
+            "<=": version <= bound or is_equal,
+            ">": version > bound and not is_equal,
+            "<": version < bound,
+            "==": is_equal,
+            "!=": not is_equal,
+            "~=": version >= bound and version[: len(bound) - 1] == bound[:-1],
+        }
+        if not is_allowed[operator]:
+            return False
+    return True
 
 
 def check_mode() -> Outcome:
@@ -121,8 +141,9 @@ def check_git() -> Outcome:
 def files_with_credentials() -> list[Path]:
     """Return the files of this repository that have credentials in them."""
     files = [PYPI_ENV] if PYPI_ENV.exists() else []
-    if DOTENV.is_file() and PIP_URL.encode() in DOTENV.read_bytes():
-        files.append(DOTENV)
+    with contextlib.suppress(OSError):
+        if PIP_URL.encode() in DOTENV.read_bytes():
+            files.append(DOTENV)
     return files
 
 
@@ -131,7 +152,8 @@ def pins() -> dict[str, str]:
     file = ROOT / "requirements.txt"
     text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
     found = re.findall(
-        r"^[ \t]*([A-Za-z0-9][\w.-]*)\s*(?:\[[^]]*\])?\s*\(?\s*((?:[=!<>~][^;#\\)\n]*)?)\)?\s*"
+        r"^[ \t]*([A-Za-z0-9][\w.-]*)[ \t]*(?:\[[^]\n]*\])?[ \t]*\(?[ \t]*"
+        r"((?:[=!<>~][^;#\\)\n]*)?)\)?[ \t]*"
         r"(?:[;#\\].*)?$",
         text,
         re.MULTILINE | re.ASCII,

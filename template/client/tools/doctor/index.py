@@ -26,7 +26,7 @@ from ..index import (
 from ..pip import Pip, PipError, python
 from ..settings import Settings
 from .here import Account
-from .report import Outcome, Trouble
+from .report import CheckError, Outcome
 
 SECONDS = 5
 """To wait for a connection or an answer."""
@@ -189,7 +189,7 @@ class Index:
         """Send an upload without content, which the server can only refuse."""
         url, user = self.settings.publish_url, self.account.user
         try:
-            open_page(url, user, self.account.password, data=b"", timeout=SECONDS).close()
+            open_page(url, user, self.account.password, data=b"").close()
         except urllib.error.HTTPError as error:
             said = error.read(500).decode("utf-8", "replace")
             state, text = next(
@@ -273,7 +273,7 @@ class Index:
         account = (self.account.user, self.account.password) if with_account else ()
         for _ in range(4):
             try:
-                with open_page(url, *account, accept=ACCEPT, timeout=SECONDS) as response:
+                with open_page(url, *account, accept=ACCEPT) as response:
                     # The list of all projects may be large.
                     body = response.read(LARGEST_PAGE) if with_account else b""
                     return Page(response.status, response.headers, body)
@@ -286,8 +286,8 @@ class Index:
                 if (there.scheme, there.netloc) != (here.scheme, here.netloc):
                     return Page(error.code, error.headers, elsewhere=there.hostname or "nowhere")
             except NO_ANSWER as error:
-                raise Trouble(connection_error(self.url, error)) from None
-        raise Trouble(f"{self.url} redirects in a circle: look into the server's configuration.")
+                raise CheckError(connection_error(self.url, error)) from None
+        raise CheckError(f"{self.url} redirects in a circle: look into the server's configuration.")
 
 
 def _lists_files(page: Page) -> bool:

@@ -9,7 +9,7 @@ Outcome = tuple[str, str]
 Check = Callable[[], Outcome]
 
 
-class Trouble(Exception):  # noqa: N818
+class CheckError(Exception):
     """What makes a check fail: one sentence that ends with what to do."""
 
 
@@ -52,8 +52,8 @@ class Report:
 def _outcome(run: Check) -> Outcome:
     try:
         return run()
-    except Trouble as trouble:
-        return "FAIL", str(trouble)
+    except CheckError as error:
+        return "FAIL", str(error)
     except Exception as error:
         # An answer that nobody thought of must not stop the other checks.
         kind = type(error).__name__
