@@ -645,7 +645,7 @@ def test_at_a_terminal_a_bad_answer_is_explained_and_can_be_corrected(
         ("What is the first account called?", ""),
         ("What is the first account's password?", "too-short"),
         ("Type 12 to 72 characters; this password has 9.", clear + PASSWORD),
-        ("What should happen when somebody asks for a package", ""),
+        ("What should the server answer for a package that it does not have?", ""),
         ("How many megabytes may an uploaded file have?", f"{clear}0"),
         ("Type a whole number of megabytes from 1 to 102400", f"{clear}100"),
         ("Where does continuous integration run?", ""),

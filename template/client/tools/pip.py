@@ -107,11 +107,13 @@ class Pip:
         Raises:
             PipError: pip has no answer.
         """
-        # Without a hash pip stops before it builds.
+        # Without a hash pip stops before it builds; without the file, when it gets it.
         said = self._install(requirement, "--require-hashes").stderr
-        if NONE_FITS not in said and "--require-hashes mode" not in said:
-            raise PipError(f"pip cannot tell which release {requirement} picks: ask again.")
-        return NONE_FITS not in said
+        if re.search("--require-hashes mode|HTTP error .* while getting", said):
+            return True
+        if NONE_FITS in said:
+            return False
+        raise PipError(f"pip cannot tell which release {requirement} picks: ask again.")
 
     def _install(self, requirement: str, *options: str) -> subprocess.CompletedProcess[str]:
         dry = ("--dry-run", "--no-deps", "--ignore-installed", "--report", "-", "--quiet")
