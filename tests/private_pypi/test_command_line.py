@@ -1029,3 +1029,42 @@ def test_health_asks_the_index_and_no_proxy(speak: Speak, monkeypatch: pytest.Mo
     monkeypatch.delenv("no_proxy", raising=False)
 
     assert main(["health"]) == 0
+
+
+def check_of_the_container() -> subprocess.CompletedProcess[str]:
+    """Run the health check as Docker does."""
+    return subprocess.run(
+        [sys.executable, "-m", "private_pypi.health"],
+        env={**os.environ, "PYTHONPATH": str(PACKAGE)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_containers_health_check_says_the_same(speak: Speak) -> None:
+    speak(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n")
+    done = check_of_the_container()
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+    speak(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 8\r\n\r\nfull\x1b[m\n")
+    done = check_of_the_container()
+    assert (done.returncode, done.stderr) == (1, "error: full\\x1b[m\n")
+
+
+def test_the_containers_health_check_names_a_setting_that_cannot_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYPI_PORT", "eighty")
+
+    said = "error: PYPI_PORT is 'eighty': set a whole number from 1 to 65535\n"
+    assert check_of_the_container().stderr == said
+
+
+def test_the_containers_health_check_imports_no_library() -> None:
+    lists = "import sys, private_pypi.health; print(*sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGE)}
+
+    listed = subprocess.check_output([sys.executable, "-c", lists], env=environment, text=True)
+
+    assert not {"argparse", "packaging", "passlib", "pypiserver", "sqlite3"} & {*listed.split()}

@@ -14,7 +14,12 @@ MODULES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__in
 
 # From the top to the ground. A module imports from its own floor and those below.
 FLOORS = {
-    "the command line, and the server process": ["__main__", "preflight", "gunicorn_conf"],
+    "the command line, and the server process": [
+        "__main__",
+        "preflight",
+        "health",
+        "gunicorn_conf",
+    ],
     "who may do what, and the answer to each request": ["app", "reads", "hosting", "refusals"],
     "requests and answers as values": ["uploads", "body", "slots", "turns", "files", "answers"],
     "the index: asked, published to, kept current": ["index", "refresh", "verify", "access"],

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import http.client
 import os
 import signal
-import socket
 import sqlite3
 import sys
 import time
@@ -14,11 +12,12 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from . import accounts, gateway, ownership, preflight
+from . import accounts, gateway, health, ownership, preflight
 from .accounts import AccountError
 from .audit import as_lines, audit
 from .certificate import CertificateError, copy_pair
 from .change import NoSuchReleaseError
+from .health import HealthError
 from .index import Index
 from .ownership import OwnershipError
 from .settings import SettingError, Settings
@@ -44,6 +43,7 @@ def _run(options: argparse.Namespace) -> int:
     except (
         AccountError,
         CertificateError,
+        HealthError,
         NoSuchReleaseError,
         OwnershipError,
         SettingError,
@@ -98,24 +98,7 @@ def run_certificate(_: Settings, options: argparse.Namespace) -> None:
 
 def run_health(settings: Settings, _: argparse.Namespace) -> None:
     """Ask the running index whether it works."""
-    place = settings.socket or f"port {settings.port}"
-    connection = http.client.HTTPConnection("127.0.0.1", settings.port, timeout=4)
-    try:
-        if settings.socket:
-            connection.sock = socket.socket(socket.AF_UNIX)
-            connection.sock.settimeout(4)
-            connection.sock.connect(str(settings.socket))
-        connection.request("GET", "/health")
-        answer = connection.getresponse()
-        sentence = answer.read().decode(errors="replace").strip()
-    except http.client.HTTPException:
-        raise SettingError(f"the server on {place} is not the index") from None
-    except OSError as error:
-        raise SettingError(f"nothing answers on {place} ({error.strerror or error})") from None
-    finally:
-        connection.close()
-    if answer.status != 200:
-        raise SettingError(sentence)
+    health.ask(settings)
 
 
 def run_own(_: Settings, options: argparse.Namespace) -> None:
