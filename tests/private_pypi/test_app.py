@@ -157,7 +157,9 @@ def test_everything_asks_who_you_are(index: Index, method: str, path: str, heade
 
     assert answer.status == 401
     assert answer.headers["WWW-Authenticate"] == 'Basic realm="private index", charset="UTF-8"'
-    assert answer.body == "Wrong or missing user name and password.\n"
+    sentence = "Wrong or missing user name and password."
+    assert answer.reason == sentence
+    assert answer.body == ("" if method == "HEAD" else f"{sentence}\n")
 
 
 def test_an_upload_without_an_account_stores_nothing(index: Index) -> None:
