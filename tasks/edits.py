@@ -18,7 +18,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-import copier
 import yaml
 
 TEMPLATE = Path(__file__).resolve().parent.parent
@@ -51,6 +50,9 @@ def render(source: str, answers_file: str, folder: str) -> dict[str, bytes]:
 
     Files that an update never touches are left out.
     """
+    # Most updates delete nothing, and need not wait after that until Copier is imported once more.
+    import copier
+
     try:
         recorded = yaml.safe_load(git("show", f"HEAD:./{answers_file}"))
     except subprocess.CalledProcessError:

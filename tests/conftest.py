@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -30,20 +32,38 @@ FOLDERS = ("e2e", "template", "private_pypi")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip what needs Docker on a machine without it, other than CI; begin with what takes long."""
+    """Skip what needs Docker on a machine without it, other than CI; order what workers take."""
     docker = [item for item in items if item.get_closest_marker("docker")]
     if docker and not os.environ.get("CI") and (lacking := lacks_docker()):
         for item in docker:
             item.add_marker(pytest.mark.skip(reason=lacking))
     if hasattr(config, "workerinput"):
-        # So that no worker of pytest-xdist waits at the end for another one's long file.
-        slow = {item.path for item in docker}
-        items.sort(key=lambda item: (item.path not in slow, FOLDERS.index(folder_of(item))))
+        order = order_of_files(items, {item.path for item in docker})
+        items.sort(key=lambda item: order.index(item.path))
 
 
-def folder_of(item: pytest.Item) -> str:
-    """Return the folder of a test, such as e2e."""
-    return item.path.relative_to(ROOT / "tests").parts[0]
+def order_of_files(items: list[pytest.Item], waiting: set[Path]) -> list[Path]:
+    """Return the files of tests in the order in which the workers of pytest-xdist take them.
+
+    Those that take longest come first, so that at the end no worker waits for another one's. Of
+    these, files with tests that wait for Docker take turns with others, which compute meanwhile.
+    """
+    files = sorted(dict.fromkeys(item.path for item in items), key=rank)
+    turns = itertools.zip_longest(
+        (path for path in files if path in waiting), (path for path in files if path not in waiting)
+    )
+    return [path for turn in turns for path in turn if path]
+
+
+def rank(path: Path) -> int:
+    """Return the place of a test's folder among FOLDERS."""
+    return FOLDERS.index(path.relative_to(ROOT / "tests").parts[0])
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector thousands of objects that stay until the end."""
+    gc.collect()
+    gc.freeze()
 
 
 def lacks_docker() -> str:

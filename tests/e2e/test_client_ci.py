@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import pytest
 import yaml
+from kit import commands
 from kit.client import Client, MakeClient
 from kit.git import commit, git
 from kit.server import Server
@@ -211,13 +211,7 @@ def test_a_missing_publisher_is_told_before_anything_is_sent(
     (lines,) = (job.steps for job in jobs if job.name == "publish")
     (line,) = (line for line, _ in lines if "PUBLISH_USER and PUBLISH_PASSWORD" in line)
 
-    done = subprocess.run(
-        ["bash", "-e", "-c", line],
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-    )
+    done = commands.ask("bash", "-e", "-c", line, cwd=folder)
 
     assert done.returncode == 1
     assert re.match(
@@ -256,20 +250,10 @@ def run(job: Job, app: Client, programs: Path, folder: Path) -> str:
     }
     said = ""
     for line, seen in job.steps:
-        done = subprocess.run(
-            ["bash", "-e", "-c", line],
-            cwd=clone,
-            env={**environment, **seen},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=240,
-            check=False,
-        )
-        assert done.returncode == 0, f"{job.name}: {line}\n{done.stdout}"
-        assert PASSWORD not in done.stdout
-        said += done.stdout
+        shell = ("bash", "-e", "-c", line)
+        printed = commands.run(*shell, cwd=clone, environment={**environment, **seen}, timeout=240)
+        assert PASSWORD not in printed
+        said += printed
     if job.leaves_dist:
         shutil.copytree(clone / "dist", dist)
     return said

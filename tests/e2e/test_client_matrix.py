@@ -1,4 +1,4 @@
-"""A rendered client's life with make, for every way to answer, against a server without Docker."""
+"""A rendered client's life with make, however it is answered, against a server without Docker."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kit.rendered_files import holding, tracked
 from kit.server import Server
 from kit.template import PASSWORD, Answers
 from kit.waiting import wait_until
-from kit.ways import WAYS, name_of
+from kit.ways import COVERING, name_of
 
 LIBRARY = "my-private-lib"
 CI = itertools.cycle(("github", "gitlab", "none"))
@@ -23,7 +23,7 @@ LOCKS = {"poetry": "poetry.lock", "uv": "uv.lock"}
 
 
 @pytest.mark.parametrize(
-    ("way", "ci"), list(zip(WAYS, CI, strict=False)), ids=[name_of(way) for way in WAYS]
+    ("way", "ci"), list(zip(COVERING, CI, strict=False)), ids=[name_of(way) for way in COVERING]
 )
 def test_the_app_is_installed_tested_and_published(
     client: MakeClient, server: Server, public: PublicIndex, way: Answers, ci: str

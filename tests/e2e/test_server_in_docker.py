@@ -8,6 +8,7 @@ import os
 import pwd
 import re
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -414,7 +415,10 @@ def test_a_worker_that_was_killed_shows_in_status_health_and_log_until_the_next_
 ) -> None:
     """As the kernel does to a process at the limit of its container's memory."""
     container = f"{PROJECT}-private_pypi-1"
-    docker("exec", container, "sh", "-euc", "kill -KILL $(cat /proc/1/task/1/children)")
+    children = "$(cat /proc/{0}/task/{0}/children)"
+    # Docker's init, below it gunicorn, and below that the process that answers.
+    kill = f"for one in {children.format(1)}; do kill -KILL {children.format('$one')}; done"
+    docker("exec", container, "sh", "-euc", kill)
     wait_until(lambda: "(unhealthy)" in server.make("pypi-status"), 60)
     said = "A process of the index died and another took over. Most likely it was killed"
     assert said in docker("exec", container, "python", "-m", "private_pypi", "health", ok=False)
@@ -536,6 +540,12 @@ def test_launch_names_a_port_that_is_taken(stopped: Server, server: Server) -> N
     shutil.copy(server.folder / ".pypi.env", stopped.folder / ".pypi.env")
     said = stopped.make("pypi-launch", ok=False)
     assert "error: a port is taken" in said
+
+    # What was started by then may not listen to signals yet, and stops nevertheless.
+    docker("compose", "--project-name", stopped.project, "stop")
+    for service in ("private_pypi", "accounts"):
+        killed = 128 + signal.SIGKILL
+        assert stopped.inspect(service)["State"]["ExitCode"] != killed
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from kit.rendered_files import File, read
 from kit.server import Server
 from kit.template import PASSWORD, Answers
 from kit.user import User
+from kit.ways import COVERING, name_of
 
 NOWHERE = "http://127.0.0.1:9/simple/"
 """Where nothing listens."""
@@ -131,22 +132,18 @@ def foreign(user: User) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("strategy", ["single", "extra"])
-@pytest.mark.parametrize("locked", [False, True], ids=["floating", "locked"])
-@pytest.mark.parametrize("manager", ["poetry", "uv"])
+@pytest.mark.parametrize("way", COVERING, ids=name_of)
 def test_no_target_goes_by_the_shell_or_the_settings_of_the_tools(
     client: MakeClient,
     server: Server,
     public: PublicIndex,
     foreign: Path,
     user: User,
-    manager: str,
-    locked: bool,
-    strategy: str,
+    way: Answers,
 ) -> None:
-    name = f"surrounded-{manager}-{locked}-{strategy}".lower()
-    answers: Answers = {"package_manager": manager, "locked": locked, "index_strategy": strategy}
-    app = client({**answers, "package_name": name})
+    manager, locked, strategy = way["package_manager"], way["locked"], way["index_strategy"]
+    name = f"surrounded-{name_of(way)}"
+    app = client({**way, "package_name": name})
     elsewhere = user.home / "elsewhere"
     elsewhere.mkdir()
     before = contents(foreign)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
+from kit.commands import output, run
 from kit.template import PASSWORD, Answers
 
 REAL_PYTEST = f"""
@@ -31,30 +31,24 @@ class Client:
 
     def make(self, *arguments: str, ok: bool = True, **settings: str) -> str:
         """Run make, which is expected to succeed or to fail; return all it printed."""
-        done = subprocess.run(
-            ["make", *arguments],
+        said = run(
+            *("make", *arguments),
             cwd=self.folder,
-            env={**self.environment, **settings},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
+            environment=self.environment,
+            ok=ok,
             timeout=240,
-            check=False,
+            **settings,
         )
-        assert (done.returncode == 0) is ok, f"make {arguments}\n{done.stdout}"
-        assert "Traceback" not in done.stdout
+        assert "Traceback" not in said
         for secret in (PASSWORD, quote(PASSWORD, safe="")):
-            assert secret not in done.stdout
-        return done.stdout
+            assert secret not in said
+        return said
 
     def installed(self, name: str) -> str:
         """Return version and origin of a library in .venv."""
         module = name.replace("-", "_")
         program = f"import {module} as m; print(m.VERSION, 'from', m.ORIGIN)"
-        command = [str(self.folder / ".venv/bin/python"), "-c", program]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        return done.stdout.strip()
+        return output(self.folder / ".venv/bin/python", "-c", program).strip()
 
 
 MakeClient = Callable[[Answers], Client]

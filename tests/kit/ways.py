@@ -19,6 +19,19 @@ WAYS: list[Answers] = [
     )
 ]
 
+COVERING = [
+    way
+    for way in WAYS
+    if [
+        way["package_manager"] == "uv",
+        way["locked"],
+        way["index_strategy"] == "single",
+        way["build_credentials"] == "secret",
+    ].count(True)
+    in (0, 3)
+]
+"""Five of them, in which any two answers meet: for tests that take long."""
+
 
 def name_of(way: Answers) -> str:
     """Return what a way to answer is called."""

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import tomli
 import yaml
+from kit.commands import output
 from kit.git import commit, git
 from kit.template import PASSWORD, QUESTIONS, ROOT, Answers, Render
 from kit.ways import WAYS, name_of
@@ -29,21 +30,6 @@ def way(request: pytest.FixtureRequest) -> Answers:
     """Each way to answer, once."""
     answers: Answers = request.param
     return answers
-
-
-def run(*command: str, cwd: Path) -> str:
-    """Run a program that must succeed and return what it printed."""
-    done = subprocess.run(
-        command,
-        cwd=cwd,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def refused(*command: str, cwd: Path, **settings: str) -> str:
@@ -120,7 +106,7 @@ def test_the_env_file_reads_the_same_in_a_shell_and_holds_one_account(render: Re
     script = """. ./.pypi.env; printf '%s\\n' "$PIP_EXTRA_INDEX_URL" \
         "$POETRY_HTTP_BASIC_ACME_PY_USERNAME" "$POETRY_HTTP_BASIC_ACME_PY_PASSWORD" \
         "$UV_INDEX_ACME_PY_USERNAME" "$UV_INDEX_ACME_PY_PASSWORD" """
-    url, *accounts = run("sh", "-euc", script, cwd=folder).splitlines()
+    url, *accounts = output("sh", "-euc", script, cwd=folder).splitlines()
     assert accounts == ["ci@acme", PASSWORD] * 2
     encoded = "p%40%3A%2F%23%3F%25%24%26%21%22%3B%60x%60%24HOME%2541"
     assert url == f"https://ci%40acme:{encoded}@pypi.example.com/simple/"
@@ -205,7 +191,7 @@ def test_the_certificate_is_in_git_and_in_the_build_stage_alone(
     assert f"COPY {certificate} .\n" in build
     for word in ("PIP_CERT", ".crt", ".pem"):
         assert word not in final
-    run("hadolint", "Dockerfile", cwd=folder)
+    output("hadolint", "Dockerfile", cwd=folder)
 
 
 def test_without_an_authority_nobody_is_bothered_with_one(
@@ -239,7 +225,7 @@ def test_the_tools_take_what_is_private_and_required_from_pyproject(repository: 
     )
     program = "from tools.settings import Settings as s; print(*s.load().projects)"
 
-    read = run(sys.executable, "-c", program, cwd=folder).split()
+    read = output(sys.executable, "-c", program, cwd=folder).split()
 
     assert read == ["b-c-d", "my-private-lib", "requests", "a", "d", "e"]
 
@@ -327,8 +313,8 @@ def test_the_tools_stay_small_and_are_the_same_in_every_repository() -> None:
 def test_the_tools_are_out_of_the_owners_linter_and_of_the_statistics(repository: Render) -> None:
     folder = repository({"template": "client"})
     (folder / "tools/bad.py").write_text("import os, sys\nx = {  }\n")
-    run("ruff", "check", "--no-cache", ".", cwd=folder)
-    run("ruff", "format", "--no-cache", "--check", ".", cwd=folder)
+    output("ruff", "check", "--no-cache", ".", cwd=folder)
+    output("ruff", "format", "--no-cache", "--check", ".", cwd=folder)
     said = git(folder, "check-attr", "linguist-vendored", "tools/bad.py", "tools/doctor/here.py")
     assert said.count("linguist-vendored: set") == 2
     # What the owners call so is their own.
@@ -393,8 +379,8 @@ def test_the_package_manager_builds_what_is_rendered(repository: Render, manager
     answers = {"package_name": "Acme.My-App", "author_name": "A", "python_version": "3.11"}
     folder = repository({"template": "client", "package_manager": manager, **answers})
     if manager == "poetry":
-        run("poetry", "check", "--strict", cwd=folder)
-    said = run("make", "package", cwd=folder)
+        output("poetry", "check", "--strict", cwd=folder)
+    said = output("make", "package", cwd=folder)
     assert {path.name for path in (folder / "dist").glob("acme*")} == {
         "acme_my_app-0.1.0-py3-none-any.whl",
         "acme_my_app-0.1.0.tar.gz",
@@ -412,7 +398,7 @@ def test_bump_raises_the_version_and_asks_nobody(
     folder = repository(
         {"template": "client", "package_manager": manager, "python_version": "3.11"}
     )
-    run("make", "bump", f"PART={part}", cwd=folder)
+    output("make", "bump", f"PART={part}", cwd=folder)
     assert project(folder)["project"]["version"] == version
     assert git(folder, "status", "--short") == " M pyproject.toml\n"
 
@@ -518,22 +504,27 @@ def test_the_readme_fits_on_two_screens(render: Render, way: Answers) -> None:
 def test_the_apps_own_tests_pass(repository: Render) -> None:
     folder = repository({"template": "client", "python_version": "3.11"})
     command = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
-    assert "3 passed" in run(*command, cwd=folder)
+    assert "3 passed" in output(*command, cwd=folder)
 
 
-def test_the_checkers_find_nothing(render: Render, way: Answers) -> None:
-    folder = render({**way, "ci": "github"})
-    run("hadolint", "Dockerfile", cwd=folder)
-    run("zizmor", "--offline", "--quiet", ".github", cwd=folder)
-    check = ("check-jsonschema", "--builtin-schema")
+def test_the_checkers_find_nothing(render: Render) -> None:
+    on_github = [render({**way, "ci": "github"}) for way in WAYS]
+    on_gitlab = [render({**way, "ci": "gitlab"}) for way in WAYS]
+
+    def check(folders: list[Path], name: str, *command: str) -> None:
+        output(*command, *(folder / name for folder in folders))
+
+    check(on_github, "Dockerfile", "hadolint")
+    check(on_github, ".github", "zizmor", "--offline", "--quiet")
+    check(on_github, "docker-compose.yml", "compose-lint", "check", "--fail-on", "low")
     workflow = ".github/workflows/ci.yml"
-    run("actionlint", workflow, cwd=folder)
-    run(*check, "vendor.github-workflows", workflow, cwd=folder)
-    run(*check, "vendor.dependabot", ".github/dependabot.yml", cwd=folder)
-    gitlab = render({**way, "ci": "gitlab"})
-    run(*check, "vendor.gitlab-ci", "--data-transform", "gitlab-ci", ".gitlab-ci.yml", cwd=gitlab)
-    run(*check, "vendor.renovate", "renovate.json", cwd=gitlab)
-    run("compose-lint", "check", "--fail-on", "low", "docker-compose.yml", cwd=folder)
+    check(on_github, workflow, "actionlint")
+    schema = ("check-jsonschema", "--builtin-schema")
+    check(on_github, workflow, *schema, "vendor.github-workflows")
+    check(on_github, ".github/dependabot.yml", *schema, "vendor.dependabot")
+    pipeline = (*schema, "vendor.gitlab-ci", "--data-transform", "gitlab-ci")
+    check(on_gitlab, ".gitlab-ci.yml", *pipeline)
+    check(on_gitlab, "renovate.json", *schema, "vendor.renovate")
 
 
 @pytest.mark.parametrize(("choice", "path"), [("github", ".github"), ("gitlab", ".gitlab-ci.yml")])
@@ -560,7 +551,7 @@ def test_ci_gives_the_publishers_account_to_the_job_that_publishes_alone(render:
 
 
 def test_help_lists_every_documented_target_without_colour_in_a_pipe(render: Render) -> None:
-    said = run("make", cwd=render({"template": "client"}))
+    said = output("make", cwd=render({"template": "client"}))
     asked = {"help", "login", "install", "build", "run", "publish", "bump", "test"}
     asked |= {"template-check", "template-update", "package", "upload", "upgrade"}
     assert asked <= set(re.findall(r"^  ([a-z-]+) ", said, re.M))
@@ -571,7 +562,7 @@ def test_make_can_plan_every_target(repository: Render, way: Answers) -> None:
     folder = repository({**way, **ACCOUNT})
     makefile = (folder / "Makefile").read_text()
     targets = re.findall(r"^([a-z-]+):.*## ", makefile, re.M)
-    run("make", "--dry-run", *targets, "PART=patch", cwd=folder)
+    output("make", "--dry-run", *targets, "PART=patch", cwd=folder)
 
 
 def test_only_what_make_lock_wrote_counts_as_locked(repository: Render) -> None:
@@ -583,10 +574,10 @@ def test_only_what_make_lock_wrote_counts_as_locked(repository: Render) -> None:
     for text in ("", "my-private-lib\n", "# By hand\nmy-private-lib==1.0\n"):
         said = refused("make", "need-lock", cwd=folder)
         assert "error: nothing is locked yet: run 'make lock', and commit what it writes." in said
-        run("sh", "-c", guard[1], cwd=folder)
+        output("sh", "-c", guard[1], cwd=folder)
         (folder / "requirements.txt").write_text(text)
     (folder / "requirements.txt").write_text(f"{header[1]}\nmy-private-lib==1.0\n")
-    run("make", "need-lock", cwd=folder)
+    output("make", "need-lock", cwd=folder)
     refused("sh", "-c", guard[1], cwd=folder)
 
 
@@ -749,7 +740,7 @@ def test_a_file_that_git_was_told_not_to_look_at_is_not_clean(repository: Render
 
     shown = shlex.join(reversed(names))
     assert said.startswith(f"git was told not to look at {shown}: `git update-index ")
-    run("sh", "-euc", said.split("`")[1], cwd=folder)
+    output("sh", "-euc", said.split("`")[1], cwd=folder)
     assert NOT_COMMITTED in is_clean(folder)
     # What a sparse checkout leaves out is not published either.
     git(folder, "checkout", ".")

@@ -15,9 +15,10 @@ from urllib.parse import quote
 
 from . import ROOT
 from .credentials import CREDENTIAL
+from .run import ask
 
-SECONDS = 30
-"""The longest that pip may take for an answer."""
+TIMEOUT = 30
+"""Seconds that pip may take for an answer."""
 
 KEPT = ("PIP_CERT", "PIP_CLIENT_CERT", "PIP_CONFIG_FILE", "PIP_PROXY")
 """What pip learns of the environment's settings for it."""
@@ -120,19 +121,11 @@ class Pip:
         return self._run("install", *dry, *options, requirement)
 
     def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        # -P: no module of this repository takes the place of one of pip's.
+        command = [python(), "-P", "-m", "pip", *arguments]
         try:
-            return subprocess.run(
-                # -P: no module of this repository takes the place of one of pip's.
-                [python(), "-P", "-m", "pip", *arguments],
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=SECONDS,
-                check=False,
-            )
+            return ask(command, environment=self._environment, timeout=TIMEOUT)
         except subprocess.TimeoutExpired:
             raise PipError(
-                f"pip did not answer within {SECONDS} seconds: check your network and the server."
+                f"pip did not answer within {TIMEOUT} seconds: check your network and the server."
             ) from None

@@ -26,6 +26,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from . import ROOT
 from .checkout import tags
 from .index import access_error, project_page
+from .run import ask
 from .settings import Settings, normalized
 
 DIST = ROOT / "dist"
@@ -103,8 +104,7 @@ def tag_error(tool: str, command: list[str], version: str) -> str:
     frozen = ["--frozen"] if tool == "uv" else []
     for tag in found:
         written = [*command, "version", "--short", "--dry-run", *frozen, tag[1:]]
-        said = subprocess.run(written, cwd=ROOT, capture_output=True, text=True, check=False)
-        if said.stdout.strip() == version:
+        if ask(written).stdout.strip() == version:
             return ""
     return (
         f"This commit is tagged {' and '.join(found)}, but pyproject.toml says {version}:"

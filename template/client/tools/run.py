@@ -7,6 +7,7 @@ user and this machine for these tools are not read.
 
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -83,6 +84,28 @@ def environment(settings: Settings, *, credentials: bool, docker: bool) -> dict[
         names = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
         found |= dict.fromkeys(names, str(authorities))
     return found
+
+
+def ask(
+    command: list[str], *, environment: dict[str, str] | None = None, timeout: float | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a program that asks nothing; return its code and what it said.
+
+    Raises:
+        OSError: it cannot be run.
+        subprocess.TimeoutExpired: it did not end within the timeout, in seconds.
+    """
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=timeout,
+        check=False,
+    )
 
 
 def main(settings: Settings, arguments: list[str]) -> None:

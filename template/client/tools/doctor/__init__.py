@@ -10,13 +10,13 @@ import tools.index
 
 from ..settings import Settings
 from . import here
-from .index import SECONDS, Index
+from .index import TIMEOUT, Index
 from .report import Report
 
 
 def main(settings: Settings, _: list[str]) -> int:
     """Run the checks; return the exit code."""
-    tools.index.TIMEOUT = SECONDS  # Somebody waits in front of the screen.
+    tools.index.TIMEOUT = TIMEOUT  # Somebody waits in front of the screen.
     report, account = Report(), here.Account(settings)
     there = Index(settings, account)
 

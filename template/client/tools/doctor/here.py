@@ -15,11 +15,12 @@ from typing import NamedTuple
 from .. import ROOT
 from ..checkout import repository, run_git
 from ..credentials import DOTENV, PIP_URL, PYPI_ENV, read, split
+from ..run import ask
 from ..settings import Settings, normalized
 from .report import Outcome
 
-SECONDS = 20
-"""To wait for a program's version."""
+TIMEOUT = 20
+"""Seconds that a program may take for its version."""
 
 TWINE = ("TWINE_REPOSITORY_URL", "TWINE_USERNAME", "TWINE_PASSWORD")
 
@@ -36,15 +37,7 @@ class Tool(NamedTuple):
     def check(self) -> Outcome:
         """Ask the program for its version."""
         try:
-            done = subprocess.run(
-                self.command.split(),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=SECONDS,
-                check=False,
-            )
+            done = ask(self.command.split(), timeout=TIMEOUT)
         except subprocess.TimeoutExpired:
             return "warn", f"`{self.command}` does not end: {self.purpose}."
         except OSError:
@@ -125,7 +118,7 @@ def check_git() -> Outcome:
         return "skipped", "This is not a git repository."
     names = [file.name for file in files_with_credentials() or [PYPI_ENV]]
     for name in names:
-        tracked = run_git("ls-files", "--error-unmatch", name, timeout=SECONDS)
+        tracked = run_git("ls-files", "--error-unmatch", name, timeout=TIMEOUT)
         if tracked.returncode == 128:
             return "warn", "git does not answer: `git status` says why."
         if tracked.returncode == 0:
@@ -133,7 +126,7 @@ def check_git() -> Outcome:
                 f"git tracks {name}: `git rm --cached {name}`, commit, and have the password"
                 " changed, which is in the history now."
             )
-        if run_git("check-ignore", "--quiet", name, timeout=SECONDS).returncode:
+        if run_git("check-ignore", "--quiet", name, timeout=TIMEOUT).returncode:
             return "FAIL", f"git does not ignore {name}: add it as a line to .gitignore."
     return "ok", f"git ignores {' and '.join(names)}."
 

@@ -28,8 +28,8 @@ from ..settings import Settings
 from .here import Account
 from .report import CheckError, Outcome
 
-SECONDS = 5
-"""To wait for a connection or an answer."""
+TIMEOUT = 5
+"""Seconds to wait for a connection or an answer."""
 
 CLOCK = 60
 """Seconds by which two clocks may differ."""
@@ -50,14 +50,14 @@ CERTIFICATE = {
 }
 """Why a certificate is refused, by OpenSSL's code."""
 
-READER = "for `make publish`, ask the index's owner for an account that may"
-NO_UPLOADS = "for `make publish`, correct the repository's `pypi_url`"
+ASK_OWNER = "for `make publish`, ask the index's owner for an account that may"
+CORRECT_URL = "for `make publish`, correct the repository's `pypi_url`"
 
 ROLES = (
     (400, "Send the upload as multipart/form-data", "ok", "{user} may publish and install."),
-    (403, "may install, not publish", "ok", f"{{user}} may install, but not publish: {READER}."),
-    (404, "", "warn", f"Nothing takes uploads at {{url}} (404): {NO_UPLOADS}."),
-    (405, "", "warn", f"Nothing takes uploads at {{url}} (405): {NO_UPLOADS}."),
+    (403, "may install, not publish", "ok", f"{{user}} may install, but not publish: {ASK_OWNER}."),
+    (404, "", "warn", f"Nothing takes uploads at {{url}} (404): {CORRECT_URL}."),
+    (405, "", "warn", f"Nothing takes uploads at {{url}} (405): {CORRECT_URL}."),
     (0, "", "ok", "unknown: this index answers {code} to an upload without content."),
 )
 """What the answer to an upload without content tells: its status, 0 for all others, and words."""
@@ -101,9 +101,9 @@ class Index:
         # It has no time-out of its own.
         thread = threading.Thread(target=look_up, daemon=True)
         thread.start()
-        thread.join(SECONDS)
+        thread.join(TIMEOUT)
         if thread.is_alive():
-            fault = f"The DNS did not answer within {SECONDS} seconds who {self.host} is"
+            fault = f"The DNS did not answer within {TIMEOUT} seconds who {self.host} is"
             return "FAIL", f"{fault}: check your DNS and your VPN."
         if not found:
             remedy = "check its spelling, your DNS and your VPN"
@@ -113,7 +113,7 @@ class Index:
     def connect(self) -> Outcome:
         """Open a connection."""
         try:
-            socket.create_connection((self.host, self.port), timeout=SECONDS).close()
+            socket.create_connection((self.host, self.port), timeout=TIMEOUT).close()
         except OSError as error:
             return "FAIL", connection_error(self.url, error)
         return "ok", f"{self.host} takes connections on port {self.port}."
@@ -129,7 +129,7 @@ class Index:
             )
         try:
             with (
-                socket.create_connection((self.host, self.port), timeout=SECONDS) as raw,
+                socket.create_connection((self.host, self.port), timeout=TIMEOUT) as raw,
                 ssl.create_default_context().wrap_socket(raw, server_hostname=self.host) as secured,
             ):
                 certificate: dict[str, Any] = dict(secured.getpeercert() or {})
