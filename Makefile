@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 PYTEST_ARGUMENTS ?=
-WORKERS ?= 4
+WORKERS ?= 3
 SCALE ?= full
 VERSION ?=
 

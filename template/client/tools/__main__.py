@@ -8,13 +8,6 @@ from pathlib import Path
 COMMANDS = ("check", "checkout", "doctor", "lock", "login", "publish", "run", "upgrade")
 """The tools, each a module here with a function main."""
 
-INTERRUPTED = {
-    "lock": "Interrupted: run `make lock` again.",
-    "login": "Nothing was written.",
-    "publish": "Interrupted: publish again, what has arrived is skipped.",
-    "upgrade": "Interrupted: run `make upgrade` again.",
-}
-
 
 def import_tools() -> None:
     """Make this folder the package `tools`, without the folder above on Python's path.
@@ -51,7 +44,7 @@ def main() -> int:
     try:
         return importlib.import_module(f"tools.{name}").main(settings, arguments) or 0
     except KeyboardInterrupt:
-        sys.exit(f"\n{INTERRUPTED.get(name, 'Interrupted.')}")
+        sys.exit(f"\n{'Nothing was written' if name == 'login' else 'Run the same again'}.")
 
 
 if __name__ == "__main__":

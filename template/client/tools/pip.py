@@ -63,9 +63,7 @@ class Pip:
         Raises:
             PipError: pip cannot read the page of the project.
         """
-        done = self._run("index", "versions", "--pre", "--json", project)
-        if "no such option" in done.stderr:  # pip before 25.1
-            done = self._run("index", "versions", "--pre", project)
+        done = self._run("index", "versions", "--pre", project)
         if re.search(UNREACHABLE, done.stdout + done.stderr):
             raise PipError(
                 "pip cannot reach the index, but Python can: check PIP_PROXY, and point PIP_CERT to"
@@ -76,8 +74,6 @@ class Pip:
                 f"pip cannot read the page of {project}, which is no page of a package index:"
                 " check the repository's `pypi_url`."
             )
-        if done.stdout.startswith("{"):
-            return list(json.loads(done.stdout)["versions"])
         listed = re.search("^Available versions: (.+)", done.stdout, re.MULTILINE)
         return listed[1].split(", ") if listed else []
 

@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -93,6 +94,17 @@ def dist_error(files: list[Path], name: str, version: str) -> str:
         if wrong:
             return f"dist/{path.name} {wrong}: run `make package`."
     return ""
+
+
+def version_of(settings: Settings, command: list[str], files: list[Path]) -> str:
+    """Return the version in pyproject.toml as the tool writes it: 1.0.0-alpha.1 is 1.0.0a1."""
+    written = re.compile(rf".*-{re.escape(settings.version)}(-.*\.whl|\.tar\.gz)")
+    if settings.version and all(written.fullmatch(path.name) for path in files):
+        return settings.version
+    told = subprocess.run([*command, "version"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    if told.returncode:
+        sys.exit(told.returncode)
+    return told.stdout.split()[-1]
 
 
 def tag_error(tool: str, command: list[str], version: str) -> str:
@@ -193,14 +205,10 @@ def main(settings: Settings, arguments: list[str]) -> int:
     account = os.environ.get(f"{prefix}_USERNAME", ""), os.environ.get(f"{prefix}_PASSWORD", "")
     if not all(account):
         sys.exit("No credentials for the private index: run `make login` first.")
-    try:
-        told = subprocess.run([*command, "version"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    except FileNotFoundError:
+    if not shutil.which(command[0]):
         sys.exit(f"{command[0]} is not installed: run `pipx install {command[0]}`.")
-    if told.returncode:
-        return told.returncode
-    name, version = told.stdout.split()[-2:]
     files = sorted(path for path in DIST.glob("*") if path.name.endswith((".whl", ".tar.gz")))
+    name, version = settings.project, version_of(settings, command, files)
     if refusal := dist_error(files, name, version) or tag_error(tool, command, version):
         sys.exit(refusal)
     files = missing(files, settings, name, account)

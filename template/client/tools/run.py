@@ -89,12 +89,7 @@ def environment(settings: Settings, *, credentials: bool, docker: bool) -> dict[
 def ask(
     command: list[str], *, environment: dict[str, str] | None = None, timeout: float | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program that asks nothing; return its code and what it said.
-
-    Raises:
-        OSError: it cannot be run.
-        subprocess.TimeoutExpired: it did not end within the timeout, in seconds.
-    """
+    """Run a program that asks nothing, for at most so many seconds; return all it said."""
     return subprocess.run(
         command,
         cwd=ROOT,

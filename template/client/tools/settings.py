@@ -15,7 +15,7 @@ KEYS: dict[str, type] = {**dict.fromkeys(TEXTS, str), "packages": list, "locked"
 
 @dataclass(frozen=True)
 class Settings:
-    """The table, and the requirements of pyproject.toml."""
+    """The table, and what pyproject.toml says of the app."""
 
     name: str
     url: str  # of the simple pages, with a slash at its end
@@ -26,6 +26,8 @@ class Settings:
     locked: bool
     credentials: str  # arg or secret: how the Docker build gets them
     ca_certificate: str  # the file of the index's own authority, empty if it has none
+    project: str  # the name under which the app is published
+    version: str  # as it is written there; empty if the tool that builds the app finds it out
     required: tuple[str, ...]  # the dependencies of the app
 
     @classmethod
@@ -44,7 +46,9 @@ class Settings:
             )
         known = {key.replace("-", "_"): table[key] for key in KEYS}
         known["packages"] = tuple(map(normalized, known["packages"]))
-        return cls(**known, required=tuple(document["project"].get("dependencies", ())))
+        app = document.get("project", {})
+        known |= {"project": app.get("name", ""), "version": app.get("version", "")}
+        return cls(**known, required=tuple(app.get("dependencies", ())))
 
     @property
     def variable(self) -> str:
