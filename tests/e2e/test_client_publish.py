@@ -161,6 +161,20 @@ def test_other_content_under_a_published_version_is_refused_and_the_same_is_not(
 
 
 @managers
+def test_a_version_is_the_same_however_it_is_written(
+    client: MakeClient, server: Server, manager: str
+) -> None:
+    name = f"written-with-{manager}"
+    app = client({"package_manager": manager, "package_name": name})
+    project = app.folder / "pyproject.toml"
+    project.write_text(project.read_text().replace('"0.1.0"', '"1.0.0-alpha.1"', 1))
+    commit(app.folder, "Write it as semantic versioning does")
+    git(app.folder, "tag", "v1.0.0-alpha.1")
+
+    assert f"Published {name} 1.0.0a1 to {server.url()}\n" in app.make("publish")
+
+
+@managers
 def test_neither_settings_nor_variables_have_publishing_ask_another_index(
     client: MakeClient, server: Server, public: PublicIndex, tmp_path: Path, manager: str
 ) -> None:
