@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from kit.an_index import WHEEL, age, copy, names, publish
 from private_pypi import distribution, journal, scan
-from private_pypi.access import Access
+from private_pypi.catalogue_access import CatalogueAccess
 from private_pypi.index import Index
 from private_pypi.verify import differences
 
@@ -229,13 +229,13 @@ def test_what_a_folder_holds_is_not_passed_on_while_it_is_first_looked_into(
         (old / name).touch()
         age(old / name)
     statuses: set[str] = set()
-    real = Access.change
+    real = CatalogueAccess.change
 
-    def changing(self: Access, *arguments: Any, **options: Any) -> Any:
+    def changing(self: CatalogueAccess, *arguments: Any, **options: Any) -> Any:
         statuses.update(index._status(name) for name in ("mylib", "lonely"))
         return real(self, *arguments, **options)
 
-    monkeypatch.setattr(Access, "change", changing)
+    monkeypatch.setattr(CatalogueAccess, "change", changing)
     index.refresh()
     monkeypatch.undo()
 

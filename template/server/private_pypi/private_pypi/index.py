@@ -25,7 +25,7 @@ from threading import Event
 from typing import Literal
 
 from . import disk, pages, scan
-from .access import Access
+from .catalogue_access import CatalogueAccess
 from .change import Change
 from .distribution import Distribution
 from .journal import Record
@@ -55,7 +55,7 @@ class Index:
     """The index of one data folder. Any number of processes may have one at the same time."""
 
     def __init__(self, data: Path, folder: Path) -> None:
-        self._access = Access(data, folder)
+        self._access = CatalogueAccess(data, folder)
         self._data = self._access.data
         self._watch = Watch(self._data)
         self._refresher = Refresher(self._access, self._watch)

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from threading import Event, Lock
 
 from . import distribution, journal, pages
-from .access import Access
 from .catalogue import Rank
+from .catalogue_access import CatalogueAccess
 from .change import Change
 from .distribution import Distribution, DistributionError
 from .layout import UNFINISHED, file_of, pages_of, project_of
@@ -33,7 +33,7 @@ class Refresher:
         journal_problem: what is wrong with the journal, a sentence without its full stop, or empty.
     """
 
-    def __init__(self, access: Access, watch: Watch) -> None:
+    def __init__(self, access: CatalogueAccess, watch: Watch) -> None:
         self.journal_problem = ""
         self._access = access
         self._watch = watch

@@ -15,7 +15,7 @@ from .change import Change, changing
 log = logging.getLogger(__name__)
 
 
-class Access:
+class CatalogueAccess:
     """Opens the catalogue of one index, to ask it or to change it, and notices damage.
 
     Attributes:
