@@ -50,7 +50,7 @@ def render(source: str, answers_file: str, folder: str) -> dict[str, bytes]:
 
     Files that an update never touches are left out.
     """
-    # Most updates delete nothing, and need not wait after that until Copier is imported once more.
+    # Imported here, so that nobody waits for it after an update that deleted nothing.
     import copier
 
     try:

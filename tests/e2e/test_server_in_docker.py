@@ -541,11 +541,15 @@ def test_launch_names_a_port_that_is_taken(stopped: Server, server: Server) -> N
     said = stopped.make("pypi-launch", ok=False)
     assert "error: a port is taken" in said
 
-    # What was started by then may not listen to signals yet, and stops nevertheless.
-    docker("compose", "--project-name", stopped.project, "stop")
+
+def test_a_container_that_is_starting_stops_at_once(stopped: Server) -> None:
+    stopped.make("pypi-launch")
     for service in ("private_pypi", "accounts"):
-        killed = 128 + signal.SIGKILL
-        assert stopped.inspect(service)["State"]["ExitCode"] != killed
+        container = f"{stopped.project}-{service}-1"
+        docker("restart", "--time", "0", container)
+        docker("stop", container)
+
+        assert stopped.inspect(service)["State"]["ExitCode"] != 128 + signal.SIGKILL
 
 
 @pytest.fixture

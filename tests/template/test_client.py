@@ -21,6 +21,8 @@ from kit.template import PASSWORD, QUESTIONS, ROOT, Answers, Render
 from kit.ways import WAYS, name_of
 from packaging.specifiers import SpecifierSet
 from tools.doctor.here import allows, numbers
+from tools.publish import release_of
+from tools.settings import Settings
 
 ACCOUNT = {"index_user": "ci@acme", "index_password": PASSWORD}
 
@@ -255,6 +257,54 @@ def test_a_table_that_cannot_be_read_is_named_with_the_reason(
     said = refused("make", "need-credentials", cwd=folder)
 
     assert said.startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "files", "asked"),
+    [
+        ("app", "1.0", "app-1.0-py3-none-any.whl app-1.0.tar.gz", False),
+        ("app", "1.0", "", False),
+        ("app", "1.0-alpha.1", "app-1.0a1-py3-none-any.whl app-1.0a1.tar.gz", True),
+        ("app", "1.0", "app-1.0-py3-none-any.whl app-1.0.1.tar.gz", True),
+        ("app", "", "app-1.0.tar.gz", True),
+        ("", "1.0", "app-1.0.tar.gz", True),
+    ],
+)
+def test_the_tool_is_asked_for_a_release_where_it_may_write_it_in_another_way(
+    name: str, version: str, files: str, asked: bool
+) -> None:
+    settings = Settings(
+        name="private",
+        url="",
+        publish_url="",
+        packages=(),
+        strategy="single",
+        manager="poetry",
+        locked=False,
+        credentials="arg",
+        ca_certificate="",
+        project=name,
+        version=version,
+        required=(),
+    )
+    tool = [sys.executable, "-c", "print('told 9.9')"]
+
+    found = release_of(settings, tool, [Path(file) for file in files.split()])
+
+    assert found == (["told", "9.9"] if asked else [name, version])
+
+
+def test_a_tool_whose_python_is_gone_is_named(repository: Render) -> None:
+    folder = repository({"template": "client", **ACCOUNT})
+    script = folder / "poetry"
+    script.write_text("#!/nowhere/python\n")
+    script.chmod(0o755)
+    (folder / "dist").mkdir()
+    (folder / "dist/other-1.0.tar.gz").touch()
+
+    said = refused("make", "upload", f"POETRY={script}", cwd=folder)
+
+    assert f"{script} cannot be used: No such file or directory." in said
 
 
 @pytest.mark.parametrize("version", ["3.11.0", "3.12.4", "3.13.0", "3.13.1"])

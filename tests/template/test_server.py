@@ -64,6 +64,8 @@ def test_every_service_is_confined(render: Render, mode: str) -> None:
         assert service["security_opt"] == ["no-new-privileges:true"]
         assert service["mem_limit"]
         assert service["pids_limit"]
+        # Its Caddy is told to reload by a signal to the first process.
+        assert service.get("init", False) is (name != "gateway")
         user = "0:0" if name == "ownership" else "${PYPI_UID:-1000}:${PYPI_GID:-1000}"
         assert service["user"] == user
         assert "env_file" not in service

@@ -44,7 +44,9 @@ def main() -> int:
     try:
         return importlib.import_module(f"tools.{name}").main(settings, arguments) or 0
     except KeyboardInterrupt:
-        sys.exit(f"\n{'Nothing was written' if name == 'login' else 'Run the same again'}.")
+        sys.exit(f"\n{'Nothing was written' if name == 'login' else 'Interrupted: run it again'}.")
+    except OSError as error:
+        sys.exit(f"{error.filename or name} cannot be used: {error.strerror}.")
 
 
 if __name__ == "__main__":

@@ -120,7 +120,7 @@ class Pip:
         # -P: no module of this repository takes the place of one of pip's.
         command = [python(), "-P", "-m", "pip", *arguments]
         try:
-            return ask(command, environment=self._environment, timeout=TIMEOUT)
+            return ask(command, variables=self._environment, timeout=TIMEOUT)
         except subprocess.TimeoutExpired:
             raise PipError(
                 f"pip did not answer within {TIMEOUT} seconds: check your network and the server."

@@ -13,7 +13,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -96,15 +95,16 @@ def dist_error(files: list[Path], name: str, version: str) -> str:
     return ""
 
 
-def version_of(settings: Settings, command: list[str], files: list[Path]) -> str:
-    """Return the version in pyproject.toml as the tool writes it: 1.0.0-alpha.1 is 1.0.0a1."""
-    written = re.compile(rf".*-{re.escape(settings.version)}(-.*\.whl|\.tar\.gz)")
-    if settings.version and all(written.fullmatch(path.name) for path in files):
-        return settings.version
+def release_of(settings: Settings, command: list[str], files: list[Path]) -> list[str]:
+    """Return name and version in pyproject.toml as the tool writes them: 1.0-alpha.1 is 1.0a1."""
+    name, version = settings.project, settings.version
+    written = re.compile(rf".*-{re.escape(version)}(-.*\.whl|\.tar\.gz)")
+    if name and version and all(written.fullmatch(path.name) for path in files):
+        return [name, version]
     told = subprocess.run([*command, "version"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     if told.returncode:
         sys.exit(told.returncode)
-    return told.stdout.split()[-1]
+    return told.stdout.split()[-2:]
 
 
 def tag_error(tool: str, command: list[str], version: str) -> str:
@@ -205,10 +205,8 @@ def main(settings: Settings, arguments: list[str]) -> int:
     account = os.environ.get(f"{prefix}_USERNAME", ""), os.environ.get(f"{prefix}_PASSWORD", "")
     if not all(account):
         sys.exit("No credentials for the private index: run `make login` first.")
-    if not shutil.which(command[0]):
-        sys.exit(f"{command[0]} is not installed: run `pipx install {command[0]}`.")
     files = sorted(path for path in DIST.glob("*") if path.name.endswith((".whl", ".tar.gz")))
-    name, version = settings.project, version_of(settings, command, files)
+    name, version = release_of(settings, command, files)
     if refusal := dist_error(files, name, version) or tag_error(tool, command, version):
         sys.exit(refusal)
     files = missing(files, settings, name, account)

@@ -87,13 +87,13 @@ def environment(settings: Settings, *, credentials: bool, docker: bool) -> dict[
 
 
 def ask(
-    command: list[str], *, environment: dict[str, str] | None = None, timeout: float | None = None
+    command: list[str], *, variables: dict[str, str] | None = None, timeout: float | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program that asks nothing, for at most so many seconds; return all it said."""
+    """Run a program without input, for at most so many seconds; return all it said."""
     return subprocess.run(
         command,
         cwd=ROOT,
-        env=environment,
+        env=variables,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -47,7 +47,7 @@ class Settings:
         known = {key.replace("-", "_"): table[key] for key in KEYS}
         known["packages"] = tuple(map(normalized, known["packages"]))
         app = document.get("project", {})
-        known |= {"project": app.get("name", ""), "version": app.get("version", "")}
+        known |= {"project": str(app.get("name", "")), "version": str(app.get("version", ""))}
         return cls(**known, required=tuple(app.get("dependencies", ())))
 
     @property

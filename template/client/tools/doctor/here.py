@@ -71,8 +71,8 @@ def numbers(version: str) -> tuple[int, ...]:
 def check_python() -> Outcome:
     """Compare the Python that `make install` uses with the bounds in pyproject.toml."""
     mine = ".".join(map(str, sys.version_info[:3]))
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = project.get("requires-python", "")
+    document = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    wanted = document.get("project", {}).get("requires-python", "")
     if not allows(wanted, numbers(mine)):
         return "warn", f"{mine}, but pyproject.toml wants {wanted}: install that."
     return "ok", f"{mine}."

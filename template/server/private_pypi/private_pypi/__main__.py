@@ -84,7 +84,7 @@ def run_follow(settings: Settings, options: argparse.Namespace) -> None:
         preflight.require_place_for_accounts(settings.gateway, "gateway/accounts")
         gateway.write(settings.auth, settings.gateway)
         return
-    # A container's first process gets no signal that it does not handle.
+    # Without an init, a container's first process gets no signal that it does not handle.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     gateway.follow(settings.auth, settings.gateway)
 
