@@ -46,7 +46,7 @@ def main() -> int:
     except KeyboardInterrupt:
         sys.exit(f"\n{'Nothing was written' if name == 'login' else 'Interrupted: run it again'}.")
     except OSError as error:
-        sys.exit(f"{error.filename or name} cannot be used: {error.strerror}.")
+        sys.exit(f"{error.filename or name} cannot be used: {error.strerror or error}.")
 
 
 if __name__ == "__main__":
