@@ -285,6 +285,7 @@ def test_the_tool_is_asked_for_a_release_where_it_may_write_it_in_another_way(
         ca_certificate="",
         project=name,
         version=version,
+        python="",
         required=(),
     )
     tool = [sys.executable, "-c", "print('told 9.9')"]

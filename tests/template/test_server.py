@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from kit.commands import ask, output
 from kit.template import QUESTIONS, Render
 from packaging.requirements import Requirement
 
@@ -40,17 +41,10 @@ def compose(folder: Path) -> dict[str, Any]:
 
 def adapted(folder: Path) -> dict[str, Any]:
     """Return the configuration that Caddy makes of the Caddyfile."""
-    command = ["caddy", "adapt", "--config", "gateway/Caddyfile", "--adapter", "caddyfile"]
-    done = subprocess.run(command, cwd=folder, check=True, capture_output=True)
-    parsed = json.loads(done.stdout)
+    command = ("caddy", "adapt", "--config", "gateway/Caddyfile", "--adapter", "caddyfile")
+    parsed = json.loads(output(*command, cwd=folder))
     assert isinstance(parsed, dict)
     return parsed
-
-
-def run(*command: str, cwd: Path) -> None:
-    """Run a checker; what it finds is the failure's message."""
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -304,8 +298,8 @@ def set_up_gateway(folder: Path, settings: Path, monkeypatch: pytest.MonkeyPatch
     """Give Caddy the environment that Compose makes of a .pypi.env."""
     command = ["docker", "compose", "--file", "docker-compose.pypi.yml"]
     command += ["--env-file", str(settings), "config", "--format", "json"]
-    done = subprocess.run(command, cwd=folder, check=True, capture_output=True)
-    for name, value in json.loads(done.stdout)["services"]["gateway"]["environment"].items():
+    model = json.loads(output(*command, cwd=folder))
+    for name, value in model["services"]["gateway"]["environment"].items():
         monkeypatch.setenv(name, value)
 
 
@@ -364,8 +358,8 @@ def test_images_and_requirements_are_pinned(render: Render) -> None:
 
 def test_caddy_under_test_is_the_caddy_that_is_shipped(render: Render) -> None:
     image = compose(render({"template": "server"}))["services"]["gateway"]["image"]
-    version = subprocess.run(["caddy", "version"], check=True, capture_output=True, text=True)
-    assert version.stdout.split()[0] == f"v{image.split(':')[1].removesuffix('-alpine')}"
+    version = output("caddy", "version").split()[0]
+    assert version == f"v{image.split(':')[1].removesuffix('-alpine')}"
 
 
 @pytest.mark.parametrize(("choice", "path"), [("github", ".github"), ("gitlab", ".gitlab-ci.yml")])
@@ -378,43 +372,42 @@ def test_ci_is_rendered_where_it_was_asked_for(render: Render, choice: str, path
 @pytest.mark.parametrize("mode", MODES)
 def test_only_a_server_with_an_authority_prints_its_certificate(render: Render, mode: str) -> None:
     folder = render({"template": "server", "https": mode})
-    done = subprocess.run(["make"], cwd=folder, capture_output=True, text=True, check=True)
-    assert ("pypi-ca" in done.stdout) is (mode == "internal")
+    assert ("pypi-ca" in output("make", cwd=folder)) is (mode == "internal")
     assert (folder / "scripts/ca.sh").exists() is (mode == "internal")
 
 
 def test_the_checkers_find_nothing(render: Render) -> None:
     folder = render({"template": "server", "ci": "github"})
-    run("hadolint", "private_pypi/Dockerfile", cwd=folder)
-    run("shellcheck", "scripts/launch.sh", cwd=folder)
+    output("hadolint", "private_pypi/Dockerfile", cwd=folder)
+    output("shellcheck", "scripts/launch.sh", cwd=folder)
     internal = render({"template": "server", "https": "internal"})
-    run("shellcheck", "scripts/ca.sh", cwd=internal)
-    run("zizmor", "--offline", "--quiet", ".github", cwd=folder)
+    output("shellcheck", "scripts/ca.sh", cwd=internal)
+    output("zizmor", "--offline", "--quiet", ".github", cwd=folder)
     workflow = ".github/workflows/check.yml"
-    run("actionlint", workflow, cwd=folder)
-    run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", workflow, cwd=folder)
-    run(
+    output("actionlint", workflow, cwd=folder)
+    output("check-jsonschema", "--builtin-schema", "vendor.github-workflows", workflow, cwd=folder)
+    output(
         *("check-jsonschema", "--builtin-schema", "vendor.dependabot", ".github/dependabot.yml"),
         cwd=folder,
     )
     gitlab = render({"template": "server", "ci": "gitlab"})
-    run("check-jsonschema", "--builtin-schema", "vendor.gitlab-ci", ".gitlab-ci.yml", cwd=gitlab)
-    run("check-jsonschema", "--builtin-schema", "vendor.renovate", "renovate.json", cwd=gitlab)
+    output("check-jsonschema", "--builtin-schema", "vendor.gitlab-ci", ".gitlab-ci.yml", cwd=gitlab)
+    output("check-jsonschema", "--builtin-schema", "vendor.renovate", "renovate.json", cwd=gitlab)
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_compose_lint_finds_nothing_that_has_no_reason(render: Render, mode: str) -> None:
     folder = render({"template": "server", "https": mode})
     lint = ("compose-lint", "check", "--strict-config", "--fail-on", "low")
-    run(*lint, "docker-compose.pypi.yml", cwd=folder)
+    output(*lint, "docker-compose.pypi.yml", cwd=folder)
 
 
 def test_no_exception_of_compose_lint_outlives_its_cause(render: Render, tmp_path: Path) -> None:
     folder = render({"template": "server"})
     reasons = yaml.safe_load((folder / ".compose-lint.yml").read_text())["rules"]
     shutil.copy(folder / "docker-compose.pypi.yml", tmp_path)
-    command = ["compose-lint", "check", "--quiet", "docker-compose.pypi.yml"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    command = ("compose-lint", "check", "--quiet", "docker-compose.pypi.yml")
+    done = ask(*command, cwd=tmp_path)
     assert set(re.findall(r"CL-\d{4}", done.stdout)) == set(reasons)
 
 

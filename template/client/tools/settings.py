@@ -28,6 +28,7 @@ class Settings:
     ca_certificate: str  # the file of the index's own authority, empty if it has none
     project: str  # the name under which the app is published
     version: str  # as it is written there; empty if the tool that builds the app finds it out
+    python: str  # the versions of Python that it allows, empty if any
     required: tuple[str, ...]  # the dependencies of the app
 
     @classmethod
@@ -47,7 +48,8 @@ class Settings:
         known = {key.replace("-", "_"): table[key] for key in KEYS}
         known["packages"] = tuple(map(normalized, known["packages"]))
         app = document.get("project", {})
-        known |= {"project": str(app.get("name", "")), "version": str(app.get("version", ""))}
+        keys = {"project": "name", "version": "version", "python": "requires-python"}
+        known |= {name: str(app.get(key, "")) for name, key in keys.items()}
         return cls(**known, required=tuple(app.get("dependencies", ())))
 
     @property

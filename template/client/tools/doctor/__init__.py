@@ -20,7 +20,7 @@ def main(settings: Settings, _: list[str]) -> int:
     report, account = Report(), here.Account(settings)
     there = Index(settings, account)
 
-    report.check("python", here.check_python)
+    report.check("python", partial(here.check_python, settings))
     programs = [tool for tool in here.TOOLS if tool.manager in ("", settings.manager)]
     report.check_all({tool.name: tool.check for tool in programs})
     report.check("file mode", here.check_mode)

@@ -7,7 +7,6 @@ import shutil
 import stat
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -68,13 +67,11 @@ def numbers(version: str) -> tuple[int, ...]:
     return tuple(map(int, re.findall(r"\d+", version)))
 
 
-def check_python() -> Outcome:
+def check_python(settings: Settings) -> Outcome:
     """Compare the Python that `make install` uses with the bounds in pyproject.toml."""
     mine = ".".join(map(str, sys.version_info[:3]))
-    document = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    wanted = document.get("project", {}).get("requires-python", "")
-    if not allows(wanted, numbers(mine)):
-        return "warn", f"{mine}, but pyproject.toml wants {wanted}: install that."
+    if not allows(settings.python, numbers(mine)):
+        return "warn", f"{mine}, but pyproject.toml wants {settings.python}: install that."
     return "ok", f"{mine}."
 
 
