@@ -307,7 +307,9 @@ class TestText:
         st.text(max_size=20) | st.text("a \r\n\t\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029", max_size=3)
     )
     def test_what_has_no_error_can_be_a_summary(self, line: str) -> None:
-        assume(text.line_error(line) == "")
+        # Not by assume(): most lines of the second kind have an error, and too few would be left.
+        if text.line_error(line):
+            return
 
         assert line.encode().decode().splitlines() in ([line], [])
         raw = {"metadata_version": "2.4", "name": "app", "version": "1", "summary": line}
