@@ -13,7 +13,7 @@ from .journal import FILE, Record, check_chain
 from .layout import project_of
 from .terminal import printable
 
-_DONE = {
+DONE = {
     "upload": "published",
     "find": "found",
     "sign": "signed",
@@ -22,6 +22,7 @@ _DONE = {
     "remove": "removed",
     "repair": "repaired",
 }
+"""What each action of the journal is called for people."""
 
 
 def audit(data: Path, project: str = "") -> tuple[list[str], list[str]]:
@@ -82,6 +83,6 @@ def _lines(data: Path) -> Iterator[bytes]:
 def _row(record: Record) -> tuple[str, ...]:
     """Return the time in UTC to the second, the action, the file, the user and the reason."""
     time = f"{record.time[:19].replace('T', ' ')} UTC"
-    done = _DONE.get(record.action, record.action)
+    done = DONE.get(record.action, record.action)
     by = record.by or ("in pypi_data/" if record.action == "find" else "-")
     return (time, *map(printable, (done, record.file, by, record.reason or "")))

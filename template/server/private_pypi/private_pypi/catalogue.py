@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from . import database
 from .distribution import Distribution, DistributionError, identity, parse_name
@@ -52,6 +52,18 @@ class Rival(NamedTuple):
     rank: Rank
 
 
+class Mark(NamedTuple):
+    """What tells whether something about a project changed.
+
+    Attributes:
+        number: of the last record about it; a greater one is newer.
+        fingerprint: of its simple pages, empty if it has none.
+    """
+
+    number: int
+    fingerprint: str
+
+
 class Catalogue:
     """An open catalogue.
 
@@ -59,16 +71,17 @@ class Catalogue:
         history: the records of the journal, and what they say of each file.
     """
 
-    def __init__(self, folder: Path, *, check: bool = False) -> None:
+    def __init__(self, folder: Path, *, check: bool = False, read_only: bool = False) -> None:
         """Open the catalogue in a folder, make it if there is none.
 
         Args:
             check: read it through.
+            read_only: write nothing, not even a catalogue that is missing.
 
         Raises:
-            sqlite3.DatabaseError: if it is damaged.
+            sqlite3.DatabaseError: if it is damaged; with `read_only`, also if it is missing.
         """
-        self._db = database.connect(folder, check=check)
+        self._db = database.connect(folder, check=check, read_only=read_only)
         self.history = History(self._db)
 
     def close(self) -> None:
@@ -182,15 +195,11 @@ class Catalogue:
     def listed(self, project: str) -> list[Listed]:
         """Return the distributions of a project."""
         rows = self._db.execute(
-            "SELECT location, version, size, sha256, requires_python, metadata_sha256,"
-            " uploaded, yanked, signed, modified FROM files LEFT JOIN history USING (file, sha256)"
+            f"SELECT {_LISTED} FROM files LEFT JOIN history USING (file, sha256)"
             " WHERE files.project = :project AND problem IS NULL ORDER BY location",
             {"project": project},
         )
-        return [
-            Listed(*[*row, uploaded or timestamp(modified / 10**9), yanked, bool(signed)])
-            for *row, uploaded, yanked, signed, modified in rows
-        ]
+        return list(map(_listed, rows))
 
     def not_in_journal(self) -> set[str]:
         """Return the locations of served files whose bytes the journal does not have."""
@@ -283,6 +292,39 @@ class Catalogue:
         ).fetchone()
         return counts
 
+    def releases(self) -> int:
+        """Return of how many releases distributions are served."""
+        count: int = self._db.value(
+            "SELECT count(*) FROM"
+            " (SELECT DISTINCT project, version FROM files WHERE problem IS NULL)"
+        )
+        return count
+
+    def published(self, most: int) -> list[Listed]:
+        """Return the served distributions that the journal had last, the newest first."""
+        rows = self._db.execute(
+            f"SELECT {_LISTED} FROM history JOIN files USING (identity, file, sha256)"
+            " WHERE problem IS NULL ORDER BY history.number DESC LIMIT :most",
+            {"most": most},
+        )
+        return list(map(_listed, rows))
+
+    def marks(self) -> dict[str, Mark]:
+        """Return a mark of each project that is served or ever was.
+
+        It changes whenever the simple page changes, and with each record about the project.
+        """
+        marks = dict.fromkeys(self.projects(), Mark(0, ""))
+        for project, number in self._db.execute(
+            "SELECT project, max(number) FROM about GROUP BY project"
+        ):
+            marks[project] = Mark(number, "")
+        for project, fingerprint in self.pages().items():
+            if project:
+                # Another process may have added it just now.
+                marks[project] = marks.get(project, Mark(0, ""))._replace(fingerprint=fingerprint)
+        return marks
+
     def has_list(self) -> bool:
         """Return whether the list of all projects was written."""
         return self._has_page("")
@@ -314,6 +356,19 @@ class Catalogue:
         return bool(
             self._db.value("SELECT count(*) FROM pages WHERE project = :project", project=project)
         )
+
+
+# The columns of which _listed() makes a Listed.
+_LISTED = (
+    "location, version, size, sha256, requires_python, metadata_sha256, by, uploaded, yanked,"
+    " signed, modified"
+)
+
+
+def _listed(row: tuple[Any, ...]) -> Listed:
+    *first, by, uploaded, yanked, signed, modified = row
+    when = uploaded or timestamp(modified / 10**9)
+    return Listed(*[*first, when, yanked, bool(signed), by])
 
 
 def _identity(location: str) -> str | None:

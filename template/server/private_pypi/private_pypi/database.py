@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 FILE = "index.sqlite3"
 
-_VERSION = 3
+_VERSION = 4
 _PATIENCE = 60
 """Seconds to wait for other processes that write."""
 
@@ -54,6 +54,11 @@ CREATE TABLE history (              -- every file there ever was
 CREATE INDEX history_project ON history (project);
 CREATE INDEX history_identity ON history (identity);
 CREATE TABLE IF NOT EXISTS lines (number INTEGER PRIMARY KEY, line TEXT NOT NULL);
+CREATE TABLE about (                -- which of the lines are about a project
+    project TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    PRIMARY KEY (project, number)
+) WITHOUT ROWID;
 CREATE TABLE pages (project TEXT PRIMARY KEY, fingerprint TEXT NOT NULL);
 CREATE TABLE state (
     journal TEXT,                   -- digest of the last lines that were read
@@ -97,23 +102,34 @@ class State(NamedTuple):
         return self.inode == opened.inode and self != opened
 
 
-def connect(folder: Path, *, check: bool = False) -> Database:
+def connect(folder: Path, *, check: bool = False, read_only: bool = False) -> Database:
     """Open the database in a folder, make it if there is none of this version.
 
     Args:
         check: read it through.
+        read_only: write nothing.
 
     Raises:
-        sqlite3.DatabaseError: if it is damaged.
+        sqlite3.DatabaseError: if it is damaged; with `read_only`, also if it is missing or of
+            another version.
     """
     if not is_whole(folder):
         raise sqlite3.DatabaseError(f"{FILE} was cut off or is no file")
-    db = sqlite3.connect(folder / FILE, timeout=_PATIENCE, isolation_level=None, factory=Database)
+    mode = "ro" if read_only else "rwc"
+    db = sqlite3.connect(
+        f"{(folder / FILE).absolute().as_uri()}?mode={mode}",
+        uri=True,
+        timeout=_PATIENCE,
+        isolation_level=None,
+        factory=Database,
+    )
     try:
         db.execute("PRAGMA synchronous = NORMAL")
         # The container has no other writable folder.
         db.execute("PRAGMA temp_store = MEMORY")
         if _version(db) != _VERSION:
+            if read_only:
+                raise sqlite3.DatabaseError(f"{FILE} is of another version")
             _make(db)
         if check and (found := db.value("PRAGMA quick_check(1)")) != "ok":
             raise sqlite3.DatabaseError(found)
@@ -192,6 +208,18 @@ def state(folder: Path) -> State:
     """
     file, wal = (_stat(folder / name) for name in (FILE, f"{FILE}-wal"))
     return State(file.st_ino, file.st_size > 0, wal.st_ino)
+
+
+def stamp(folder: Path) -> tuple[object, ...]:
+    """Return what differs after each change of the database, without opening it."""
+    stats = (_stat(folder / f"{FILE}{suffix}") for suffix in ("", "-wal"))
+    # A time may be the same for two changes that follow closely; a counter in this file is not.
+    try:
+        with (folder / f"{FILE}-shm").open("rb") as shared:
+            header = shared.read(48)
+    except OSError:
+        header = b""
+    return header, *((stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in stats)
 
 
 def delete(folder: Path) -> None:

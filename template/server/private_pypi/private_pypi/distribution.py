@@ -55,7 +55,8 @@ class Distribution:
         version: the normalised version (PEP 440).
         sha256: hex digest of the whole file.
         requires_python: the specifier of its metadata, None if there is none that can be read.
-        metadata: the core metadata to serve beside it (PEP 658), None if a build could change it.
+        core: the core metadata in it.
+        is_static: whether no build can change them.
     """
 
     file: str
@@ -64,7 +65,13 @@ class Distribution:
     size: int
     sha256: str
     requires_python: str | None
-    metadata: bytes | None
+    core: bytes
+    is_static: bool
+
+    @property
+    def metadata(self) -> bytes | None:
+        """The core metadata to serve beside it (PEP 658), None if a build could change it."""
+        return self.core if self.is_static else None
 
 
 def parse_name(file: str) -> tuple[str, str]:
@@ -174,7 +181,8 @@ def read(path: Path, file: str | None = None) -> Distribution:
         size=size,
         sha256=sha256,
         requires_python=core.requires_python,
-        metadata=core.content if is_wheel or core.is_static else None,
+        core=core.content,
+        is_static=is_wheel or core.is_static,
     )
 
 

@@ -95,6 +95,16 @@ class History:
         marks = {record.text: record.restored for record in journal.since(0)}
         return [replace(record, restored=marks.get(record.text, True)) for record in self._lines()]
 
+    def about(self, project: str, most: int) -> list[Record]:
+        """Return the last records about a project, at most so many, the newest first."""
+        rows = self._db.values(
+            "SELECT line FROM about JOIN lines USING (number) WHERE project = :project"
+            " ORDER BY number DESC LIMIT :most",
+            project=project,
+            most=most,
+        )
+        return list(filter(None, map(Record.parse, rows)))
+
     def _lines(self) -> Iterator[Record]:
         """Yield all known records, in order."""
         for (line,) in self._db.execute("SELECT line FROM lines ORDER BY number"):
@@ -110,6 +120,7 @@ class History:
         changed = set(self._db.values("SELECT project FROM history"))
         self._db.execute("DELETE FROM history")
         self._db.execute("DELETE FROM lines")
+        self._db.execute("DELETE FROM about")
         for record in records:
             changed |= self._add(record)
         return changed
@@ -128,13 +139,17 @@ class History:
 
     def _add(self, record: Record) -> set[str]:
         """Add one record; return the project whose pages that changes, if any."""
-        self._db.execute("INSERT INTO lines (line) VALUES (:line)", {"line": record.text})
+        added = self._db.execute("INSERT INTO lines (line) VALUES (:line)", {"line": record.text})
         if not record.is_valid:
             return set()
         try:
             project, _ = parse_name(record.file)
         except DistributionError:
             return set()
+        self._db.execute(
+            "INSERT INTO about (project, number) VALUES (:project, :number)",
+            {"project": project, "number": added.lastrowid},
+        )
         if record.action in ("upload", "find"):
             self._db.execute(
                 "INSERT INTO history (file, identity, beside, project, sha256, uploaded) VALUES"

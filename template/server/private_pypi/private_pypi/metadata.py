@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from packaging.requirements import Requirement
@@ -31,11 +32,27 @@ FIELDS_LIMIT = 2**19
 
 TOO_MUCH_METADATA = f"has more than {METADATA_LIMIT // 2**20} MB of metadata"
 
-_FIELD = re.compile(rf"^({'|'.join(FIELDS)}):".encode(), re.IGNORECASE | re.MULTILINE)
 # The line after a field, and the line after all fields, as pip's parser of e-mails sees them
 # (RFC 822).
 _NEXT = re.compile(rb"^(?![ \t])", re.MULTILINE)
 _END = re.compile(rb"^(?![!-9;-~]*:|[ \t]|From )", re.MULTILINE)
+
+
+def split(content: bytes) -> tuple[bytes, bytes]:
+    """Return the fields of core metadata, and the description behind them; each line ends alike."""
+    lines = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    end = _END.search(lines)
+    if not end:
+        return lines, b""
+    return lines[: end.start()], lines[end.start() :].removeprefix(b"\n")
+
+
+def find_fields(head: bytes, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield the name in lower case and the value of each field that has one of these names."""
+    wanted = re.compile(rf"^({'|'.join(names)}):".encode(), re.IGNORECASE | re.MULTILINE)
+    for start in wanted.finditer(head):
+        following = _NEXT.search(head, start.end())
+        yield start[1].decode().lower(), head[start.end() : following and following.start()]
 
 
 @dataclass(frozen=True)
@@ -57,15 +74,11 @@ class Metadata:
         Raises:
             DistributionError: if a field is too long, or all together are.
         """
-        lines = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        end = _END.search(lines)
-        head = lines[: end.start()] if end else lines
+        head, _ = split(content)
         fields: dict[str, list[str]] = {}
         total = 0
-        for start in _FIELD.finditer(head):
-            name = start[1].decode().lower()
-            following = _NEXT.search(head, start.end())
-            length = (following.start() if following else len(head)) - start.start()
+        for name, found in find_fields(head, FIELDS):
+            length = len(name) + 1 + len(found)
             if length > FIELDS[name]:
                 raise DistributionError(
                     f"has a {name.title()} of more than {FIELDS[name]:,} bytes in its metadata"
@@ -76,7 +89,7 @@ class Metadata:
                     f"has metadata whose Name, Version, Requires-Dist and the like have more than"
                     f" {FIELDS_LIMIT // 2**10} kB"
                 )
-            value = head[start.end() : start.start() + length].decode(errors="replace").strip()
+            value = found.decode(errors="replace").strip()
             fields.setdefault(name, []).append(value)
         return cls(content, fields)
 

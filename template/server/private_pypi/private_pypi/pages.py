@@ -39,6 +39,7 @@ class Listed:
         uploaded: time in the form of PEP 700.
         yanked: None, or the reason, which may be empty (PEP 592).
         signed: whether a detached signature is served beside it.
+        by: the account that published it, None if it was put there by hand.
     """
 
     location: str
@@ -50,6 +51,7 @@ class Listed:
     uploaded: str
     yanked: str | None
     signed: bool
+    by: str | None = None
 
     @property
     def file(self) -> str:
@@ -155,7 +157,14 @@ def _files(
         HTML: serialize(page_for_html, Format.HTML_V1).encode(),
         JSON: serialize(page, Format.JSON_V1).encode(),
     }
-    for name, content in list(files.items()):
-        if len(content) >= _WORTH_COMPRESSING:
-            files[f"{name}.gz"] = gzip.compress(content, mtime=0)
-    return files
+    return with_compressed(files)
+
+
+def with_compressed(files: dict[str, bytes]) -> dict[str, bytes]:
+    """Return files by name, and beside each that is large `<name>.gz`, which a gateway may send."""
+    compressed = {
+        f"{name}.gz": gzip.compress(content, mtime=0)
+        for name, content in files.items()
+        if len(content) >= _WORTH_COMPRESSING
+    }
+    return files | compressed
