@@ -48,6 +48,7 @@ def settings(tmp_path: Path, auth: Path) -> Settings:
     return Settings(
         data=tmp_path / "pypi_data",
         index=tmp_path / "pypi_index",
+        web=tmp_path / "pypi_web",
         auth=auth,
         gateway=None,
         socket=None,
@@ -56,4 +57,6 @@ def settings(tmp_path: Path, auth: Path) -> Settings:
         redirect=True,
         public_index="http://public.example/simple/",
         max_upload=MEBIBYTE,
+        name="my-pypi",
+        url="https://pypi.example.com/",
     )

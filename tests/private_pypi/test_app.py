@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import hashlib
+import html
 import io
 import json
 import os
@@ -24,7 +25,7 @@ from kit.http import basic
 from kit.template import PASSWORD
 from kit.wsgi import Answer, call
 from packaging.utils import parse_sdist_filename, parse_wheel_filename
-from private_pypi import app
+from private_pypi import app, reads
 from private_pypi.app import READ_ON, create_app
 from private_pypi.layout import UPLOADS
 from private_pypi.settings import MEBIBYTE, Settings
@@ -1108,3 +1109,78 @@ def test_a_folder_that_cannot_be_looked_into_is_not_healthy_and_passes_no_name_o
         "Part of pypi_data cannot be looked into, there may be files of any name: the index's log"
         " says why.\n"
     )
+
+
+# A person's browser -------------------------------------------------------------------------------
+
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "user", "status"),
+    [
+        ("GET", "/", None, 401),
+        ("GET", "/no/such/page", "alice", 404),
+        ("GET", "/project/unknown/", "alice", 404),
+        ("POST", "/", "bob", 403),
+        ("PUT", "/", "alice", 405),
+        ("GET", "/%ff", "alice", 400),
+    ],
+)
+def test_a_refusal_is_a_page_for_a_person_and_a_sentence_for_a_tool(
+    index: Index, method: str, path: str, user: str | None, status: int
+) -> None:
+    said = index.request(method, path, user)
+    shown = index.request(method, path, user, HTTP_ACCEPT=BROWSER)
+
+    assert (said.status, shown.status) == (status, status)
+    assert said.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert said.headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
+    assert shown.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert shown.headers["Content-Length"] == str(len(shown.content))
+    assert re.fullmatch(
+        r"default-src 'none'; style-src 'sha256-[A-Za-z0-9+/]{43}='; frame-ancestors 'none'",
+        shown.headers["Content-Security-Policy"],
+    )
+    assert f"<p>{html.escape(said.body.strip())}</p>" in shown.body
+    for name in ("Referrer-Policy", "X-Content-Type-Options", "WWW-Authenticate", "Allow"):
+        assert shown.headers[name] == said.headers[name]
+
+
+def test_the_page_of_a_refusal_has_no_body_for_head(index: Index) -> None:
+    got = index.request("GET", "/no/such/page", HTTP_ACCEPT=BROWSER)
+
+    head = index.request("HEAD", "/no/such/page", HTTP_ACCEPT=BROWSER)
+
+    assert (head.status, head.content) == (404, b"")
+    assert head.headers["Content-Length"] == got.headers["Content-Length"]
+
+
+def test_what_is_no_refusal_is_the_same_for_a_person(index: Index) -> None:
+    index.upload()
+
+    for path in ("/", "/simple/", f"/packages/{WHEEL}", "/health"):
+        answer = index.request("GET", path, HTTP_ACCEPT=BROWSER)
+        assert answer.content == index.request("GET", path).content
+
+
+def test_a_page_for_people_keeps_its_own_policy_and_has_the_other_headers(index: Index) -> None:
+    index.settings.web.mkdir()
+    (index.settings.web / "index.html").write_text("start")
+
+    answer = index.request("GET", "/")
+
+    assert answer.body == "start"
+    assert answer.headers["Content-Security-Policy"] == reads.POLICY
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_pages_for_people_are_for_accounts_only(index: Index) -> None:
+    index.settings.web.mkdir()
+    (index.settings.web / "index.html").write_text("secret")
+
+    assert index.request("GET", "/", "bob").body == "secret"
+    for answer in (index.request("GET", "/", None), index.request("GET", "/", "mallory")):
+        assert answer.status == 401
+        assert "secret" not in answer.body

@@ -22,9 +22,11 @@ from typing import Any
 import pytest
 from kit import wheel
 from kit.template import PASSWORD
+from kit.waiting import wait_until
 from passlib.hash import bcrypt
 from private_pypi import accounts
 from private_pypi.__main__ import main
+from private_pypi.web import differences as web_differences
 
 HASH = "$2y$04$private.pypi.tests..uugfvOQnbet/tUFgFlRVT9OR15g5aLe82"
 PACKAGE = Path(accounts.__file__).parent.parent
@@ -255,7 +257,7 @@ def test_help_names_every_command(capsys: Captured) -> None:
     assert end.value.code == 0
     printed = capsys.readouterr().out
     releases = ("yank", "unyank", "remove", "index", "verify")
-    for command in ("serve", "check", "follow", "health", "user", *releases):
+    for command in ("serve", "check", "follow", "health", "web", "user", *releases):
         assert re.search(rf"^ +{command} +[A-Z]", printed, re.MULTILINE)
 
 
@@ -269,6 +271,7 @@ def test_help_names_every_command(capsys: Captured) -> None:
         ["serve"],
         ["index"],
         ["verify"],
+        ["web"],
         ["yank", "lib", "1.0"],
     ],
 )
@@ -533,6 +536,52 @@ def test_an_index_of_nothing_is_made_too(folders: Path, capsys: Captured) -> Non
     assert (folders / "pypi_index/simple/index.html").exists()
 
 
+def test_web_once_makes_the_pages_for_people_anew(
+    folders: Path, release: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["web", "--once"]) == 0
+    page = folders / "pypi_web/project/lib/index.html"
+    whole = page.read_text()
+    assert "Private index" in whole
+    page.write_text("damaged")
+    (folders / "pypi_web/stray").touch()
+    # They stay what whatever serves them made them for.
+    monkeypatch.setenv("PYPI_NAME", "Another")
+    monkeypatch.setenv("PYPI_URL", "https://another.example/")
+
+    assert main(["web", "--once"]) == 0
+
+    assert capsys.readouterr().err == ""
+    assert page.read_text() == whole
+    assert not (folders / "pypi_web/stray").exists()
+
+
+def test_web_once_says_that_the_pages_for_people_cannot_be_written(
+    folders: Path, release: Path, capsys: Captured
+) -> None:
+    (folders / "pypi_web/project/lib/index.html").mkdir(parents=True)
+
+    assert main(["web", "--once"]) == 1
+
+    assert re.fullmatch("error: .*project/lib/index.html.*\n", capsys.readouterr().err)
+
+
+def test_web_shows_the_change_of_one_project_once_there_are_pages(
+    folders: Path, release: Path, capsys: Captured
+) -> None:
+    page = folders / "pypi_web/project/lib/index.html"
+    assert main(["web", "--project", "lib"]) == 0
+    assert not page.exists()
+    assert main(["web", "--once"]) == 0
+
+    assert main(["yank", "lib", "1.0", "--reason", "it burns"]) == 0
+    assert "it burns" not in page.read_text()
+    assert main(["web", "--project", "Lib"]) == 0
+
+    assert "it burns" in page.read_text()
+    assert main(["web", "--verify"]) == 0
+
+
 @pytest.mark.parametrize("command", [["index"], ["verify"], ["yank", "lib", "1.0"]])
 def test_without_a_data_folder_there_is_nothing_to_do(
     folders: Path, capsys: Captured, command: list[str]
@@ -546,13 +595,13 @@ def test_without_a_data_folder_there_is_nothing_to_do(
     assert "Traceback" not in printed.err
 
 
-@pytest.mark.parametrize("command", ["index", "verify"])
+@pytest.mark.parametrize("command", [["index"], ["verify"], ["web", "--once"]])
 def test_on_a_terminal_there_is_a_bar_that_is_full_in_the_end(
-    release: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch, command: str
+    release: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch, command: list[str]
 ) -> None:
     with terminal() as (file, shown):
         monkeypatch.setattr(sys, "stderr", file)
-        assert main([command]) == 0
+        assert main(command) == 0
         seen = shown()
 
     assert seen.startswith("\r[")
@@ -596,7 +645,7 @@ def turn_the_link(folders: Path) -> None:
 
 
 def overwrite_the_metadata(folders: Path) -> None:
-    (folders / f"pypi_index/packages/{LIB}.metadata").write_text("Name: other\n")
+    (folders / f"pypi_index/packages/{LIB}.metadata").write_text("Name: lib\n")
 
 
 def delete_the_metadata(folders: Path) -> None:
@@ -605,6 +654,14 @@ def delete_the_metadata(folders: Path) -> None:
 
 def overwrite_a_page(folders: Path) -> None:
     (folders / "pypi_index/simple/lib/index.html").write_text("other")
+
+
+def overwrite_a_page_for_people(folders: Path) -> None:
+    (folders / "pypi_web/project/lib/index.html").write_text("other")
+
+
+def add_a_page_for_people(folders: Path) -> None:
+    (folders / "pypi_web/project/other").mkdir()
 
 
 def delete_the_list(folders: Path) -> None:
@@ -629,11 +686,7 @@ def copy_another(folders: Path) -> None:
     ],
 )
 def test_verify_says_each_difference_in_one_line_and_fails(
-    folders: Path,
-    release: Path,
-    capsys: Captured,
-    damage: Callable[[Path], None],
-    said: str,
+    folders: Path, release: Path, capsys: Captured, damage: Callable[[Path], None], said: str
 ) -> None:
     damage(folders)
 
@@ -641,6 +694,36 @@ def test_verify_says_each_difference_in_one_line_and_fails(
 
     printed = capsys.readouterr()
     assert [line.replace("simple/:", "simple:") for line in printed.out.splitlines()] == [said]
+    assert printed.err == "error: one difference, see above\n"
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (
+            overwrite_a_page_for_people,
+            "pypi_web/project/lib: the page differs from the catalogue: run make pypi-index",
+        ),
+        (add_a_page_for_people, "pypi_web/project/other is no part of the index"),
+    ],
+)
+def test_web_verify_says_each_difference_in_one_line_and_fails(
+    folders: Path,
+    release: Path,
+    capsys: Captured,
+    damage: Callable[[Path], None],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(web_differences, "_PATIENCE", 0)
+    assert main(["web", "--once"]) == 0
+    damage(folders)
+    capsys.readouterr()
+
+    assert main(["web", "--verify"]) == 1
+
+    printed = capsys.readouterr()
+    assert printed.out == f"{said}\n"
     assert printed.err == "error: one difference, see above\n"
 
 
@@ -901,6 +984,29 @@ def test_follow_does_so_after_each_change_and_says_which_lines_it_leaves_out_unt
         "pypi_auth/.htpasswd line 3: carol has a plaintext password, which the gateway refuses;"
         " run make pypi-user-passwd USER=carol\n"
     )
+
+
+def test_web_writes_the_pages_for_people_at_a_low_priority_until_it_is_stopped(
+    folders: Path, release: Path
+) -> None:
+    running = subprocess.Popen(
+        [sys.executable, "-m", "private_pypi", "web"],
+        env={**os.environ, "PYTHONPATH": str(PACKAGE), "PYPI_NAME": "Ours"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        page = folders / "pypi_web/project/lib/index.html"
+        wait_until(page.exists)
+        assert "Ours" in page.read_text()
+        assert os.getpriority(os.PRIO_PROCESS, running.pid) >= 10
+        assert main(["yank", "lib", "1.0", "--reason", "it burns"]) == 0
+        wait_until(lambda: "it burns" in page.read_text())
+    finally:
+        running.terminate()
+        said, _ = running.communicate(timeout=20)
+    assert (running.returncode, said) == (0, "")
 
 
 def wait_for_copy(folders: Path, names: list[str]) -> None:

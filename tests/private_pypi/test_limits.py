@@ -10,6 +10,7 @@ from kit.template import QUESTIONS, ROOT
 from private_pypi import accounts, app, archive, body, distribution, metadata, uploads, wheel
 from private_pypi.hosting import ARCHIVES
 from private_pypi.settings import Settings
+from private_pypi.web import description, details, project, render
 
 PAGE = (ROOT / "docs/limits.md").read_text()
 CADDYFILE = (ROOT / "template/server/gateway/Caddyfile.jinja").read_text()
@@ -79,6 +80,14 @@ ROWS = {
     "time that a connection with an account may idle": configured("idle").replace("m", " minutes"),
     "connections, at the gateway": f"{int(configured('nofile:', COMPOSE)) // 1000},000",
     "HTTP": {"h1": "1.0 and 1.1"}[configured("protocols")],
+    "time to render a description": f"{description.SECONDS} seconds of a processor",
+    "the HTML that a description becomes": f"{description.LIMIT:,} letters",
+    "memory of the process that renders it": megabytes(description.MEMORY),
+    "values of a field such as Classifier": f"{details.MOST_VALUES}",
+    "such a value": f"{details.LONGEST_VALUE:,} bytes",
+    "releases of a project": f"the newest {project.RELEASES}",
+    "history of a project": f"the last {project.HISTORY} records",
+    "releases in a feed": f"{render.FEED_LENGTH}",
     "its name": "64 letters",
     "its password": f"{accounts.LONGEST} letters, and {accounts.SHORTEST} at least",
 }

@@ -10,7 +10,13 @@ import private_pypi
 import pytest
 
 FOLDER = Path(private_pypi.__file__).parent
-MODULES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
+FILES = {
+    ".".join(path.relative_to(FOLDER).with_suffix("").parts): path
+    for path in FOLDER.rglob("*.py")
+    if path.stem != "__init__"
+}
+MODULES = sorted(FILES)
+PACKAGES = ("private_pypi", "private_pypi.web")
 
 # From the top to the ground. A module imports from its own floor and those below.
 FLOORS = {
@@ -21,12 +27,30 @@ FLOORS = {
         "gunicorn_conf",
     ],
     "who may do what, and the answer to each request": ["app", "reads", "hosting", "refusals"],
-    "requests and answers as values": ["uploads", "body", "slots", "turns", "files", "answers"],
+    "requests and answers as values": [
+        "uploads",
+        "body",
+        "slots",
+        "turns",
+        "files",
+        "web.errors",
+        "answers",
+    ],
+    "the pages for people: kept current, compared": ["web.writer", "web.differences"],
     "the index: asked, published to, kept current": [
         "index",
         "refresh",
         "verify",
         "catalogue_access",
+    ],
+    "what the pages for people say": [
+        "web.contents",
+        "web.folder",
+        "web.render",
+        "web.project",
+        "web.instructions",
+        "web.description",
+        "web.details",
     ],
     "one change, and what is known": ["change", "catalogue", "history"],
     "what is written where, and what changed by hand": ["pages", "scan", "audit", "layout"],
@@ -40,21 +64,22 @@ LONGEST = 400
 
 
 def imported(path: Path) -> set[str]:
-    """Return what a module imports; a module of the package has its name there, such as `disk`."""
+    """Return what a module imports; one of the package is there as `disk` or `web.folder`."""
     names = set()
+    packages = ["private_pypi", *path.relative_to(FOLDER).parent.parts]
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            package = "private_pypi" if node.level else ""
-            module = ".".join(filter(None, (package, node.module)))
+            package = packages[: len(packages) + 1 - node.level] if node.level else []
+            module = ".".join(filter(None, (*package, node.module)))
             # Of a package, modules are imported like any other name.
-            imports_modules = module == "private_pypi"
+            imports_modules = module in PACKAGES
             names |= {f"{module}.{a.name}" for a in node.names} if imports_modules else {module}
     return {name.removeprefix("private_pypi.") for name in names}
 
 
-IMPORTS = {module: imported(FOLDER / f"{module}.py") for module in MODULES}
+IMPORTS = {module: imported(path) for module, path in FILES.items()}
 
 
 def test_every_module_stands_on_one_floor() -> None:
@@ -63,7 +88,7 @@ def test_every_module_stands_on_one_floor() -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_no_module_is_longer_than_a_sitting(module: str) -> None:
-    lines = (FOLDER / f"{module}.py").read_text().count("\n")
+    lines = FILES[module].read_text().count("\n")
 
     assert lines <= LONGEST, f"{module} has {lines} lines: give one of its nouns its own module"
 
@@ -84,13 +109,36 @@ def test_no_module_imports_one_of_a_higher_floor(floor: str) -> None:
     assert {module: names for module, names in upward.items() if names} == {}
 
 
-def test_hosting_alone_knows_pypiserver_and_its_framework() -> None:
-    foreign = ("pypiserver", "bottle")
-
+@pytest.mark.parametrize(
+    ("foreign", "module"),
+    [
+        (("pypiserver", "bottle"), "hosting"),
+        (("jinja2", "markupsafe"), "web.render"),
+        (("readme_renderer", "nh3", "docutils", "comrak", "pygments"), "web.description"),
+    ],
+)
+def test_one_module_alone_knows_a_framework(foreign: tuple[str, ...], module: str) -> None:
     knowing = {
-        module
-        for module, names in IMPORTS.items()
+        other
+        for other, names in IMPORTS.items()
         if any(name.partition(".")[0] in foreign for name in names)
     }
 
-    assert knowing == {"hosting"}
+    assert knowing == {module}
+
+
+def test_the_command_line_is_the_only_way_from_requests_to_the_writing_of_pages_for_people() -> (
+    None
+):
+    writing = {"web.writer", "web.differences", "web.description"}
+
+    importing = {module for module, names in IMPORTS.items() if names & writing}
+
+    assert importing == {"__main__", *writing - {"web.description"}}
+
+
+def test_each_module_of_a_package_is_found_by_any_form_of_its_import() -> None:
+    assert {"disk", "pages", "layout", "web.render"} <= IMPORTS["web.folder"]
+    assert {"web.project", "web.details", "layout"} <= IMPORTS["web.contents"]
+    assert {"web.writer", "web.differences", "gateway"} <= IMPORTS["__main__"]
+    assert "web.errors" in IMPORTS["app"]

@@ -31,13 +31,14 @@ class Reader:
 
     def __init__(self, folder: Path) -> None:
         self.data, self.folder = folder / "pypi_data", folder / "pypi_index"
+        self.web = folder / "pypi_web"
         self.data.mkdir()
         self.index = Index(self.data, self.folder)
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
-        found = reads.answer(self.index, environ)
+        found = reads.answer(self.index, self.web, environ)
         return (found or answers.plain(PASSED_ON, "", reason="-")).send(start_response)
 
     def add(self, version: str = "0.1.0", below: str = "") -> bytes:
@@ -563,3 +564,166 @@ def test_no_page_is_looked_for_outside_of_its_folder(own: Reader, path: str) -> 
 
     assert answer.status in (PASSED_ON, 404)
     assert SECRET not in answer.content
+
+
+# Pages for people ---------------------------------------------------------------------------------
+
+FOR_PEOPLE = {
+    "/": ("index.html", "text/html; charset=utf-8"),
+    "/projects.html": ("projects.html", "text/html; charset=utf-8"),
+    "/search.json": ("search.json", "application/json"),
+    "/feed.atom": ("feed.atom", "application/atom+xml; charset=utf-8"),
+    "/static/style.css": ("static/style.css", "text/css; charset=utf-8"),
+    "/static/script.js": ("static/script.js", "text/javascript; charset=utf-8"),
+    "/static/icon.svg": ("static/icon.svg", "image/svg+xml"),
+    "/project/my-private-lib/": (
+        "project/my-private-lib/index.html",
+        "text/html; charset=utf-8",
+    ),
+    "/project/my-private-lib/feed.atom": (
+        "project/my-private-lib/feed.atom",
+        "application/atom+xml; charset=utf-8",
+    ),
+}
+"""Their paths, where they lie in the folder of these pages, and their types."""
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Reader:
+    """An index whose pages for people have their own path as content; it must not be changed."""
+    reader = Reader(tmp_path_factory.mktemp("people"))
+    reader.add()
+    names = [name for name, _ in FOR_PEOPLE.values()]
+    for name in (*names, ".site.json", ".lock", ".descriptions/a", "static/x.html", "notes.txt"):
+        (reader.web / name).parent.mkdir(parents=True, exist_ok=True)
+        (reader.web / name).write_text(name)
+    return reader
+
+
+@pytest.mark.parametrize("path", FOR_PEOPLE)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_page_for_people_is_sent_with_its_type_and_its_policy(
+    people: Reader, path: str, method: str
+) -> None:
+    name, kind = FOR_PEOPLE[path]
+
+    answer = people.request(path, method)
+
+    assert answer.status == 200
+    assert answer.body == (name if method == "GET" else "")
+    assert answer.headers["Content-Type"] == kind
+    assert answer.headers["Content-Security-Policy"] == reads.POLICY
+    assert answer.headers["Cache-Control"] == "private, no-cache"
+
+
+@pytest.mark.parametrize("path", FOR_PEOPLE)
+def test_a_page_for_people_that_the_client_has_is_not_sent_again(people: Reader, path: str) -> None:
+    tag = people.request(path).headers["ETag"]
+
+    answer = people.request(path, if_none_match=tag)
+
+    assert (answer.status, answer.body) == (304, "")
+
+
+def test_what_a_page_for_people_may_do_is_to_load_what_is_ours() -> None:
+    rules = dict(rule.strip().split(" ", 1) for rule in reads.POLICY.split(";"))
+
+    assert rules.pop("default-src") == "'none'"
+    assert rules.pop("base-uri") == rules.pop("frame-ancestors") == "'none'"
+    assert set(rules.values()) == {"'self'"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/.site.json",
+        "/.lock",
+        "/.descriptions/a",
+        "/notes.txt",
+        "/index.html",
+        "/static/",
+        "/static/x.html",
+        "/static/style.css/",
+        "/static/../notes.txt",
+        "/project/my-private-lib/index.html",
+        "/project/../notes.txt",
+        "/project/%2e%2e/",
+        "/project/my-private-lib/../../notes.txt",
+        "/project/my-private-lib/feed.atom/",
+        "/feed.atom%0a",
+        "/search.json%00",
+    ],
+)
+def test_no_other_file_beside_the_pages_for_people_is_sent(people: Reader, path: str) -> None:
+    answer = people.request(path)
+
+    assert answer.status in (301, 404, PASSED_ON)
+    assert "Content-Security-Policy" not in answer.headers
+    assert not answer.body.startswith(("project/", "static/", ".", "notes", "index", "feed"))
+
+
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        ("/project/My_Private.Lib/", "../my-private-lib/"),
+        ("/project/My_Private.Lib", "my-private-lib/"),
+        ("/project/my-private-lib", "my-private-lib/"),
+        ("/project/my-private-lib?a=\xf8%2B", "my-private-lib/?a=%F8%2B"),
+        ("/project/Un--known/", "../un-known/"),
+    ],
+)
+def test_any_spelling_of_a_project_leads_to_its_page(people: Reader, path: str, place: str) -> None:
+    answer = people.request(path)
+
+    assert (answer.status, answer.headers["Location"]) == (301, place)
+
+
+@pytest.mark.parametrize(
+    "path", ["/project/%0d%0aX:y", "/project/%c3%b6", "/project/-a-", "/project/a%00"]
+)
+def test_what_can_be_no_project_leads_nowhere(people: Reader, path: str) -> None:
+    answer = people.request(path)
+
+    assert (answer.status, answer.body) == (404, "That is not the name of a project.\n")
+
+
+def test_a_project_that_the_index_never_had_has_no_page(people: Reader) -> None:
+    answer = people.request("/project/unknown/")
+
+    assert (answer.status, answer.body) == (404, "This index has no project unknown.\n")
+
+
+def test_until_its_page_is_made_a_project_says_so(reader: Reader) -> None:
+    answer = reader.request("/project/my-private-lib/")
+
+    assert answer.status == 503
+    assert answer.headers["Retry-After"] == "5"
+    assert answer.body == "The page of this project is being made: reload it in a moment.\n"
+
+
+@pytest.mark.parametrize("path", ["/projects.html", "/search.json", "/feed.atom"])
+def test_until_they_are_made_there_are_no_other_pages_for_people(reader: Reader, path: str) -> None:
+    assert reader.request(path).status in (301, 404)
+
+
+def test_until_it_is_made_there_is_no_start_page(reader: Reader) -> None:
+    assert reader.request("/").status == PASSED_ON
+
+
+@pytest.mark.parametrize("path", FOR_PEOPLE)
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+def test_a_page_for_people_is_read_only(people: Reader, path: str, method: str) -> None:
+    assert people.request(path, method).status == PASSED_ON
+
+
+def test_projects_of_the_names_of_pages_are_found_by_installers(own: Reader) -> None:
+    for name in ("project", "static", "search"):
+        wheel.build(own.data, name, "1.0", origin="us")
+    own.index.refresh()
+    own.web.mkdir()
+    (own.web / "index.html").write_text("start")
+
+    for name in ("project", "static", "search"):
+        assert own.request(f"/simple/{name}/").status == 200
+        answer = own.request(f"/{name}/")
+        assert (answer.status, answer.headers["Location"]) == (301, f"../simple/{name}/")

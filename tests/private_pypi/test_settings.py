@@ -12,6 +12,7 @@ def test_an_empty_environment_serves_the_folders_at_hand_on_this_machine_only() 
     assert Settings.from_environment({}) == Settings(
         data=Path("pypi_data"),
         index=Path("pypi_index"),
+        web=Path("pypi_web"),
         auth=Path("pypi_auth"),
         gateway=None,
         socket=None,
@@ -20,6 +21,8 @@ def test_an_empty_environment_serves_the_folders_at_hand_on_this_machine_only() 
         redirect=True,
         public_index=None,
         max_upload=512 * MEBIBYTE,
+        name="Private index",
+        url="http://127.0.0.1:8080/",
     )
 
 
@@ -27,6 +30,7 @@ def test_every_variable_is_read() -> None:
     environment = {
         "PYPI_DATA": "/pypi/data",
         "PYPI_INDEX": "/pypi/index",
+        "PYPI_WEB": "/pypi/web",
         "PYPI_AUTH": "/pypi/auth",
         "PYPI_GATEWAY": "/pypi/gateway",
         "PYPI_SOCKET": "/run/index.sock",
@@ -35,11 +39,14 @@ def test_every_variable_is_read() -> None:
         "PYPI_UNKNOWN_PACKAGES": "refuse",
         "PYPI_PUBLIC_INDEX": "http://mirror.example/simple/",
         "PYPI_MAX_UPLOAD_MB": "1",
+        "PYPI_NAME": "Größe & <Co>",
+        "PYPI_URL": "https://pypi.example/team",
     }
 
     assert Settings.from_environment(environment) == Settings(
         data=Path("/pypi/data"),
         index=Path("/pypi/index"),
+        web=Path("/pypi/web"),
         auth=Path("/pypi/auth"),
         gateway=Path("/pypi/gateway"),
         socket=Path("/run/index.sock"),
@@ -48,12 +55,14 @@ def test_every_variable_is_read() -> None:
         redirect=False,
         public_index="http://mirror.example/simple/",
         max_upload=MEBIBYTE,
+        name="Größe & <Co>",
+        url="https://pypi.example/team/",
     )
 
 
 @pytest.mark.parametrize(
     "name",
-    ["DATA", "INDEX", "AUTH", "GATEWAY", "SOCKET", "HOST", "PUBLIC_INDEX"],
+    ["DATA", "INDEX", "WEB", "AUTH", "GATEWAY", "SOCKET", "HOST", "PUBLIC_INDEX", "NAME", "URL"],
 )
 def test_a_variable_that_is_set_but_empty_counts_as_not_set(name: str) -> None:
     assert Settings.from_environment({f"PYPI_{name}": ""}) == Settings.from_environment({})
@@ -85,3 +94,56 @@ def test_an_unknown_way_with_unknown_packages_is_refused_with_the_two_there_are(
         Settings.from_environment({"PYPI_UNKNOWN_PACKAGES": text})
 
     assert str(refusal.value) == f"PYPI_UNKNOWN_PACKAGES is {text!r}: set redirect or refuse"
+
+
+def test_without_a_url_the_address_is_the_url() -> None:
+    environment = {"PYPI_HOST": "0.0.0.0", "PYPI_PORT": "9000"}
+
+    assert Settings.from_environment(environment).url == "http://0.0.0.0:9000/"
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("https://pypi.example", "https://pypi.example/"),
+        ("https://pypi.example/", "https://pypi.example/"),
+        ("https://pypi.example//", "https://pypi.example/"),
+        ("http://192.168.0.1:8080/a/b", "http://192.168.0.1:8080/a/b/"),
+        ("https://[2001:db8::1]:8443/", "https://[2001:db8::1]:8443/"),
+    ],
+)
+def test_a_url_has_one_slash_at_its_end(text: str, url: str) -> None:
+    assert Settings.from_environment({"PYPI_URL": text}).url == url
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "pypi.example",
+        "ftp://pypi.example/",
+        "https://",
+        "https://user:password@pypi.example/",
+        "https://pypi.example/?a=b",
+        "https://pypi.example/#a",
+        "https://pypi.example/a b",
+        "https://pypi.example/\n",
+        "https://pypi.example/'$(id)",
+        'https://pypi.example/"><script>',
+        "https://größe.example/",
+    ],
+)
+def test_a_url_that_could_not_stand_in_a_shell_line_is_refused_with_what_to_set(text: str) -> None:
+    with pytest.raises(SettingError) as refusal:
+        Settings.from_environment({"PYPI_URL": text})
+
+    assert str(refusal.value) == (
+        f"PYPI_URL is {text!r}: set the URL of the index, such as https://host/"
+    )
+
+
+@pytest.mark.parametrize("text", ["a\nb", "a\x00b", "a\x1b[2J", "safe\u202eexe", "a\udcffb"])
+def test_a_name_that_no_page_can_show_is_refused(text: str) -> None:
+    with pytest.raises(SettingError) as refusal:
+        Settings.from_environment({"PYPI_NAME": text})
+
+    assert str(refusal.value) == f"PYPI_NAME is {text!r}: set a name of printable characters"

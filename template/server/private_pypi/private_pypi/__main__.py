@@ -8,9 +8,12 @@ import signal
 import sqlite3
 import sys
 import time
+from collections.abc import Iterable
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
+
+from packaging.utils import canonicalize_name
 
 from . import accounts, gateway, health, ownership, preflight
 from .accounts import AccountError
@@ -101,6 +104,24 @@ def run_health(settings: Settings, _: argparse.Namespace) -> None:
     health.ask(settings)
 
 
+def run_web(settings: Settings, options: argparse.Namespace) -> None:
+    """Write the pages for people, now and whenever something changes."""
+    from .web import differences, writer  # What they import would slow down all other commands.
+
+    if options.verify:
+        _refuse(differences.differences(settings))
+    elif options.once:
+        writer.write_all(settings, _progress)
+    elif options.project:
+        writer.write_project(settings, canonicalize_name(options.project))
+    else:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+        # Ctrl-C reaches this process, too: it ends with the one that started it.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        os.nice(10)
+        writer.follow(settings, options.parent)
+
+
 def run_own(_: Settings, options: argparse.Namespace) -> None:
     """Give folders and all that lies in them to the user of the containers."""
     ownership.give(options.folders, options.user, options.group)
@@ -141,14 +162,7 @@ def run_index(settings: Settings, _: argparse.Namespace) -> None:
 
 def run_verify(settings: Settings, _: argparse.Namespace) -> None:
     """Read every distribution again and compare it with the index."""
-    count = 0
-    for difference in differences(settings.data, settings.index, _progress):
-        print(difference)
-        count += 1
-    if count:
-        raise SettingError(
-            f"{count} differences, see above" if count > 1 else "one difference, see above"
-        )
+    _refuse(differences(settings.data, settings.index, _progress))
     print(f"{_index(settings).counts()[0]} distributions are what was published")
 
 
@@ -259,6 +273,18 @@ def _report(change: str, files: list[str]) -> None:
         print(f"{file} is {change}.")
 
 
+def _refuse(differences: Iterable[str]) -> None:
+    """Print all differences, and fail if there are any."""
+    count = 0
+    for difference in differences:
+        print(difference)
+        count += 1
+    if count:
+        raise SettingError(
+            f"{count} differences, see above" if count > 1 else "one difference, see above"
+        )
+
+
 def _progress(done: int, total: int) -> None:
     """Draw a bar on a terminal."""
     if sys.stderr.isatty():
@@ -293,6 +319,11 @@ def _parser() -> argparse.ArgumentParser:
     _add(commands, "serve", run_serve)
     _add(commands, "check", run_check)
     _add(commands, "health", run_health)
+    web = _add(commands, "web", run_web)
+    web.add_argument("--parent", type=int)
+    web.add_argument("--once", action="store_true")
+    web.add_argument("--project", default="")
+    web.add_argument("--verify", action="store_true")
     _add(commands, "index", run_index)
     _add(commands, "verify", run_verify)
     _add(commands, "follow", run_follow).add_argument("--once", action="store_true")

@@ -18,6 +18,7 @@ from .index import Index
 from .layout import UPLOADS
 from .settings import Settings
 from .slots import UploadSlots
+from .web import errors
 
 SLOTS, REFUSED_SLOTS = 24, 8
 """Uploads at once, and refused ones whose rest is read at once. The rest of gunicorn's 40 threads
@@ -30,6 +31,7 @@ READ_ON_LEAST = 2**30
 """Bytes of a refused upload that are read in any case."""
 
 FOR_BROWSERS = (
+    # Pages for people have another policy: they set it themselves.
     ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
     ("Referrer-Policy", "no-referrer"),
@@ -95,9 +97,11 @@ class Gatekeeper:
                     self._discard(body)
         if not body.whole:
             _close(start_response)
+        if answer.status >= 400 and errors.is_person(environ):
+            answer = errors.as_page(answer, environ)
         if environ["REQUEST_METHOD"] == "HEAD":
             answer = answer.without_body()
-        return answer.with_headers(*FOR_BROWSERS).send(start_response)
+        return _for_browsers(answer).send(start_response)
 
     def note_death(self) -> str:
         """Let the health check fail for a while because the process before this one died.
@@ -127,7 +131,8 @@ class Gatekeeper:
         if path.startswith("/RPC2"):
             return refusal(404, "This index has no XML-RPC.")
         if method in ("GET", "HEAD"):
-            return reads.answer(self.index, environ) or self._pypiserver.read(environ)
+            found = reads.answer(self.index, self._settings.web, environ)
+            return found or self._pypiserver.read(environ)
         # A browser that is logged in sends the login with every request that another site makes
         # it send. These headers tell that a request is of a browser (RFC 6454, W3C Fetch Metadata);
         # no client that publishes has them. They are not compared with this index, since proxies in
@@ -178,6 +183,11 @@ class Gatekeeper:
         else:
             return plain(200, "ok")
         return plain(503, text)
+
+
+def _for_browsers(answer: Answer) -> Answer:
+    own = {name for name, _ in answer.headers}
+    return answer.with_headers(*(header for header in FOR_BROWSERS if header[0] not in own))
 
 
 def _publish_where(path: str) -> str:

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import signal
+import subprocess
 import sys
 import threading
 from functools import partial
@@ -45,6 +46,23 @@ access_log_format = (
     "%({x-forwarded-for}i).45s %({private_pypi.account}e).64s"
     ' "%(m).20s %({private_pypi.path}e).500s %(H)s" %(s)s %(b)s %(M)sms'
 )
+
+
+def when_ready(server: Any) -> None:
+    """Write the pages for people, unless a container of its own does: there is none for an address.
+
+    That process ends with this one.
+    """
+    if not settings.socket:
+        command = [sys.executable, "-m", "private_pypi", "web", "--parent", str(os.getpid())]
+        server.web = subprocess.Popen(command)
+
+
+def on_exit(server: Any) -> None:
+    """Leave no process behind that still writes."""
+    if web := getattr(server, "web", None):
+        web.terminate()
+        web.wait()
 
 
 _DIE_WITH_PARENT = 1  # prctl(2): PR_SET_PDEATHSIG

@@ -20,9 +20,32 @@ JSON = "application/vnd.pypi.simple.v1+json"
 HTML = "application/vnd.pypi.simple.v1+html"
 LEGACY = "text/html"
 
+FOR_PEOPLE = re.compile(
+    r"/(|feed\.atom|projects\.html|search\.json|static/[a-z]+\.(css|js|svg)"
+    r"|project/[a-z0-9-]+/(feed\.atom)?)"
+)
+"""The paths of the pages for people, as gateway/Caddyfile has them."""
+POLICY = (
+    "default-src 'none'; connect-src 'self'; form-action 'self'; img-src 'self'; script-src 'self';"
+    " style-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+"""The Content-Security-Policy of these pages: they show texts of strangers, of which nothing runs,
+loads or leads a form away."""
+_KINDS = {
+    "atom": "application/atom+xml; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "html": "text/html; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "json": "application/json",
+    "svg": "image/svg+xml",
+}
 
-def answer(index: Index, environ: Environ) -> Answer | None:
+
+def answer(index: Index, web: Path, environ: Environ) -> Answer | None:
     """Answer GET and HEAD for all that the index has.
+
+    Args:
+        web: folder of the pages for people.
 
     Returns:
         None for the root, for projects that are unknown, and for other methods.
@@ -34,7 +57,7 @@ def answer(index: Index, environ: Environ) -> Answer | None:
         path = environ.get("PATH_INFO", "").encode("latin-1").decode()
     except UnicodeError:
         return refusal(400, "The path of the URL is not UTF-8.")
-    return _find(index, path, environ)
+    return _for_people(index, web, path, environ) or _find(index, path, environ)
 
 
 def content_type(accept: str, asked: str = "") -> str:
@@ -79,6 +102,30 @@ def _find(index: Index, path: str, environ: Environ) -> Answer | None:
         up, down = "../" if slash else "", "" if below else "simple/"
         return _moved(f"{up}{down}{normalised}/", environ)
     return _project(index, name, environ)
+
+
+def _for_people(index: Index, web: Path, path: str, environ: Environ) -> Answer | None:
+    """Answer for the pages for people; None for other paths, and for the root until it is made."""
+    if FOR_PEOPLE.fullmatch(path):
+        named = f"{path}index.html" if path.endswith("/") else path
+        file = web / named[1:]
+        if file.is_file():
+            answer = files.send(file, _KINDS[named.rpartition(".")[2]], environ)
+            policy = ("Content-Security-Policy", POLICY)
+            return answer.with_headers(("Cache-Control", "private, no-cache"), policy)
+    found = re.fullmatch(r"/project/([^/]+)(/?|/feed\.atom)", path, re.DOTALL)
+    if not found:
+        return None
+    name, rest = found.groups()
+    normalised = canonicalize_name(name)
+    if not is_normalised(normalised):
+        return refusal(404, "That is not the name of a project.")
+    if name != normalised or not rest:
+        return _moved(f"{'../' if rest else ''}{normalised}{rest or '/'}", environ)
+    if index.status(name) in ("here", "not ready"):
+        text = "The page of this project is being made: reload it in a moment."
+        return refusal(503, text, ("Retry-After", "5"))
+    return refusal(404, f"This index has no project {name}.")
 
 
 def _project(index: Index, name: str, environ: Environ) -> Answer | None:

@@ -22,6 +22,7 @@ class Settings:
     Attributes:
         data: folder of the distributions and the journal, which must never be lost.
         index: folder of the pages and all else that is derived from them.
+        web: folder of the pages for people.
         auth: folder of `.htpasswd` and `.htpasswd-readers`.
         gateway: folder from which the gateway reads its accounts; None without a gateway.
         socket: path of the Unix socket to listen on; None for an address.
@@ -29,10 +30,13 @@ class Settings:
         redirect: whether unknown projects are redirected to the public index or get 404.
         public_index: URL of that index's simple pages; None for pypiserver's own default.
         max_upload: bytes a distribution may have.
+        name: of the index, as its pages for people show it.
+        url: where people and clients reach it, with a slash at the end.
     """
 
     data: Path
     index: Path
+    web: Path
     auth: Path
     gateway: Path | None
     socket: Path | None
@@ -41,6 +45,8 @@ class Settings:
     redirect: bool
     public_index: str | None
     max_upload: int
+    name: str
+    url: str
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -52,19 +58,38 @@ class Settings:
         unknown = environ.get("PYPI_UNKNOWN_PACKAGES", "redirect")
         if unknown not in ("redirect", "refuse"):
             raise SettingError(f"PYPI_UNKNOWN_PACKAGES is {unknown!r}: set redirect or refuse")
+        host = environ.get("PYPI_HOST") or "127.0.0.1"
+        port = _number(environ, "PYPI_PORT", "8080", most=65535)
+        address = f"[{host}]" if ":" in host else host
         gateway, socket = environ.get("PYPI_GATEWAY"), environ.get("PYPI_SOCKET")
         return cls(
             data=Path(environ.get("PYPI_DATA") or "pypi_data"),
             index=Path(environ.get("PYPI_INDEX") or "pypi_index"),
+            web=Path(environ.get("PYPI_WEB") or "pypi_web"),
             auth=Path(environ.get("PYPI_AUTH") or "pypi_auth"),
             gateway=Path(gateway) if gateway else None,
             socket=Path(socket) if socket else None,
-            host=environ.get("PYPI_HOST") or "127.0.0.1",
-            port=_number(environ, "PYPI_PORT", "8080", most=65535),
+            host=host,
+            port=port,
             redirect=unknown == "redirect",
             public_index=environ.get("PYPI_PUBLIC_INDEX") or None,
             max_upload=_number(environ, "PYPI_MAX_UPLOAD_MB", "512", most=102400) * MEBIBYTE,
+            name=_name(environ.get("PYPI_NAME") or "Private index"),
+            url=_url(environ.get("PYPI_URL") or f"http://{address}:{port}"),
         )
+
+
+def _name(text: str) -> str:
+    if not text.isprintable():
+        raise SettingError(f"PYPI_NAME is {text!r}: set a name of printable characters")
+    return text
+
+
+def _url(text: str) -> str:
+    """Return a URL with a slash at its end."""
+    if not re.fullmatch(r"https?://[A-Za-z0-9._~:/%\[\]-]+", text):
+        raise SettingError(f"PYPI_URL is {text!r}: set the URL of the index, such as https://host/")
+    return f"{text.rstrip('/')}/"
 
 
 def _number(environ: Mapping[str, str], name: str, default: str, *, most: int) -> int:

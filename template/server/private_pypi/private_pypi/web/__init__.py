@@ -1,0 +1,1 @@
+"""The pages for people: static files, written when something changes, served by the gateway."""
