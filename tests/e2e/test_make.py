@@ -565,12 +565,14 @@ def test_launch_replaces_containers_only_if_their_folder_was_deleted(
     repository.make("pypi-launch")
     assert "--force-recreate" not in (repository.folder.parent / "calls").read_text()
 
-    shutil.rmtree(repository.folder / "pypi_index")
-    repository.make("pypi-launch")
+    for number, deleted in enumerate(("pypi_index", "pypi_web"), start=1):
+        shutil.rmtree(repository.folder / deleted)
+        repository.make("pypi-launch")
 
-    assert (repository.folder / "pypi_index").is_dir()
-    (called,) = [call for call in calls(repository) if "--force-recreate" in call]
-    assert "up" in called
+        assert (repository.folder / deleted).is_dir()
+        anew = [call for call in calls(repository) if "--force-recreate" in call]
+        assert len(anew) == number
+        assert "up" in anew[-1]
 
 
 REMEDY = "put all of it on one disk with a file system such as ext4, XFS, Btrfs or ZFS"
@@ -897,29 +899,38 @@ def test_accounts_are_changed_in_a_container(
 
 
 @pytest.mark.parametrize(
-    ("given", "arguments"),
+    ("given", "arguments", "then"),
     [
-        (("pypi-yank",), ["yank", "--", "lib", "1.0"]),
-        (("pypi-yank", "REASON=--bad"), ["yank", "--reason=--bad", "--", "lib", "1.0"]),
-        (("pypi-unyank",), ["unyank", "--", "lib", "1.0"]),
-        (("pypi-remove",), ["remove", "--", "lib", "1.0"]),
-        (("pypi-remove", "YES=1"), ["remove", "--yes", "--", "lib", "1.0"]),
-        (("pypi-index",), ["index"]),
-        (("pypi-verify",), ["verify"]),
-        (("pypi-audit",), ["audit", "--project=lib"]),
-        (("pypi-journal-repair",), ["journal-repair"]),
-        (("pypi-journal-repair", "YES=1"), ["journal-repair", "--yes"]),
+        (("pypi-yank",), ["yank", "--", "lib", "1.0"], "--project=lib"),
+        (
+            ("pypi-yank", "REASON=--bad"),
+            ["yank", "--reason=--bad", "--", "lib", "1.0"],
+            "--project=lib",
+        ),
+        (("pypi-unyank",), ["unyank", "--", "lib", "1.0"], "--project=lib"),
+        (("pypi-remove",), ["remove", "--", "lib", "1.0"], "--project=lib"),
+        (("pypi-remove", "YES=1"), ["remove", "--yes", "--", "lib", "1.0"], "--project=lib"),
+        (("pypi-index",), ["index"], "--once"),
+        (("pypi-verify",), ["verify"], "--verify"),
+        (("pypi-audit",), ["audit", "--project=lib"], ""),
+        (("pypi-journal-repair",), ["journal-repair"], ""),
+        (("pypi-journal-repair", "YES=1"), ["journal-repair", "--yes"], ""),
     ],
 )
-def test_releases_are_withdrawn_in_a_container(
-    docker: Docker, given: tuple[str, ...], arguments: list[str]
+def test_releases_are_withdrawn_in_a_container_and_another_writes_the_pages_for_people(
+    docker: Docker, given: tuple[str, ...], arguments: list[str], then: str
 ) -> None:
     repository = docker("")
     repository.make(*given, "PKG=lib", "VERSION=1.0")
 
-    (called,) = [call for call in calls(repository) if "run" in call and "ownership" not in call]
-    options = ["run", "--rm", "--no-deps", "--no-TTY", "--env", "PYPI_BY", "private_pypi"]
-    assert called[called.index("run") :] == [*options, *arguments]
+    called = [
+        call[call.index("run") + 1 :]
+        for call in calls(repository)
+        if "run" in call and "ownership" not in call
+    ]
+    options = ["--rm", "--no-deps", "--no-TTY"]
+    pages = [[*options, "web", "web", then]] if then else []
+    assert called == [[*options, "--env", "PYPI_BY", "private_pypi", *arguments], *pages]
 
 
 HOSTILE = [
@@ -971,4 +982,5 @@ def test_no_shell_ever_runs_what_stands_in_a_release(docker: Docker, value: str)
 
     assert not (repository.folder / "pwned").exists()
     text = (repository.folder.parent / "calls").read_text()
-    assert text.endswith(f"yank\n--reason={value}\n--\n{value}\n{value}\nend\n")
+    assert f"yank\n--reason={value}\n--\n{value}\n{value}\nend\n" in text
+    assert text.endswith(f"web\n--project={value}\nend\n")

@@ -39,7 +39,7 @@ ANSWERS = {
     "max_upload_mb": 2,
 }
 ALICE = ("alice", PASSWORD)
-SERVICES = ("gateway", "private_pypi", "accounts")
+SERVICES = ("gateway", "private_pypi", "web", "accounts")
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,8 @@ def server(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """A running server whose folders belong to a user that the host does not know."""
     server = plain_server(render(ANSWERS), tmp_path_factory.mktemp("docker") / "server")
     if os.getuid() == 0:
-        for folder in ("pypi_data", "pypi_index", "pypi_auth", "gateway/accounts", "gateway_data"):
+        folders = ("pypi_data", "pypi_index", "pypi_web", "pypi_auth", "gateway/accounts")
+        for folder in (*folders, "gateway_data"):
             subprocess.run(["chown", "-R", "4242:4243", folder], cwd=server.folder, check=True)
     said = server.make("pypi-launch")
     assert said.endswith(f"The index is at {server.url}/\n")
@@ -129,7 +130,7 @@ def test_all_services_run_and_are_confined(server: Server) -> None:
         container = server.inspect(service)
         host = container["HostConfig"]
         assert container["State"]["Running"]
-        if service != "accounts":
+        if service not in ("web", "accounts"):
             assert container["State"]["Health"]["Status"] == "healthy"
         if os.getuid() == 0:
             assert container["Config"]["User"] == "4242:4243"
@@ -163,12 +164,14 @@ def test_only_the_folders_that_a_service_writes_are_writable(server: Server) -> 
     assert writable == {
         "gateway": {"/data"},
         "private_pypi": {"/srv/pypi_data", "/srv/pypi_index", "/run/private_pypi"},
+        "web": {"/srv/pypi_web"},
         "accounts": {"/pypi/gateway"},
     }
 
 
-def test_who_writes_the_accounts_of_the_gateway_has_no_network(server: Server) -> None:
-    assert list(server.inspect("accounts")["NetworkSettings"]["Networks"]) == ["none"]
+@pytest.mark.parametrize("service", ["web", "accounts"])
+def test_a_service_that_only_writes_files_has_no_network(server: Server, service: str) -> None:
+    assert list(server.inspect(service)["NetworkSettings"]["Networks"]) == ["none"]
 
 
 def test_private_pypi_reaches_nobody_and_is_reached_by_nobody(server: Server) -> None:
@@ -225,6 +228,23 @@ def test_what_is_uploaded_is_listed_and_downloaded(server: Server) -> None:
     file = requests.get(f"{server.url}/packages/{name}", auth=ALICE, timeout=30)
     assert file.content == content
     assert (server.folder / "pypi_data" / name).read_bytes() == content
+
+
+def test_what_is_uploaded_has_a_page_for_people(server: Server) -> None:
+    assert upload(server, ALICE, *made("shown-lib")).status_code == 200
+    page = f"{server.url}/project/shown-lib/"
+
+    wait_until(lambda: requests.get(page, auth=ALICE, timeout=30).status_code == 200, 30)
+    shown = requests.get(page, auth=ALICE, timeout=30)
+    assert "shown-lib==0.*" in shown.text
+    assert '<span data-part="url">https://pypi.example.com</span>/simple/' in shown.text
+    home = requests.get(f"{server.url}/", auth=ALICE, timeout=30).text
+    assert '<a href="./project/shown-lib/">' in home
+    feed = requests.get(f"{server.url}/feed.atom", auth=ALICE, timeout=30)
+    assert feed.headers["Content-Type"] == "application/atom+xml; charset=utf-8"
+    # It reads the catalogue, which it may not write.
+    logged = docker("logs", f"{PROJECT}-web-1")
+    assert logged == ""
 
 
 def test_a_published_file_is_never_replaced(server: Server) -> None:

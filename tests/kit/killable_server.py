@@ -59,13 +59,17 @@ class KillableServer(Server):
         """Run the command of that name, as a launch does; return what it printed."""
         return self.run("check")
 
-    def kill_master(self) -> int:
-        """Kill gunicorn's master alone; return the number of its worker's process."""
+    def kill_master(self) -> list[int]:
+        """Kill gunicorn's master alone; return the numbers of its processes: two.
+
+        One is its worker; the other writes the pages for people.
+        """
         master = self.process.pid
-        (worker,) = Path(f"/proc/{master}/task/{master}/children").read_text().split()
+        children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
         os.kill(master, signal.SIGKILL)
         self.process.wait()
-        return int(worker)
+        assert len(children) == 2
+        return [int(child) for child in children]
 
     def memory(self) -> int:
         """Return the most bytes that any of its processes ever had in memory."""

@@ -108,7 +108,7 @@ def launch(repository: Path, folder: Path) -> RecordedServer:
             shutil.copytree(repository / name, copy / name, symlinks=True)
         else:
             shutil.copy(repository / name, copy)
-    for name in ("pypi_data/.uploads", "pypi_index", "gateway_data"):
+    for name in ("pypi_data/.uploads", "pypi_index", "pypi_web", "gateway_data"):
         (copy / name).mkdir(parents=True)
     run("chown", "-R", "10001:10001", copy)
     port = free_port()

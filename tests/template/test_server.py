@@ -14,6 +14,10 @@ import yaml
 from kit.commands import ask, output
 from kit.template import QUESTIONS, Render
 from packaging.requirements import Requirement
+from private_pypi import reads
+from private_pypi.answers import refusal
+from private_pypi.web.errors import as_page
+from private_pypi.web.render import environment
 
 MODES = list(QUESTIONS["https"]["choices"].values())
 ADDRESS = "${listen_address:+${listen_address}:}"
@@ -24,6 +28,7 @@ CAPABILITIES = {
     # The caddy binary demands it.
     "gateway": ["NET_BIND_SERVICE"],
     "private_pypi": [],
+    "web": [],
     "accounts": [],
     "account_commands": [],
     # What it is there for, and the way into folders that are closed to others.
@@ -65,7 +70,7 @@ def test_every_service_is_confined(render: Render, mode: str) -> None:
         assert "env_file" not in service
     for name in ("account_commands", "ownership"):
         assert services[name]["profiles"] == [name]
-    for name in ("gateway", "private_pypi", "accounts"):
+    for name in ("gateway", "private_pypi", "web", "accounts"):
         assert "profiles" not in services[name]
         assert services[name]["restart"] == "always"
         assert services[name]["logging"]["options"]["max-size"]
@@ -117,6 +122,7 @@ def test_nobody_but_the_account_commands_may_write_accounts(render: Render, mode
     assert mounts == {
         "gateway": [],
         "private_pypi": ["./pypi_auth:/pypi/auth:ro"],
+        "web": [],
         "accounts": ["./pypi_auth:/pypi/auth:ro"],
         "account_commands": ["./pypi_auth:/pypi/auth"],
         "ownership": ["./pypi_auth:/pypi_auth"],
@@ -171,16 +177,33 @@ def test_the_gateway_only_reads_what_private_pypi_writes(render: Render, mode: s
     assert services["private_pypi"]["environment"]["PYPI_INDEX"] == "/srv/pypi_index"
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_what_renders_texts_of_strangers_writes_their_pages_alone(
+    render: Render, mode: str
+) -> None:
+    web = compose(render({"template": "server", "https": mode}))["services"]["web"]
+
+    assert mounts(web) == [
+        ("./pypi_data", "/srv/pypi_data", False),
+        ("./pypi_index", "/srv/pypi_index", False),
+        ("./pypi_web", "/srv/pypi_web", True),
+    ]
+    assert web["network_mode"] == "none"
+    # Of a whole processor in contention it gets a ninth.
+    assert web["cpu_shares"] == 128
+
+
 @pytest.mark.docker
 @pytest.mark.parametrize("mode", MODES)
-def test_compose_accepts_the_file_and_starts_three_services(render: Render, mode: str) -> None:
+def test_compose_accepts_the_file_and_starts_four_services(render: Render, mode: str) -> None:
     folder = render({"template": "server", "https": mode, "pypi_url": "pypi.acme.test"})
     command = ["docker", "compose", "--file", "docker-compose.pypi.yml"]
     command += ["--env-file", ".pypi.env", "config", "--format", "json"]
     done = subprocess.run(command, cwd=folder, check=True, capture_output=True)
     assert done.stderr == b""
     model = json.loads(done.stdout)
-    assert set(model["services"]) == {"gateway", "private_pypi", "accounts"}
+    assert set(model["services"]) == {"gateway", "private_pypi", "web", "accounts"}
+    assert model["services"]["web"]["environment"]["PYPI_URL"] == "https://pypi.acme.test"
     expected = {"GOGC": "400", "GOMEMLIMIT": "768MiB"}
     if mode != "none":
         expected["pypi_url"] = "pypi.acme.test"
@@ -331,12 +354,53 @@ def test_every_request_passes_basic_auth_but_the_health_check(render: Render) ->
     servers = adapted(render({"template": "server", "https": "none"}))["apps"]["http"]["servers"]
     (site,) = (server for server in servers.values() if server["listen"] == [":80"])
     for_the_log, asking, for_browsers, health, rest = site["routes"]
-    assert [handler["handler"] for handler in for_browsers["handle"]] == ["headers"]
+    assert {handler["handler"] for handler in for_browsers["handle"]} == {"headers"}
     assert [handler["handler"] for handler in asking["handle"]] == ["headers"]
     assert [handler["handler"] for handler in for_the_log["handle"]] == ["log_append"]
     assert health["match"] == [{"path": ["/health"]}]
     assert "match" not in rest
     assert rest["handle"][0]["routes"][0]["handle"][0]["handler"] == "authentication"
+
+
+def test_pages_for_people_are_the_same_with_and_without_a_gateway(render: Render) -> None:
+    caddyfile = (render({"template": "server"}) / "gateway/Caddyfile").read_text()
+
+    (paths,) = re.findall(r"@for_people {[^}]*path_regexp (\S+)\n", caddyfile)
+    assert paths == f"^{reads.FOR_PEOPLE.pattern}$"
+    assert f'>Content-Security-Policy "{reads.POLICY}"' in caddyfile
+
+
+def test_the_page_of_an_error_is_the_same_with_and_without_a_gateway(render: Render) -> None:
+    folder = render({"template": "server"})
+    values = {"status": "STATUS", "title": "TITLE", "sentence": "SENTENCE", "root": "ROOT"}
+    expected = environment().get_template("error.html").render(values)
+    answer = as_page(refusal(404, "Nothing."), {"PATH_INFO": "/"})
+
+    (handler,) = [one for one in answers_of(adapted(folder)) if "<!doctype html>" in one["body"]]
+
+    shown = handler["body"]
+    for placeholder, name in (
+        ("{http.error.status_code}", "STATUS"),
+        ("{http.error.status_text}", "TITLE"),
+        ("{sentence}", "SENTENCE"),
+        ("{start}", "ROOT"),
+    ):
+        shown = shown.replace(placeholder, name)
+    assert shown.split() == expected.split()
+    (style,) = re.findall("<style>(.*?)</style>", shown, re.DOTALL)
+    assert f"<style>{style}</style>" in b"".join(answer.body).decode()
+    policy = dict(answer.headers)["Content-Security-Policy"]
+    assert f'Content-Security-Policy "{policy}"' in (folder / "gateway/Caddyfile").read_text()
+
+
+def answers_of(part: Any) -> list[dict[str, Any]]:
+    """Return each handler within a part of Caddy's configuration that answers with a text."""
+    if isinstance(part, list):
+        return [found for one in part for found in answers_of(one)]
+    if not isinstance(part, dict):
+        return []
+    own = [part] if part.get("handler") == "static_response" and "body" in part else []
+    return own + answers_of(list(part.values()))
 
 
 def test_images_and_requirements_are_pinned(render: Render) -> None:

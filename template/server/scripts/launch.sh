@@ -45,7 +45,7 @@ require_docker() {
 }
 
 prepare_folders() {
-	mkdir -p pypi_data pypi_index pypi_auth gateway/accounts gateway/live gateway_data
+	mkdir -p pypi_data pypi_index pypi_web pypi_auth gateway/accounts gateway/live gateway_data
 	# Fails without harm if the folders belong to another user: then they are closed already.
 	chmod 700 pypi_auth gateway/accounts gateway_data 2>/dev/null || :
 	# The gateway reads it as the owner of pypi_data, whichever user launches, with whatever umask.
@@ -58,7 +58,7 @@ prepare_folders() {
 # changes them. It must not read standard input, where a password may wait for another command.
 give_folders() {
 	[ "$(id -u)" = 0 ] || return 0
-	foreign=$(find -H pypi_data pypi_index pypi_auth gateway/accounts gateway_data \
+	foreign=$(find -H pypi_data pypi_index pypi_web pypi_auth gateway/accounts gateway_data \
 		\( ! -user "$PYPI_UID" -o ! -group "$PYPI_GID" \) -print 2>/dev/null | head -n 1)
 	[ -z "$foreign" ] || compose --progress quiet run --rm --no-deps --no-TTY ownership </dev/null || :
 }
@@ -101,9 +101,9 @@ build() {
 }
 
 start() {
-	# A running container would keep using a pypi_index that was deleted: make the containers anew.
+	# A running container would keep using a folder that was deleted: make the containers anew.
 	anew=
-	[ -d pypi_index ] || anew=yes
+	[ -d pypi_index ] && [ -d pypi_web ] || anew=yes
 	prepare
 	url=$(address "$1") || exit 1
 	build
