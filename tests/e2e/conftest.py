@@ -1,21 +1,24 @@
-"""Fixtures of the tests without Docker: a private server, a public index, a library, a user."""
+"""Fixtures of several files: a private server, a public index, a library, a user, a browser."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
-from kit import public_index, wheel
+from kit import chromium, people, public_index, wheel
 from kit.client import REAL_PYTEST, Client, MakeClient
 from kit.git import commit
 from kit.library import Library
+from kit.people import Window
 from kit.public_index import PublicIndex
 from kit.server import Server
 from kit.template import PASSWORD, Answers, Render
 from kit.user import User
+from playwright.sync_api import Browser
 
 
 @pytest.fixture
@@ -71,6 +74,19 @@ def server(
         yield server
     assert PASSWORD not in server.log.read_text()
     assert "Traceback" not in server.log.read_text()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A browser in which nobody has been anywhere."""
+    with chromium.running() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def window(browser: Browser) -> Window:
+    """Open windows in which nothing may go wrong."""
+    return partial(people.window, browser)
 
 
 @pytest.fixture(scope="session")

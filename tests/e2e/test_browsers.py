@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from kit import chromium, wheel
+from kit import people, wheel
 from kit.gateway import behind_gateway
 from kit.http import ask, basic
 from kit.processes import in_background
@@ -19,6 +19,14 @@ from kit.server import Server
 from kit.template import PASSWORD
 from kit.waiting import wait_until
 from playwright.sync_api import Browser, BrowserContext, Page
+
+POLICY = "default-src 'none'; frame-ancestors 'none'"
+"""The Content-Security-Policy of an answer that shows nothing."""
+OF_PAGES = (
+    "default-src 'none'; connect-src 'self'; form-action 'self'; img-src 'self'; script-src 'self';"
+    " style-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+"""That of the pages for people: they load what is of the index, and nothing else."""
 
 HELD, FOREIGN = "held_name-1.0-py3-none-any.whl", "foreign-1.0-py3-none-any.whl"
 
@@ -46,6 +54,7 @@ def programs(
     wheel.build(server.data, "held-name", "1.0", origin="us")
     with server, gateway:
         urls = {"gateway": gateway.url, "private_pypi": server.url().rstrip("/")}
+        people.wait_for(gateway.url, "held-name")
         yield {name: Program(server, url) for name, url in urls.items()}
 
 
@@ -53,13 +62,6 @@ def programs(
 def index(programs: dict[str, Program], request: pytest.FixtureRequest) -> Program:
     """Each of the two programs."""
     return programs[request.param]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A browser in which nobody has been anywhere."""
-    with chromium.running() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")
@@ -182,29 +184,38 @@ def test_a_form_that_does_not_say_where_it_is_from_publishes_nothing(
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "login", "status"),
+    ("method", "path", "login", "status", "policy"),
     [
-        ("GET", "/", True, 200),
-        ("GET", "/simple/", True, 200),
-        ("HEAD", "/simple/held-name/", True, 200),
-        ("GET", f"/packages/{HELD}", True, 200),
-        ("GET", "/packages/none.whl", True, 404),
-        ("GET", "/RPC2", True, 404),
-        ("GET", "/simple/not-here/", True, 303),
-        ("GET", "/simple/", False, 401),
-        ("POST", "/", True, 400),
-        ("DELETE", "/", True, 405),
-        ("GET", "/health", False, 200),
+        ("GET", "/", True, 200, OF_PAGES),
+        ("HEAD", "/", True, 200, OF_PAGES),
+        ("GET", "/project/held-name/", True, 200, OF_PAGES),
+        ("GET", "/project/held-name/feed.atom", True, 200, OF_PAGES),
+        ("GET", "/search.json", True, 200, OF_PAGES),
+        ("GET", "/static/script.js", True, 200, OF_PAGES),
+        ("GET", "/project/not-here/", True, 404, POLICY),
+        ("GET", "/project/Held_Name/", True, 301, POLICY),
+        ("GET", "/", False, 401, POLICY),
+        ("GET", "/static/script.js", False, 401, POLICY),
+        ("GET", "/simple/", True, 200, POLICY),
+        ("HEAD", "/simple/held-name/", True, 200, POLICY),
+        ("GET", f"/packages/{HELD}", True, 200, POLICY),
+        ("GET", "/packages/none.whl", True, 404, POLICY),
+        ("GET", "/RPC2", True, 404, POLICY),
+        ("GET", "/simple/not-here/", True, 303, POLICY),
+        ("GET", "/simple/", False, 401, POLICY),
+        ("POST", "/", True, 400, POLICY),
+        ("DELETE", "/", True, 405, POLICY),
+        ("GET", "/health", False, 200, POLICY),
     ],
 )
 def test_every_answer_tells_browsers_once_what_other_sites_may_do(
-    index: Program, method: str, path: str, login: bool, status: int
+    index: Program, method: str, path: str, login: bool, status: int, policy: str
 ) -> None:
     answer = ask(index.url, path, basic("alice", PASSWORD) if login else {}, method=method)
 
     assert answer.status == status
     for name, value in (
-        ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+        ("Content-Security-Policy", policy),
         ("Cross-Origin-Resource-Policy", "same-origin"),
         ("Referrer-Policy", "no-referrer"),
         ("X-Content-Type-Options", "nosniff"),
@@ -226,7 +237,11 @@ READ = """
 ([url, mode]) => fetch(url, {mode, credentials: "include"})
     .then(answer => `answered: ${answer.type}`, () => "nothing to be read")
 """
-PATHS = ("/", "/simple/", "/simple/held-name/", f"/packages/{HELD}", "/packages/none.whl", "/none")
+PATHS = (
+    *("/", "/project/held-name/", "/project/none/", "/search.json"),
+    *("/static/icon.svg", "/static/script.js", "/static/style.css"),
+    *("/simple/", "/simple/held-name/", f"/packages/{HELD}", "/packages/none.whl", "/none"),
+)
 
 
 @pytest.mark.parametrize("tag", ["script", "img", "link"])
@@ -244,12 +259,13 @@ def test_another_site_reads_nothing(index: Program, foreign: Page, mode: str) ->
 
 
 @pytest.mark.parametrize("foreign", ["127.0.0.1"], indirect=True)
+@pytest.mark.parametrize("path", ["/", "/project/held-name/", "/simple/"])
 @pytest.mark.parametrize("tag", ["iframe", "object", "embed"])
 def test_another_site_shows_no_page_of_the_index_in_its_own(
-    index: Program, foreign: Page, tag: str
+    index: Program, foreign: Page, tag: str, path: str
 ) -> None:
-    with foreign.expect_response(f"{index.url}/simple/") as response:
-        foreign.evaluate(EMBED, [tag, f"{index.url}/simple/"])
+    with foreign.expect_response(f"{index.url}{path}") as response:
+        foreign.evaluate(EMBED, [tag, f"{index.url}{path}"])
 
     assert response.value.status == 200
     assert not [frame.url for frame in foreign.frames if frame.url.startswith(index.url)]

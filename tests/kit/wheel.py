@@ -50,6 +50,26 @@ def build(
     return path
 
 
+def described(
+    folder: Path, name: str, version: str, fields: str, description: str = "", *, tag: str = ""
+) -> Path:
+    """Write a wheel whose core metadata has more fields, and a description; return its path.
+
+    Args:
+        fields: whole lines, as METADATA has them.
+        tag: of the platform it is for (PEP 425), empty for all.
+    """
+    module = name.replace("-", "_")
+    head = f"Metadata-Version: 2.4\nName: {name}\nVersion: {version}\n"
+    members = {
+        f"{module}/__init__.py": "ORIGIN = 'us'\n",
+        f"{module}-{version}.dist-info/METADATA": f"{head}{fields}\n{description}",
+    }
+    path = folder / f"{module}-{version}-{tag or 'py3-none-any'}.whl"
+    write(path, members)
+    return path
+
+
 def of_size(folder: Path, name: str, kilobytes: int = 0) -> tuple[str, bytes]:
     """Write a wheel of about that size; return its file name and content."""
     path = build(folder, name, "1.0", origin=random.randbytes(512 * kilobytes).hex())
