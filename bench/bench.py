@@ -22,12 +22,16 @@ import load
 import results
 import stacks
 from measurements import SCALES, Measurements, Scale
-from process import BenchError
+from process import BenchError, settle
 from stacks import Content, Devpi, Ours, Pypiserver, Server, Stack
 
 READS = ("page", "download")
 CURVES = (*READS, "unknown", "upload")
 INSTALLS = ("uv", "pip")
+WEB = ("web page", "kB of the start page", "uploads by turns")
+"""What is measured of the pages for people."""
+STARTS = ("", "static/style.css", "static/script.js", "static/icon.svg", "search.json")
+"""What a browser loads that shows the start page and searches."""
 
 LONG = 0.1
 """Seconds: a server that takes longer for one request is not warmed up with more."""
@@ -83,7 +87,8 @@ class Bench:
             server = Ours(plain / "private_pypi", folder / f"ours-{size}", library, size)
             ours = server.stack("ours", plain / "gateway" / "Caddyfile")
             self._found.note(ours, "indexed a second", server.indexed_per_second)
-            grown.append((ours, (*CURVES, "by hand", *installs)))
+            web = WEB if compared else ()
+            grown.append((ours, (*CURVES, *web, "by hand", *installs)))
             peer = Pypiserver(folder / f"pypiserver-{size}", library, size)
             others.append((peer.stack("classic"), (*CURVES, *installs)))
             if compared or installs:
@@ -99,7 +104,7 @@ class Bench:
             self._found.skip("every rate, as wrk is not installed: apt-get install wrk")
         ends: Plan = [(grown[0][0], CURVES), (grown[-1][0], CURVES)]
         grown.sort(key=lambda entry: entry[0].size == scale.compared)
-        close = [(grown[-1][0], READS), same[0], *ends]
+        close = [(grown[-1][0], (*READS, *WEB)), same[0], *ends]
         return grown + same + close * scale.more_turns + others
 
     def _same_bytes(self, ours: Stack, tls: Stack, certificates: Path) -> Plan:
@@ -125,6 +130,12 @@ class Bench:
                     figure = load.by_hand(server.client(), server.index, server.data)
                 elif metric == "upload":
                     figure = self._uploads(stack, server)
+                elif metric == "uploads by turns":
+                    self._uploads_by_turns(stack, server)
+                    continue
+                elif metric == "kB of the start page":
+                    client = server.client()
+                    figure = sum(client.transferred(f"/{path}") for path in STARTS) / 1000
                 elif load.wrk():
                     figure = self._rate(server, server.paths[metric])
                 else:
@@ -144,6 +155,14 @@ class Bench:
         # A slow server gets the time to answer on every connection.
         seconds = max(self._scale.seconds, math.ceil(once * load.CONNECTIONS * 1.25))
         return load.requests_per_second(server.url, paths, client.headers, seconds)
+
+    def _uploads_by_turns(self, stack: Stack, server: Server) -> None:
+        """Measure uploads while the pages for people are written, and while they are not."""
+        for _ in range(self._scale.more_turns + 1):
+            self._found.note(stack, "upload with pages", self._uploads(stack, server))
+            with server.processes[0].paused("web"):
+                self._found.note(stack, "upload without pages", self._uploads(stack, server))
+            settle(server.processes)
 
     def _uploads(self, stack: Stack, server: Server) -> float:
         client, projects = server.client(), stack.size // files.VERSIONS

@@ -76,6 +76,14 @@ class Client:
             raise BenchError(f"GET {path} was answered {status}: {content[:200]!r}")
         return content
 
+    def transferred(self, path: str) -> int:
+        """Return how many bytes a browser gets for a path, compressed where that is offered."""
+        self.headers["Accept-Encoding"] = "gzip"
+        try:
+            return len(self.get(path))
+        finally:
+            del self.headers["Accept-Encoding"]
+
     def link(self, page: str, name: str) -> str:
         """Return the path of a distribution to which a project's page links.
 

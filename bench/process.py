@@ -49,6 +49,24 @@ class Process:
                     kilobytes += int(line.split()[1])
         return kilobytes * 1024
 
+    @contextmanager
+    def paused(self, command: str) -> Iterator[None]:
+        """Let those of the group whose command line has a word do nothing in the block."""
+        found = [
+            int(process.name)
+            for process in self._members()
+            if command in _read(process / "cmdline").split("\0")
+        ]
+        if not found:
+            raise BenchError(f"{self.name} has no process that runs {command}")
+        for pid in found:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in found:
+                os.kill(pid, signal.SIGCONT)
+
     def stop(self) -> None:
         """Stop the group, by SIGKILL if it ignores SIGTERM for 20 seconds."""
         for number in (signal.SIGTERM, signal.SIGKILL):

@@ -22,8 +22,8 @@ DEVPI = 100
 DEVPI_TREE = files.TREE * files.VERSIONS
 """Distributions that devpi-server has: for reads, and for installs, which need the whole tree."""
 
-Kind = Literal["rate", "time", "seconds"]
-"""What a row is about: a ratio of rates, a ratio of times, or seconds."""
+Kind = Literal["rate", "time", "plain"]
+"""What a row is about: a ratio of rates, a ratio of times, or a plain figure."""
 
 _CURVES = {
     "page": "simple page, requests a second",
@@ -49,9 +49,9 @@ class Row:
     """One promise.
 
     Attributes:
-        kind: whether figure is a ratio of rates, a ratio of times, or seconds.
+        kind: whether figure is a ratio of rates, a ratio of times, or plain.
         what: names the two that are compared.
-        figure: the ratio or the seconds; None if it was not measured.
+        figure: the ratio, the seconds or the like; None if it was not measured.
         target: the figure that is promised; None if none is.
         at_least: whether the figure may be more, rather than less, than the target.
     """
@@ -75,7 +75,7 @@ class Row:
 
     def measured(self) -> str:
         """Return the figure; in words if it is a ratio below a tenth, which would read as 0.00."""
-        if not self.figure or self.kind == "seconds" or self.figure >= 0.1:
+        if not self.figure or self.kind == "plain" or self.figure >= 0.1:
             return number(self.figure)
         times = float(f"{1 / self.figure:.2g}")
         return f"{times:,.0f} times {'slower' if self.kind == 'rate' else 'faster'}"
@@ -138,7 +138,8 @@ def rows(found: Measurements, scale: Scale) -> list[Row]:
         ),
     ):
         seconds = found.median("ours", size, what)
-        promised.append(Row("seconds", f"seconds {name}", seconds, target, at_least=False))
+        promised.append(Row("plain", f"seconds {name}", seconds, target, at_least=False))
+    promised += _for_people(found, scale.compared)
     for program in ("uv", "pip"):
         for name, peer in (
             ("classic stack", ("classic", scale.installed)),
@@ -148,6 +149,27 @@ def rows(found: Measurements, scale: Scale) -> list[Row]:
             faster = ratio(program, ("ours", scale.installed), peer, turned=True)
             promised.append(Row("time", f"{program} install time: {name} / ours", faster))
     return promised
+
+
+def _for_people(found: Measurements, size: int) -> list[Row]:
+    """Return the promises about the pages for people."""
+
+    def figure(what: str, of: str = "") -> float | None:
+        measured = found.median("ours", size, what)
+        if not of or not measured:
+            return measured
+        other = found.median("ours", size, of)
+        return measured / other if other else None
+
+    shown = figure("web page", "page")
+    written = figure("upload with pages", "upload without pages")
+    projects = size // files.VERSIONS
+    name = f"kB of the start page with {projects:,} projects, compressed, search included"
+    return [
+        Row("rate", "page rate: page of a project for people / its simple page", shown, 0.9),
+        Row("time", "upload time: with / without pages for people", written, 1.05, at_least=False),
+        Row("plain", name, figure("kB of the start page"), 100, at_least=False),
+    ]
 
 
 def write(found: Measurements, scale_name: str, minutes: float) -> str:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -79,6 +80,7 @@ class Server:
                 raise BenchError(f"{self.url}{download} is not the file that was stored")
             self.paths["page"].append(page)
             self.paths["download"].append(download)
+            self.paths["web page"].append(f"/project/{files.project(number)}/")
             self.paths["unknown"].append(f"{self.index}no-such-{files.project(number)}/")
 
 
@@ -148,9 +150,8 @@ class Ours:
         (folder / "pypi_auth" / ".htpasswd").write_text(f"{ACCOUNT[0]}:{digest}\n")
         # No watcher tells this gateway of changes: it reads the accounts when it starts.
         self._run("follow", "--once")
-        started = time.perf_counter()
-        self._run("index")
-        self.indexed_per_second = count / (time.perf_counter() - started)
+        seconds = re.findall(r"in ([0-9.]+) s", self._run("index"))
+        self.indexed_per_second = count / float(seconds[0])
 
     def stack(self, name: str, gateway: Path, certificates: Path | None = None) -> Stack:
         """Return it as a stack, with a rendered Caddyfile and, if that needs them, certificates."""
@@ -221,7 +222,7 @@ class Ours:
             **({"PYPI_PORT": str(port)} if port else {}),
         )
 
-    def _run(self, *arguments: str) -> None:
+    def _run(self, *arguments: str) -> str:
         done = subprocess.run(
             [sys.executable, "-m", "private_pypi", *arguments],
             cwd=self._folder,
@@ -233,6 +234,7 @@ class Ours:
         )
         if done.returncode:
             raise BenchError(f"private_pypi {arguments[0]} failed: {done.stderr[-800:]}")
+        return done.stdout
 
 
 class Pypiserver:
