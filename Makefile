@@ -7,7 +7,7 @@ SCALE ?= full
 VERSION ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format docs bench requirements release clean
+.PHONY: help demo test lint format docs screenshots bench requirements release clean
 
 help: ## List the targets
 	@bold= cyan= plain=; if [ -t 1 ]; then \
@@ -37,6 +37,9 @@ format: .venv/test ## Format the Python code
 
 docs: .venv/demo ## Write docs/questions.md from copier.yml
 	@.venv/bin/python scripts/questions.py > docs/questions.md
+
+screenshots: .venv/test ## Take the pictures in docs/images anew; needs chromium
+	@.venv/bin/python scripts/screenshots.py
 
 bench: .venv/test .venv/peers/installed ## Measure the server beside its peers (SCALE=small: quickly)
 	@.venv/bin/python bench/bench.py --scale $(SCALE)

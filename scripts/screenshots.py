@@ -1,0 +1,130 @@
+"""Takes the pictures of the pages for people in docs/images: run by `make screenshots`.
+
+A server with a few made-up packages runs for it, and Debian's Chromium shows its pages, light and
+dark.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+
+from playwright.sync_api import Browser, Route
+
+ROOT = Path(__file__).parent.parent
+sys.path.append(str(ROOT / "tests"))
+
+from kit import chromium, wheel  # noqa: E402
+from kit.forms import upload_form  # noqa: E402
+from kit.http import Connection, basic, status  # noqa: E402
+from kit.server import Server  # noqa: E402
+from kit.waiting import wait_until  # noqa: E402
+
+IMAGES = ROOT / "docs" / "images"
+URL = "https://pypi.example.com/"
+PAGES = {"start": "", "project": "project/acme-billing/"}
+PASSWORD = "shown-in-no-picture"
+
+DESCRIPTION = """\
+# acme-billing
+
+Invoices, credit notes and reminders, with the rules of the countries that Acme sells to.
+
+```python
+from acme_billing import Invoice
+
+invoice = Invoice(customer="c-1042", currency="EUR")
+invoice.add("Licence", net="1200.00")
+invoice.send()
+```
+
+| country | rate | since |
+|---|---|---|
+| Austria | 20 % | 0.3 |
+| Germany | 19 % | 0.1 |
+"""
+
+
+def packages() -> list[tuple[str, str, str, str]]:
+    """Return name, version, summary and further metadata of each package."""
+    return [
+        ("acme-auth", "2.1.0", "Single sign-on for Acme's services", "Keywords: login,oidc\n"),
+        ("acme-events", "1.4.2", "Publish and read Acme's event stream", ""),
+        ("acme-ui", "3.0.1", "Components and colours of the design system", ""),
+        ("acme-billing", "0.3.0", "Invoices that the tax office accepts", ""),
+        (
+            "acme-billing",
+            "0.4.1",
+            "Invoices that the tax office accepts",
+            "Requires-Dist: acme-auth>=2\nRequires-Dist: pydantic<3,>=2.7\n"
+            'Provides-Extra: pdf\nRequires-Dist: weasyprint; extra == "pdf"\n'
+            "License-Expression: LicenseRef-Acme\n"
+            "Author-email: Billing team <billing@example.com>\n"
+            "Project-URL: Source, https://git.example.com/acme/billing\n"
+            "Classifier: Programming Language :: Python :: 3\n"
+            f"Description-Content-Type: text/markdown\n\n{DESCRIPTION}",
+        ),
+    ]
+
+
+def fill(server: Server) -> None:
+    """Publish every package, and wait until its page is there."""
+    for name, version, summary, more in packages():
+        stem = f"{name.replace('-', '_')}-{version}"
+        metadata = (
+            f"Metadata-Version: 2.4\nName: {name}\nVersion: {version}\nSummary: {summary}\n"
+            f"Requires-Python: >=3.11\n{more}"
+        )
+        content = wheel.packed({f"{stem}.dist-info/METADATA": metadata})
+        body, kind = upload_form(f"{stem}-py3-none-any.whl", content)
+        headers = {**basic("alice", PASSWORD), "Content-Type": kind}
+        with Connection(server.url()) as connection:
+            assert connection.ask("/", headers, method="POST", body=body).status == 200
+    for page in ("", *(f"project/{name}/" for name, *_ in packages())):
+        url = f"{server.url()}{page}"
+        wait_until(partial(has, url), 30)
+
+
+def has(url: str) -> bool:
+    """Return whether a page is there."""
+    return status(url, "alice", PASSWORD) == 200
+
+
+def take(browser: Browser, server: Server) -> None:
+    """Take each picture, in both schemes, as if the server had a name."""
+
+    def forward(route: Route) -> None:
+        path = route.request.url.removeprefix(URL)
+        answer = route.fetch(url=f"{server.url()}{path}", headers=basic("alice", PASSWORD))
+        route.fulfill(response=answer)
+
+    for scheme in ("light", "dark"):
+        context = browser.new_context(
+            color_scheme="light" if scheme == "light" else "dark",
+            viewport={"width": 1200, "height": 800},
+        )
+        context.route(f"{URL}**", forward)
+        page = context.new_page()
+        for name, path in PAGES.items():
+            page.goto(f"{URL}{path}", wait_until="networkidle")
+            page.screenshot(path=IMAGES / f"{name}-{scheme}.png")
+        context.close()
+
+
+def main() -> None:
+    """Take all pictures anew."""
+    IMAGES.mkdir(exist_ok=True)
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    with tempfile.TemporaryDirectory() as folder:
+        server = Server(ROOT / "template" / "server", Path(folder) / "s", PYPI_NAME="acme-pypi")
+        server.user("add", "alice", "--role", "publisher", password=PASSWORD)
+        with server, chromium.running() as browser:
+            fill(server)
+            take(browser, server)
+
+
+if __name__ == "__main__":
+    main()
