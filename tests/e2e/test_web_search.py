@@ -12,6 +12,7 @@ import pytest
 from kit import chromium, showcase
 from kit.people import Window
 from kit.showcase import Running
+from kit.waiting import wait_until
 from playwright.sync_api import Locator, Page, expect
 
 
@@ -112,6 +113,14 @@ def many_projects(number: int) -> list[list[str]]:
     return rows
 
 
+def searches(page: Page) -> list[float]:
+    """Return how many milliseconds each search took."""
+    measured: list[float] = page.evaluate(
+        "performance.getEntriesByName('search').map(one => one.duration)"
+    )
+    return measured
+
+
 def test_a_key_takes_less_than_50_ms_among_10000_projects_and_exact_names_come_first(
     window: Window, programs: Running
 ) -> None:
@@ -119,8 +128,9 @@ def test_a_key_takes_less_than_50_ms_among_10000_projects_and_exact_names_come_f
     with window(programs.gateway.url) as page:
         page.route("**/search.json", lambda route: route.fulfill(body=content))
         page.goto("")
-        box(page).focus()
-
+        box(page).fill("c")
+        # Before the list is there, no key looks through it.
+        wait_until(lambda: searches(page))
         # Another program may take the processor at any key, but hardly at the same one each time.
         fastest: list[float] = []
         for _ in range(8):
@@ -129,9 +139,7 @@ def test_a_key_takes_less_than_50_ms_among_10000_projects_and_exact_names_come_f
             box(page).press_sequentially("cedar table")
             box(page).fill("cedar")
             expect(page.locator(".search [role=status]")).to_have_text(re.compile("^Showing 50 of"))
-            measured: list[float] = page.evaluate(
-                "performance.getEntriesByName('search').map(one => one.duration)"
-            )
+            measured = searches(page)
             fastest = [min(pair) for pair in zip(fastest or measured, measured, strict=True)]
             if max(fastest) < 50:
                 break
