@@ -314,14 +314,11 @@ class Catalogue:
 
         It changes whenever the simple page changes, and with each record about the project.
         """
-        marks = dict.fromkeys(self.projects(), Mark(0, ""))
-        for project, number in self._db.execute(
-            "SELECT project, max(number) FROM about GROUP BY project"
-        ):
-            marks[project] = Mark(number, "")
+        rows = self._db.execute("SELECT project, max(number) FROM about GROUP BY project")
+        marks = {project: Mark(number, "") for project, number in rows}
         for project, fingerprint in self.pages().items():
             if project:
-                # Another process may have added it just now.
+                # A file that was put there by hand may not be in the journal yet.
                 marks[project] = marks.get(project, Mark(0, ""))._replace(fingerprint=fingerprint)
         return marks
 

@@ -6,7 +6,7 @@ import fcntl
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -39,6 +39,34 @@ def write_unsynced(path: Path, content: bytes, unfinished: Path) -> None:
     unfinished.unlink(missing_ok=True)
     unfinished.write_bytes(content)
     unfinished.replace(path)
+
+
+def replace_files(
+    folder: Path, files: Mapping[str, bytes], names: Iterable[str], unfinished: Path
+) -> None:
+    """Have these files in a folder, and no other of these names.
+
+    One whose bytes stay the same stays the same file. Each is replaced at once, as write_unsynced
+    does it: none is missing or torn for an instant.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        if name not in files:
+            (folder / name).unlink(missing_ok=True)
+        elif _content(folder / name) != files[name]:
+            write_unsynced(folder / name, files[name], unfinished)
+
+
+def has_files(folder: Path, files: Mapping[str, bytes], names: Iterable[str]) -> bool:
+    """Return whether a folder has these files, and no other of these names."""
+    return all(_content(folder / name) == files.get(name) for name in names)
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
 
 
 @contextmanager

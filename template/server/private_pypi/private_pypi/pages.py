@@ -75,9 +75,9 @@ class Listed:
 
 def project_page(project: str, listed: Iterable[Listed]) -> dict[str, bytes]:
     """Return the files of a project page, by name, oldest version first."""
-    ordered = sorted(listed, key=lambda one: (_version(one.version), one.location))
+    ordered = sorted(listed, key=lambda one: (version(one.version), one.location))
     # 1.0 and 1.0.0 are one version.
-    versions = dict.fromkeys(_version(one.version) for one in ordered)
+    versions = dict.fromkeys(version(one.version) for one in ordered)
     page = model.ProjectDetail(
         meta=_META,
         name=project,
@@ -110,13 +110,7 @@ def write(folder: Path, files: dict[str, bytes], unfinished: Path) -> str:
     Args:
         unfinished: as `disk.write_unsynced` has it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in NAMES:
-        if name in files:
-            if _content(folder / name) != files[name]:
-                disk.write_unsynced(folder / name, files[name], unfinished)
-        else:
-            (folder / name).unlink(missing_ok=True)
+    disk.replace_files(folder, files, NAMES, unfinished)
     return fingerprint(folder)
 
 
@@ -134,19 +128,13 @@ def fingerprint(folder: Path) -> str:
 
 def same(folder: Path, files: dict[str, bytes]) -> bool:
     """Return whether a folder's pages are these."""
-    return all(_content(folder / name) == files.get(name) for name in NAMES)
+    return disk.has_files(folder, files, NAMES)
 
 
 @lru_cache(maxsize=4096)
-def _version(text: str) -> Version:
+def version(text: str) -> Version:
+    """Return a version that was accepted once, and may be asked for many times."""
     return Version(text)
-
-
-def _content(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return None
 
 
 def _files(

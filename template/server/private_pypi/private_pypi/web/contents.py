@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import islice
-from pathlib import Path
 
 from ..catalogue import Catalogue, Mark
 from ..layout import project_of
+from ..settings import Settings
 from . import project
 from .details import line
 from .project import Project
-from .render import FEED_LENGTH, Pages, Published, Summary
+from .render import FEED_LENGTH, Pages, Published, Site, Summary
 
 _FILES = 20 * FEED_LENGTH
 """Files among which the releases of a feed are looked for."""
@@ -20,29 +20,30 @@ _FILES = 20 * FEED_LENGTH
 class Contents:
     """Makes the files, and remembers of each project what other pages say of it.
 
-    Attributes:
-        held: the projects that are served.
+    Args:
+        site: what the pages are made for.
+        summaries: of projects that read() was not asked for yet, as far as they are known.
     """
 
     def __init__(
-        self, data: Path, index: Path, pages: Pages, summaries: dict[str, Summary]
+        self, settings: Settings, site: Site, summaries: dict[str, Summary] | None = None
     ) -> None:
-        self.held: frozenset[str] = frozenset()
-        self._data, self._index = data, index
-        self._pages = pages
-        self._summaries = summaries
+        self._data, self._index = settings.data.resolve(), settings.index.resolve()
+        self._pages = Pages(site)
+        self._held: frozenset[str] = frozenset()
+        self._summaries = summaries or {}
         self._requires: dict[str, frozenset[str]] = {}
 
     def set_held(self, marks: Mapping[str, Mark]) -> set[str]:
         """Note which projects are served; return those whose pages name one that came or went."""
         held = frozenset(name for name, mark in marks.items() if mark.fingerprint)
-        changed = held ^ self.held
-        self.held = held
+        changed = held ^ self._held
+        self._held = held
         return {name for name, required in self._requires.items() if required & changed}
 
     def read(self, name: str, known: Catalogue) -> Project:
         """Return what is known of a project."""
-        found = project.read(name, self._data, self._index, known, self.held)
+        found = project.read(name, self._data, self._index, known, self._held)
         details = found.details
         self._requires[name] = frozenset(one.project for one in details.requires)
         keywords = " ".join(details.keywords)
@@ -64,7 +65,7 @@ class Contents:
 
     def overview(self, known: Catalogue) -> dict[str, bytes]:
         """Return the files that tell of all projects."""
-        summaries = {name: self._summaries.get(name, Summary()) for name in self.held}
+        summaries = {name: self._summaries.get(name, Summary()) for name in self._held}
         return self._pages.overview(summaries, known.releases(), self._latest(known))
 
     def _latest(self, known: Catalogue) -> list[Published]:

@@ -205,7 +205,7 @@ def _requires(values: list[str]) -> tuple[Dependency, ...]:
         except (ValueError, RecursionError):
             continue
         marker = str(requirement.marker or "")
-        extras = ["".join(found) for found in _EXTRA.findall(marker)]
+        extras = ["".join(either) for either in _EXTRA.findall(marker)]
         rest = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
         rest += f"@ {requirement.url} " if requirement.url else str(requirement.specifier)
         # Where all conditions have to hold, the page says by a heading which extra it is.

@@ -12,7 +12,6 @@ from ..settings import Settings
 from .contents import Contents
 from .description import Renderer
 from .folder import Folder
-from .render import Pages
 
 _PATIENCE, _PAUSE = 4.0, 0.1
 """Seconds that are waited for changes which were made just now, for all pages together, and seconds
@@ -30,8 +29,7 @@ def differences(settings: Settings) -> Iterator[str]:
     site = folder.site()
     if not site:
         return
-    pages = Pages(site)
-    contents = Contents(settings.data.resolve(), index, pages, {})
+    contents = Contents(settings, site)
     waited = 0.0
     with closing(Catalogue(index, read_only=True)) as known, Renderer() as renderer:
 

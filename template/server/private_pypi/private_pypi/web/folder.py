@@ -120,15 +120,9 @@ class Folder:
                     path.unlink(missing_ok=True)
 
     def _write(self, folder: Path, files: dict[str, bytes]) -> None:
-        """Replace the files that differ, each at once: none is missing or torn for an instant."""
-        folder.mkdir(parents=True, exist_ok=True)
         whole = pages.with_compressed(files)
         with disk.locked(self.path):
-            for name, content in whole.items():
-                if _content(folder / name) != content:
-                    disk.write_unsynced(folder / name, content, self.path / UNFINISHED)
-            for name in _with_compressed(files) - whole.keys():
-                (folder / name).unlink(missing_ok=True)
+            disk.replace_files(folder, whole, _with_compressed(files), self.path / UNFINISHED)
 
 
 def assets() -> dict[str, bytes]:
@@ -137,16 +131,8 @@ def assets() -> dict[str, bytes]:
 
 
 def _has(folder: Path, files: dict[str, bytes]) -> bool:
-    whole = pages.with_compressed(files)
-    return all(_content(folder / name) == whole.get(name) for name in _with_compressed(files))
+    return disk.has_files(folder, pages.with_compressed(files), _with_compressed(files))
 
 
 def _with_compressed(names: Iterable[str]) -> set[str]:
     return {f"{name}{suffix}" for name in names for suffix in ("", ".gz")}
-
-
-def _content(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return None

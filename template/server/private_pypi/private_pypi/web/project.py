@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Set
 from dataclasses import dataclass, replace
 from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from urllib.parse import quote
-
-from packaging.version import Version
 
 from .. import audit, distribution, layout
 from ..catalogue import Catalogue
 from ..distribution import DistributionError
 from ..journal import Record
-from ..pages import Listed
+from ..pages import Listed, version
 from .details import Dependency, Details, line
 
 RELEASES = 200
@@ -112,9 +111,9 @@ class Project:
     @property
     def pin(self) -> str:
         """A requirement that takes what is compatible with the latest version: `==0.*` for 0.1."""
-        version = Version(self.version or "0")
-        epoch = f"{version.epoch}!" if version.epoch else ""
-        return f"{self.name}=={epoch}{version.release[0]}.*"
+        latest = version(self.version or "0")
+        epoch = f"{latest.epoch}!" if latest.epoch else ""
+        return f"{self.name}=={epoch}{latest.release[0]}.*"
 
     @property
     def dependencies(self) -> list[Dependency]:
@@ -124,8 +123,9 @@ class Project:
     @property
     def extras(self) -> list[tuple[str, list[Dependency]]]:
         """What each of its extras requires."""
-        wanted = sorted((one for one in self.details.requires if one.extra), key=_extra)
-        return [(extra, list(group)) for extra, group in groupby(wanted, key=_extra)]
+        by_extra = attrgetter("extra")
+        wanted = sorted((one for one in self.details.requires if one.extra), key=by_extra)
+        return [(extra, list(group)) for extra, group in groupby(wanted, key=by_extra)]
 
 
 def read(name: str, data: Path, folder: Path, known: Catalogue, held: Set[str]) -> Project:
@@ -135,14 +135,13 @@ def read(name: str, data: Path, folder: Path, known: Catalogue, held: Set[str]) 
         name: its normalised name.
         data, folder: of the distributions and of the index.
         held: the normalised names of all projects that are served.
-
     """
-    listed = sorted(known.listed(name), key=lambda one: Version(one.version), reverse=True)
+    listed = sorted(known.listed(name), key=lambda one: version(one.version), reverse=True)
     releases = tuple(
-        _release(list(files)) for _, files in groupby(listed, lambda one: Version(one.version))
+        _release(list(files)) for _, files in groupby(listed, lambda one: version(one.version))
     )
     latest = _latest(releases)
-    files = [one for one in listed if latest and Version(one.version) == Version(latest.version)]
+    files = [one for one in listed if latest and version(one.version) == version(latest.version)]
     details = Details.parse(_metadata(files, data, folder))
     requires = tuple(replace(one, is_held=one.project in held) for one in details.requires)
     records = known.history.about(name, HISTORY + 1)
@@ -161,7 +160,7 @@ def read(name: str, data: Path, folder: Path, known: Catalogue, held: Set[str]) 
 def _latest(releases: tuple[Release, ...]) -> Release | None:
     """Return the release that installers choose: the newest that is neither yanked nor early."""
     offered = [one for one in releases if one.yanked is None] or list(releases)
-    final = [one for one in offered if not Version(one.version).is_prerelease]
+    final = [one for one in offered if not version(one.version).is_prerelease]
     return next(iter(final or offered), None)
 
 
@@ -225,7 +224,3 @@ def _size(size: int) -> str:
     while value >= 1000 and unit < len(units) - 1:
         value, unit = value / 1000, unit + 1
     return f"{size} bytes" if unit == 0 else f"{value:.1f} {units[unit]}"
-
-
-def _extra(dependency: Dependency) -> str:
-    return dependency.extra

@@ -6,7 +6,9 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
+from typing import NamedTuple
 from uuid import NAMESPACE_URL, uuid5
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -14,7 +16,7 @@ from markupsafe import Markup
 
 from ..settings import Settings
 from .instructions import Instructions
-from .project import Project, Release
+from .project import Project
 
 TEMPLATES, ASSETS = Path(__file__).with_name("templates"), Path(__file__).with_name("assets")
 
@@ -38,8 +40,7 @@ class Published:
     by: str
 
 
-@dataclass(frozen=True)
-class Summary:
+class Summary(NamedTuple):
     """What lists of projects say of one."""
 
     version: str = ""
@@ -99,9 +100,10 @@ class Pages:
                 release.uploaded,
                 release.by,
             )
-            for release in sorted(project.releases, key=_uploaded, reverse=True)[:FEED_LENGTH]
+            for release in sorted(project.releases, key=attrgetter("uploaded"), reverse=True)
         ]
-        return {PAGE: page, FEED: self._feed(latest, f"project/{project.name}/", project.title)}
+        feed = self._feed(latest[:FEED_LENGTH], f"project/{project.name}/", project.title)
+        return {PAGE: page, FEED: feed}
 
     def overview(
         self, summaries: dict[str, Summary], releases: int, latest: list[Published]
@@ -112,7 +114,7 @@ class Pages:
             releases: how many there are.
             latest: what was published last, the newest first.
         """
-        rows = [[name, *_values(one)] for name, one in sorted(summaries.items())]
+        rows = [(name, *one) for name, one in sorted(summaries.items())]
         home = self._render(
             "home.html",
             "./",
@@ -125,7 +127,7 @@ class Pages:
         return {
             PAGE: home,
             PROJECTS: self._render(PROJECTS, "./", projects=[row[:3] for row in rows]),
-            SEARCH: _json(rows),
+            SEARCH: json.dumps(rows, ensure_ascii=False, separators=(",", ":")).encode(),
             FEED: self._feed(latest, "", ""),
         }
 
@@ -148,15 +150,3 @@ def environment() -> Environment:
         keep_trailing_newline=True,
         undefined=StrictUndefined,
     )
-
-
-def _uploaded(release: Release) -> str:
-    return release.uploaded
-
-
-def _values(summary: Summary) -> list[str]:
-    return [summary.version, summary.summary, summary.keywords]
-
-
-def _json(rows: list[list[str]]) -> bytes:
-    return json.dumps(rows, ensure_ascii=False, separators=(",", ":")).encode()

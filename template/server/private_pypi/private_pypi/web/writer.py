@@ -16,7 +16,7 @@ from . import description
 from .contents import Contents
 from .description import Descriptions, Renderer
 from .folder import Folder
-from .render import Pages, Site
+from .render import Site
 
 log = logging.getLogger(__name__)
 
@@ -109,9 +109,7 @@ class Writer:
         self._index = settings.index.resolve()
         self._folder = Folder(settings.web.resolve())
         self._site = site or Site.of(settings)
-        pages = Pages(self._site)
-        summaries = self._folder.summaries()
-        self._contents = Contents(settings.data.resolve(), self._index, pages, summaries)
+        self._contents = Contents(settings, self._site, self._folder.summaries())
         self._stamp: object = None
         self._marks: dict[str, Mark] = {}
         self._descriptions: dict[str, str] = {}
@@ -134,16 +132,18 @@ class Writer:
         """
         if self._stamp is None:
             self._folder.write_static(self._site)
-        while (stamp := database.stamp(self._index)) != self._stamp or self._is_overview_old:
-            if not database.is_current(self._index):
-                break
-            with closing(Catalogue(self._index, read_only=True)) as known:
-                if stamp != self._stamp and self._write_some(known, progress):
-                    self._stamp = stamp
-                if self._is_overview_old and time.monotonic() >= self._next_overview:
-                    self._write_overview(known)
-                elif self._is_overview_old and stamp == self._stamp:
-                    return False
+        with Renderer() as renderer:
+            descriptions = Descriptions(self._folder.descriptions, renderer)
+            while (stamp := database.stamp(self._index)) != self._stamp or self._is_overview_old:
+                if not database.is_current(self._index):
+                    break
+                with closing(Catalogue(self._index, read_only=True)) as known:
+                    if stamp != self._stamp and self._write_some(known, descriptions, progress):
+                        self._stamp = stamp
+                    if self._is_overview_old and time.monotonic() >= self._next_overview:
+                        self._write_overview(known)
+                    elif self._is_overview_old and stamp == self._stamp:
+                        return False
         return True
 
     def take_for_current(self, but: str) -> None:
@@ -154,7 +154,9 @@ class Writer:
         # It knows nothing of the others.
         self._is_swept = True
 
-    def _write_some(self, known: Catalogue, progress: Progress | None) -> bool:
+    def _write_some(
+        self, known: Catalogue, descriptions: Descriptions, progress: Progress | None
+    ) -> bool:
         """Write pages for a while, what is newest first; return whether all are current."""
         marks = known.marks()
         for name in self._contents.set_held(marks):
@@ -162,14 +164,12 @@ class Writer:
         todo = [name for name, mark in marks.items() if self._marks.get(name) != mark]
         todo.sort(key=lambda name: -marks[name].number)
         until = time.monotonic() + _SLICE
-        with Renderer() as renderer:
-            descriptions = Descriptions(self._folder.descriptions, renderer)
-            while todo and time.monotonic() < until:
-                name = todo.pop(0)
-                self._write_project(name, known, descriptions)
-                self._marks[name] = marks[name]
-                if progress:
-                    progress(len(marks) - len(todo), len(marks))
+        while todo and time.monotonic() < until:
+            name = todo.pop(0)
+            self._write_project(name, known, descriptions)
+            self._marks[name] = marks[name]
+            if progress:
+                progress(len(marks) - len(todo), len(marks))
         # While the index is made from nothing, what is there already stays: it will be known again.
         if known.complete:
             for name in self._marks.keys() - marks.keys():
