@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from functools import partial
 from pathlib import Path
 
 from playwright.sync_api import Browser, Route
@@ -17,16 +16,13 @@ from playwright.sync_api import Browser, Route
 ROOT = Path(__file__).parent.parent
 sys.path.append(str(ROOT / "tests"))
 
-from kit import chromium, wheel  # noqa: E402
-from kit.forms import upload_form  # noqa: E402
-from kit.http import Connection, basic, status  # noqa: E402
+from kit import chromium, people, wheel  # noqa: E402
 from kit.server import Server  # noqa: E402
-from kit.waiting import wait_until  # noqa: E402
+from kit.template import PASSWORD  # noqa: E402
 
 IMAGES = ROOT / "docs" / "images"
 URL = "https://pypi.example.com/"
 PAGES = {"start": "", "project": "project/acme-billing/"}
-PASSWORD = "shown-in-no-picture"
 
 DESCRIPTION = """\
 # acme-billing
@@ -70,27 +66,16 @@ def packages() -> list[tuple[str, str, str, str]]:
     ]
 
 
-def fill(server: Server) -> None:
+def fill(server: Server, folder: Path) -> None:
     """Publish every package, and wait until its page is there."""
+    url = server.url().rstrip("/")
     for name, version, summary, more in packages():
-        stem = f"{name.replace('-', '_')}-{version}"
-        metadata = (
-            f"Metadata-Version: 2.4\nName: {name}\nVersion: {version}\nSummary: {summary}\n"
-            f"Requires-Python: >=3.11\n{more}"
-        )
-        content = wheel.packed({f"{stem}.dist-info/METADATA": metadata})
-        body, kind = upload_form(f"{stem}-py3-none-any.whl", content)
-        headers = {**basic("alice", PASSWORD), "Content-Type": kind}
-        with Connection(server.url()) as connection:
-            assert connection.ask("/", headers, method="POST", body=body).status == 200
-    for page in ("", *(f"project/{name}/" for name, *_ in packages())):
-        url = f"{server.url()}{page}"
-        wait_until(partial(has, url), 30)
-
-
-def has(url: str) -> bool:
-    """Return whether a page is there."""
-    return status(url, "alice", PASSWORD) == 200
+        fields, _, description = more.partition("\n\n")
+        fields = f"Summary: {summary}\nRequires-Python: >=3.11\n{fields.rstrip()}"
+        path = wheel.described(folder, name, version, f"{fields.rstrip()}\n", description)
+        people.publish(url, path)
+    people.wait_for(url, *{name for name, *_ in packages()})
+    people.wait_for_text(url, "/", "0.4.1")
 
 
 def take(browser: Browser, server: Server) -> None:
@@ -98,7 +83,7 @@ def take(browser: Browser, server: Server) -> None:
 
     def forward(route: Route) -> None:
         path = route.request.url.removeprefix(URL)
-        answer = route.fetch(url=f"{server.url()}{path}", headers=basic("alice", PASSWORD))
+        answer = route.fetch(url=f"{server.url()}{path}", headers=people.ALICE)
         route.fulfill(response=answer)
 
     for scheme in ("light", "dark"):
@@ -122,7 +107,7 @@ def main() -> None:
         server = Server(ROOT / "template" / "server", Path(folder) / "s", PYPI_NAME="acme-pypi")
         server.user("add", "alice", "--role", "publisher", password=PASSWORD)
         with server, chromium.running() as browser:
-            fill(server)
+            fill(server, Path(folder))
             take(browser, server)
 
 

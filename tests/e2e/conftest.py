@@ -16,9 +16,10 @@ from kit.library import Library
 from kit.people import Window
 from kit.public_index import PublicIndex
 from kit.server import Server
+from kit.showcase import Running
 from kit.template import PASSWORD, Answers, Render
 from kit.user import User
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 
 
 @pytest.fixture
@@ -87,6 +88,19 @@ def browser() -> Iterator[Browser]:
 def window(browser: Browser) -> Window:
     """Open windows in which nothing may go wrong."""
     return partial(people.window, browser)
+
+
+@pytest.fixture(scope="module", params=["gateway", "private_pypi"])
+def url(programs: Running, request: pytest.FixtureRequest) -> str:
+    """The URL of each of the two programs of a file's own index, without a slash at its end."""
+    return programs.urls()[request.param]
+
+
+@pytest.fixture
+def page(window: Window, url: str) -> Iterator[Page]:
+    """The window of somebody who is logged in at one of the two programs."""
+    with window(url) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

@@ -23,19 +23,6 @@ def programs(rendered: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield programs
 
 
-@pytest.fixture(scope="module", params=["gateway", "private_pypi"])
-def url(programs: Running, request: pytest.FixtureRequest) -> str:
-    """The URL of each of the two programs, without a slash at its end."""
-    return programs.urls()[request.param]
-
-
-@pytest.fixture
-def page(window: Window, url: str) -> Iterator[Page]:
-    """The window of somebody who is logged in at one of the two programs."""
-    with window(url) as opened:
-        yield opened
-
-
 # Search -------------------------------------------------------------------------------------------
 
 

@@ -56,13 +56,9 @@ class ForPeople:
         Args:
             fields: lines of its core metadata, each with a line end.
         """
-        stem = f"{name.replace('-', '_')}-{version}"
-        metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
         unfinished = self.settings.data / ".uploads/unfinished"
         unfinished.mkdir()
-        path = unfinished / f"{stem}-py3-none-any.whl"
-        content = f"{metadata}{fields}\n{description}"
-        wheel.write(path, {f"{stem}.dist-info/METADATA": content})
+        path = wheel.described(unfinished, name, version, fields, description)
         self.index.add(path, distribution.read(path), by=by)
         shutil.rmtree(unfinished)
         return path.name

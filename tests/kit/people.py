@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, Request
 
-from kit.forms import upload_form
+from kit.forms import form
 from kit.http import Answer, Connection, ask, basic
 from kit.template import PASSWORD
 from kit.waiting import wait_until
@@ -29,9 +29,16 @@ ACCEPT = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q
 """The header by which a browser asks for a page."""
 
 
-def publish(url: str, path: Path) -> None:
-    """Publish a file at the URL of an index, without a slash at its end, as alice."""
-    body, kind = upload_form(path.name, path.read_bytes())
+def publish(url: str, path: Path, signature: bytes = b"") -> None:
+    """Publish a file at the URL of an index, without a slash at its end, as alice.
+
+    Args:
+        signature: of the file, if it comes with one.
+    """
+    files = {"content": (path.name, path.read_bytes())}
+    if signature:
+        files["gpg_signature"] = (f"{path.name}.asc", signature)
+    body, kind = form({":action": "file_upload"}, files)
     with Connection(url) as connection:
         headers = {**ALICE, "Content-Type": kind}
         answer = connection.ask("/", headers, method="POST", body=body)

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit import people, wheel
-from kit.forms import form
 from kit.gateway import Gateway, behind_gateway
-from kit.http import Connection
 from kit.server import Server
 from kit.template import PASSWORD
 
@@ -145,16 +143,7 @@ def fill(server: Server, url: str, folder: Path) -> None:
     ):
         people.publish(url, path)
     signed = wheel.described(folder, "show-lib", "1.2.0", FIELDS, MARKDOWN)
-    body, kind = form(
-        {":action": "file_upload"},
-        {
-            "content": (signed.name, signed.read_bytes()),
-            "gpg_signature": (f"{signed.name}.asc", SIGNATURE),
-        },
-    )
-    with Connection(url) as connection:
-        headers = {**people.ALICE, "Content-Type": kind}
-        assert connection.ask("/", headers, method="POST", body=body).status == 200
+    people.publish(url, signed, SIGNATURE)
     server.run("yank", "--reason", REASON, "--", "show-lib", "1.1.0")
     server.run("yank", "--reason", REASON, "--", "yanked-lib", "1.0")
     server.run("remove", "--yes", "--", "removed-lib", "1.0")

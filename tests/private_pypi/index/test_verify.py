@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,22 +9,9 @@ from typing import Any
 
 import pytest
 from kit.an_index import WHEEL, age, copy, fill, publish
+from kit.damage import compress_another, flip
 from private_pypi.index import Index
 from private_pypi.verify import differences
-
-
-def flip(path: Path) -> None:
-    """Change a byte but neither size nor time, as a failing disk would."""
-    stat = path.stat()
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-
-
-def compressed(path: Path) -> None:
-    """Replace a page by another that is compressed as well as it was."""
-    path.write_bytes(gzip.compress(b"another page"))
 
 
 @pytest.mark.parametrize(
@@ -51,8 +37,12 @@ def compressed(path: Path) -> None:
         ("pypi_index/simple/my-lib/index.html", flip, "pypi_index/simple/my-lib: the pages"),
         ("pypi_index/simple/my-lib/index.json", Path.unlink, "pypi_index/simple/my-lib: the pages"),
         ("pypi_index/simple/index.json", flip, "pypi_index/simple/: the pages"),
-        ("pypi_index/simple/big/index.html.gz", compressed, "pypi_index/simple/big: the pages"),
-        ("pypi_index/simple/my-lib/index.html.gz", compressed, "pypi_index/simple/my-lib"),
+        (
+            "pypi_index/simple/big/index.html.gz",
+            compress_another,
+            "pypi_index/simple/big: the pages",
+        ),
+        ("pypi_index/simple/my-lib/index.html.gz", compress_another, "pypi_index/simple/my-lib"),
     ],
 )
 def test_verify_finds_each_difference_and_nothing_else_and_index_mends_it(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
-import os
 import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from kit.damage import compress_another, flip
 from kit.for_people import ForPeople
 from private_pypi.web import differences as module
 from private_pypi.web.description import Renderer
@@ -39,20 +38,6 @@ def made(people: ForPeople) -> ForPeople:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for no page that is late."""
     monkeypatch.setattr(module, "_PATIENCE", 0)
-
-
-def flip(path: Path) -> None:
-    """Change a byte but neither size nor time, as a failing disk would."""
-    stat = path.stat()
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-
-
-def compress_another(path: Path) -> None:
-    """Put another page into a compressed file."""
-    path.write_bytes(gzip.compress(b"another page"))
 
 
 def fill(path: Path) -> None:
