@@ -110,14 +110,19 @@ def running(
         process.stop()
 
 
-def settle(processes: Sequence[Process], *, seconds: float = 60) -> None:
-    """Wait until servers that were just started do not use the processor any more."""
+def settle(processes: Sequence[Process], *, seconds: float = 180) -> None:
+    """Wait until servers that were just started have not used the processor for a second.
+
+    One that waits for the disk does not use it for a moment.
+    """
     deadline = time.monotonic() + seconds
     used = sum(process.cpu_seconds() for process in processes)
+    idle = 0
     while time.monotonic() < deadline:
         time.sleep(0.3)
         before, used = used, sum(process.cpu_seconds() for process in processes)
-        if used - before <= 0.02:
+        idle = idle + 1 if used - before <= 0.02 else 0
+        if idle == 4:
             return
     raise BenchError(f"a server still uses the processor {seconds:.0f} s after its start")
 
