@@ -59,7 +59,10 @@ class Gateway(Running):
 
     def command(self) -> Sequence[str | Path]:
         caddy = str(shutil.which("caddy"))
-        return [caddy, "run", "--config", self._caddyfile, "--adapter", "caddyfile"]
+        # A folder of its own, as in the container: of one that others share, Caddy might complain,
+        # in lines that are no JSON, about what a killed one left there.
+        own = f"XDG_DATA_HOME={self._caddyfile.parent}"
+        return ["env", own, caddy, "run", "--config", self._caddyfile, "--adapter", "caddyfile"]
 
     def answers(self) -> bool:
         return status(f"{self.url}/health") == 200
