@@ -14,6 +14,8 @@ from packaging.utils import canonicalize_name
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 
+_PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
 LONGEST = 64
 """Characters of the app's own name, which names a folder and appears in lines of code."""
 
@@ -121,6 +123,27 @@ def requirements_error(requirements: Any, own_name: str, package_manager: str) -
     return ""
 
 
+def prefixes_error(prefixes: Any) -> str:
+    """Return why a list of reserved prefixes cannot be used, or an empty string."""
+    if not isinstance(prefixes, list):
+        return "Type a YAML list of prefixes such as [acme-], or [] for none."
+    for text in prefixes:
+        if not isinstance(text, str) or not _PREFIX.fullmatch(text):
+            return (
+                f"{text!r} is not the start of a package name: type letters, digits, '.', '-' or"
+                " '_', with a letter or digit first, such as acme-."
+            )
+    return ""
+
+
+def reserved(prefix: str) -> str:
+    """Return the namespace that a prefix reserves (PEP 752): `Acme_` gives `acme`.
+
+    It is normalised, and holds the project of that name and all that go on with a hyphen.
+    """
+    return canonicalize_name(prefix).rstrip("-")
+
+
 def pinned(requirement: str) -> str:
     """Return a requirement with a version: a bare name gets `==0.*`, any other pin is kept."""
     parsed = Requirement(requirement)
@@ -134,6 +157,16 @@ def required_name(requirement: str) -> str:
     return canonicalize_name(Requirement(requirement).name)
 
 
+def uncovered(requirements: list[str], namespaces: list[str]) -> list[str]:
+    """Return the normalized names of required distributions that lie in no reserved namespace.
+
+    Without a namespace there are none: nobody wants names to begin in a certain way then.
+    """
+    names = map(required_name, requirements if namespaces else [])
+    starts = tuple(f"{namespace}-" for namespace in namespaces)
+    return [name for name in names if not f"{name}-".startswith(starts)]
+
+
 class DistributionExtension(Extension):
     """Registers the filters of this module by their names."""
 
@@ -143,7 +176,10 @@ class DistributionExtension(Extension):
             distribution_name_error,
             module_name,
             pinned,
+            prefixes_error,
             required_name,
             requirements_error,
+            reserved,
+            uncovered,
         ):
             environment.filters[function.__name__] = function

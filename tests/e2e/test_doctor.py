@@ -202,6 +202,28 @@ def test_a_server_that_refuses_other_names_is_told_from_one_that_redirects(
     assert "what you need from PyPI cannot be installed" in found.bad()["other packages"]
 
 
+@pytest.mark.parametrize(
+    ("prefixes", "uncovered"),
+    [(["acme", "my"], ""), (["my-private-lib-2", "acme"], "my-private-lib")],
+)
+def test_packages_that_no_reserved_prefix_covers_are_pointed_out(
+    client: Client, server: Server, prefixes: list[str], uncovered: str
+) -> None:
+    folder = client(server.url())
+    assert "prefixes" not in doctor(folder).lines
+    pyproject = folder / "pyproject.toml"
+    text = pyproject.read_text()
+    pyproject.write_text(text.replace('strategy = "', f'prefixes = {prefixes}\nstrategy = "', 1))
+
+    line = doctor(folder).lines["prefixes"]
+
+    if uncovered:
+        assert line.state == "warn"
+        assert line.text.startswith(f"No reserved prefix covers {uncovered}: rename them")
+    else:
+        assert line == ("ok", "A reserved prefix covers each private package.")
+
+
 # Certificates -------------------------------------------------------------------------------------
 
 

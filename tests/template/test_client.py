@@ -278,6 +278,7 @@ def test_the_tool_is_asked_for_a_release_where_it_may_write_it_in_another_way(
         url="",
         publish_url="",
         packages=(),
+        prefixes=(),
         strategy="single",
         manager="poetry",
         locked=False,
@@ -349,7 +350,7 @@ def test_no_module_of_the_app_takes_the_place_of_one_of_pythons(repository: Rend
 
 
 TOOLS = ROOT / "template/client/tools"
-LONGEST = 1980
+LONGEST = 1995
 
 
 def test_the_tools_stay_small_and_are_the_same_in_every_repository() -> None:

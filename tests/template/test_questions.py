@@ -15,6 +15,7 @@ import jinja2.meta
 import pytest
 import yaml
 from kit.copier_command import converse, run, succeed
+from kit.git import commit, git
 from kit.template import PASSWORD, QUESTIONNAIRE, QUESTIONS, ROOT, Answers
 
 SERVER: Answers = {"template": "server"}
@@ -35,6 +36,7 @@ ASKED = {
         "publisher_password",
         "unknown_packages",
         "max_upload_mb",
+        "private_prefixes",
         "ci",
     ],
     "client": [
@@ -51,6 +53,7 @@ ASKED = {
         "index_name",
         "ca_certificate",
         "private_packages",
+        "private_prefixes",
         "index_strategy",
         "build_credentials",
         "index_user",
@@ -101,6 +104,7 @@ GOOD: dict[str, dict[str, list[Any]]] = {
         "publisher": ["a", "ada@example.com", "A.b_c+d-e", "0" * 64, "importer"],
         "publisher_password": ["", PASSWORD, "x" * 12, "x" * 72],
         "max_upload_mb": [1, 512, 102400],
+        "private_prefixes": [[], ["acme-"], ["Acme_", "corp.tools", "x"]],
     },
     "client": {
         "project_name": ["a", "my-app", "a" * 63],
@@ -130,6 +134,7 @@ GOOD: dict[str, dict[str, list[Any]]] = {
             ["a", "b==1.*", "c>=1,<2", "d[extra]~=2.0"],
             ["requests (>=2,<3)", "e[x] (==1!2.0+local)"],
         ],
+        "private_prefixes": [[], ["acme-"]],
         "index_user": ["", "ada", "ada@example.com", "__token__", "_json_key_base64"],
         "index_password": ["", PASSWORD, "x", "x" * 4095],
     },
@@ -227,6 +232,15 @@ BAD: dict[str, dict[str, dict[Any, str]]] = {
         "max_upload_mb": dict.fromkeys(
             [0, -1, 102401], "Type a whole number of megabytes from 1 to 102400, such as 512."
         ),
+        "private_prefixes": {
+            "acme-": "Type a YAML list of prefixes such as [acme-], or [] for none.",
+            "{a: b}": "Type a YAML list of prefixes such as [acme-], or [] for none.",
+            "[1]": "1 is not the start of a package name",
+            "[-acme]": "'-acme' is not the start of a package name",
+            "['acme*']": "'acme*' is not the start of a package name",
+            '["acme\\n"]': "is not the start of a package name",
+            "['']": "'' is not the start of a package name",
+        },
     },
     "client": {
         "project_name": {"My App": "starting and ending with a letter or digit, such as my-app."},
@@ -340,6 +354,7 @@ BAD: dict[str, dict[str, dict[Any, str]]] = {
             "[lib, Lib]": "is listed twice: keep one of them.",
             "[My_App]": "'My_App' is this app itself: leave it out.",
         },
+        "private_prefixes": {"acme-": "Type a YAML list of prefixes such as [acme-]"},
         "index_user": dict.fromkeys(REFUSED_USERS, "starting with a letter, a digit or _"),
         "index_password": REFUSED_TOKENS,
     },
@@ -630,6 +645,40 @@ def test_the_message_after_a_copy_names_the_next_three_commands(
         assert re.search(rf"^{shlex.split(command)[1]}:.*## ", makefile, re.MULTILINE)
 
 
+@pytest.mark.parametrize(
+    ("prefixes", "uncovered"),
+    [
+        ([], ""),
+        (["acme-", "Corp.Tools"], "my-acme, corp"),
+        (["acme-", "corp", "my"], ""),
+    ],
+)
+@pytest.mark.parametrize("step", ["copy", "update"])
+def test_private_packages_that_no_prefix_covers_are_pointed_out(
+    prefixes: list[str],
+    uncovered: str,
+    step: str,
+    questionnaire: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    packages = ["acme", "Acme_Lib", "my-acme==1.*", "corp"]
+    answers = {**CLIENT, "private_packages": packages, "private_prefixes": prefixes}
+    source, folder = tmp_path / "template", tmp_path / "app"
+    shutil.copytree(questionnaire, source)
+    commit(source, "A template")
+    git(source, "tag", "v1")
+    copier.run_copy(str(source), folder, data=answers, defaults=True, unsafe=True)
+    message = capfd.readouterr().err
+    if step == "update":
+        commit(folder, "An app")
+        copier.run_update(folder, defaults=True, overwrite=True, unsafe=True)
+        message = capfd.readouterr().err
+
+    said = re.findall(r"No prefix in private_prefixes covers (.*?):", message)
+    assert said == ([uncovered] if uncovered else [])
+
+
 def test_at_a_terminal_a_bad_answer_is_explained_and_can_be_corrected(
     questionnaire: Path, tmp_path: Path
 ) -> None:
@@ -648,6 +697,7 @@ def test_at_a_terminal_a_bad_answer_is_explained_and_can_be_corrected(
         ("What should the server answer for a package that it does not have?", ""),
         ("How many megabytes may an uploaded file have?", f"{clear}0"),
         ("Type a whole number of megabytes from 1 to 102400", f"{clear}100"),
+        ("How do the names of your private packages begin?", ""),
         ("Where does continuous integration run?", ""),
     ]
 
@@ -678,6 +728,7 @@ def test_at_a_terminal_a_default_that_would_be_refused_is_not_offered(
         *[(question, "") for question in ("What should Poetry and uv call", "Which file of this")],
         ("Which private packages does the app install?", "[my-private-lib]"),
         ("'my-private-lib' is this app itself: leave it out.", f"{clear}[other-lib]"),
+        ("How do the names of your private packages begin?", ""),
         *[(question, "") for question in ("How should the app use", "How should the Docker build")],
         *[(question, "") for question in ("Your account on", "Where does continuous")],
     ]

@@ -48,6 +48,7 @@ QUESTIONS_ASKED = {
         "What is the first account's password?",
         "What should the server answer for a package",
         "How many megabytes may an uploaded file have?",
+        "How do the names of your private packages begin?",
         "Where does continuous integration run?",
     ],
     "client": [
@@ -63,6 +64,7 @@ QUESTIONS_ASKED = {
         "What should Poetry and uv call the private index?",
         "Which file of this repository holds the certificate",
         "Which private packages does the app install?",
+        "How do the names of your private packages begin?",
         "How should the app use the private index?",
         "How should the Docker build get the credentials?",
         "Your account on the private index?",

@@ -9,7 +9,8 @@ from typing import Self
 from . import ROOT
 
 TEXTS = ("name", "url", "publish-url", "strategy", "manager", "credentials", "ca-certificate")
-KEYS: dict[str, type] = {**dict.fromkeys(TEXTS, str), "packages": list, "locked": bool}
+LISTS = ("packages", "prefixes")
+KEYS: dict[str, type] = {**dict.fromkeys(TEXTS, str), **dict.fromkeys(LISTS, list), "locked": bool}
 """The keys of the table and their types."""
 
 
@@ -21,6 +22,7 @@ class Settings:
     url: str  # of the simple pages, with a slash at its end
     publish_url: str
     packages: tuple[str, ...]  # the private ones, by their normalized names (PEP 503)
+    prefixes: tuple[str, ...]  # of private names, as the index reserves them (PEP 752)
     strategy: str  # single or extra: whether pip asks this index alone, or PyPI as well
     manager: str  # poetry or uv
     locked: bool
@@ -38,7 +40,8 @@ class Settings:
             document = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             sys.exit(f"pyproject.toml cannot be read: {error}")
-        table = {"ca-certificate": "", **document.get("tool", {}).get("private-index", {})}
+        table = document.get("tool", {}).get("private-index", {})
+        table = {"ca-certificate": "", "prefixes": [], **table}
         wrong = {key for key, kind in KEYS.items() if not isinstance(table.get(key), kind)}
         if wrong:
             sys.exit(
@@ -46,7 +49,8 @@ class Settings:
                 " value is of another type: `git log -p pyproject.toml` shows how it was."
             )
         known = {key.replace("-", "_"): table[key] for key in KEYS}
-        known["packages"] = tuple(map(normalized, known["packages"]))
+        for key in LISTS:
+            known[key] = tuple(map(normalized, known[key]))
         app = document.get("project", {})
         keys = {"project": "name", "version": "version", "python": "requires-python"}
         known |= {name: str(app.get(key, "")) for name, key in keys.items()}

@@ -26,6 +26,8 @@ def main(settings: Settings, _: list[str]) -> int:
     report.check("file mode", here.check_mode)
     report.check("git-ignored", here.check_git)
     report.check("credentials", account.read)
+    if settings.prefixes:
+        report.check("prefixes", partial(here.check_prefixes, settings))
 
     report.check("DNS", there.resolve)
     if tools.index.proxy_of(settings.url):

@@ -137,6 +137,16 @@ def files_with_credentials() -> list[Path]:
     return files
 
 
+def check_prefixes(settings: Settings) -> Outcome:
+    """Find the private packages that no reserved prefix covers."""
+    starts = tuple(f"{prefix}-" for prefix in settings.prefixes)
+    outside = [name for name in settings.packages if not f"{name}-".startswith(starts)]
+    if not outside:
+        return "ok", "A reserved prefix covers each private package."
+    remedy = "rename them, or add their prefix to `private_prefixes` on both sides"
+    return "warn", f"No reserved prefix covers {', '.join(outside)}: {remedy}."
+
+
 def pins() -> dict[str, str]:
     """Return the pin of each project in requirements.txt, less options, URLs and markers."""
     file = ROOT / "requirements.txt"
