@@ -114,6 +114,11 @@ def rows(found: Measurements, scale: Scale) -> list[Row]:
         over_tls = ratio(what, ("ours, TLS", scale.compared), ("nginx, TLS", 0))
         name = f"{what} rate over TLS: ours / nginx, no accounts"
         promised.append(Row("rate", name, over_tls, 0.5))
+    for size in scale.sizes:
+        known, unknown = (found.median("ours", size, what) for what in ("page", "unknown"))
+        name = f"rate with {size:,} files: unknown name / simple page"
+        shown = unknown / known if known and unknown else None
+        promised.append(Row("rate", name, shown, 0.7))
     for what in _CURVES:
         slower = ratio(what, ("ours", least), ("ours", most), turned=what == "upload")
         name = f"{what}: time with {most:,} files / time with {least:,}"
