@@ -30,6 +30,8 @@ def stack(rendered: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     text = caddyfile.read_text()
     assert "read_body 10s" in text
     caddyfile.write_text(text.replace("read_body 10s", "read_body 5s"))
+    # Then private_pypi, too, reads the requests for unknown names.
+    (made.server.data / "folder").mkdir()
     with made.server, made.gateway:
         yield made
     assert "Traceback" not in made.server.log.read_text()

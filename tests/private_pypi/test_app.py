@@ -25,7 +25,7 @@ from kit.http import basic
 from kit.template import PASSWORD
 from kit.wsgi import Answer, call
 from packaging.utils import parse_sdist_filename, parse_wheel_filename
-from private_pypi import app, reads
+from private_pypi import app, disk, reads
 from private_pypi.app import READ_ON, create_app
 from private_pypi.layout import UPLOADS
 from private_pypi.settings import MEBIBYTE, Settings
@@ -1184,3 +1184,47 @@ def test_pages_for_people_are_for_accounts_only(index: Index) -> None:
     for answer in (index.request("GET", "/", None), index.request("GET", "/", "mallory")):
         assert answer.status == 401
         assert "secret" not in answer.body
+
+
+# What the gateway is told -------------------------------------------------------------------------
+
+
+def test_the_gateway_is_told_where_unknown_names_lead(settings: Settings) -> None:
+    place = settings.index / "public_index"
+    index = Index(settings)
+    before = place.stat()
+    assert place.read_text() == PUBLIC
+
+    assert index.request("GET", "/simple/requests/").status == 303
+    assert place.stat() == before  # Nothing is written again.
+
+    place.unlink()
+    assert index.request("GET", "/simple/requests/").status == 303
+    assert place.read_text() == PUBLIC
+
+
+@pytest.mark.parametrize("url", ["http://other.example/root", "http://other.example/root/"])
+def test_another_public_index_or_none_is_told_at_the_next_start(
+    settings: Settings, url: str
+) -> None:
+    place = settings.index / "public_index"
+    Index(settings)
+
+    Index(dataclasses.replace(settings, public_index=url))
+    assert place.read_text() == "http://other.example/root/"
+
+    Index(dataclasses.replace(settings, redirect=False))
+    assert not place.exists()
+
+
+def test_what_the_gateway_cannot_be_told_stops_nothing(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(disk, "write_atomically", refuse)
+    index = Index(settings)
+
+    assert index.request("GET", "/simple/requests/").status == 303
+    assert "pypi_index/public_index cannot be written, so the gateway asks" in caplog.text

@@ -26,6 +26,7 @@ from kit.waiting import wait_until
 from passlib.hash import bcrypt
 from private_pypi import accounts
 from private_pypi.__main__ import main
+from private_pypi.index import Index
 from private_pypi.web import differences as web_differences
 
 HASH = "$2y$04$private.pypi.tests..uugfvOQnbet/tUFgFlRVT9OR15g5aLe82"
@@ -822,6 +823,39 @@ def test_check_refuses_each_line_that_would_not_work_with_its_remedy(
         "error: pypi_auth/.htpasswd-readers line 1: carol has a plaintext password, which the"
         " gateway refuses; run make pypi-user-passwd USER=carol\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ([], ""),
+        (["acme", "acme-lib", "corp-lib"], ""),
+        (["acme-lib", "acmeology", "other"], "acmeology, other"),
+        ([f"lib-{number}" for number in range(7)], "lib-0, lib-1, lib-2, lib-3, lib-4 and 2 more"),
+    ],
+)
+def test_check_warns_of_projects_that_no_reserved_prefix_covers(
+    folders: Path,
+    capsys: Captured,
+    monkeypatch: pytest.MonkeyPatch,
+    names: list[str],
+    said: str,
+) -> None:
+    (folders / "pypi_auth/.htpasswd").write_text(f"alice:{HASH}\n")
+    for name in names:
+        wheel.build(folders / "pypi_data", name, "1.0", origin="us")
+    monkeypatch.setenv("PYPI_PRIVATE_PREFIXES", "acme corp")
+    assert main(["check"]) == 0
+    assert capsys.readouterr().err == ""  # There is no index yet that knows the projects.
+
+    Index(folders / "pypi_data", folders / "pypi_index").refresh()
+
+    assert main(["check"]) == 0
+    warning = (
+        f"warning: no prefix in private_prefixes covers {said}: PyPI is asked for a new or misspelt"
+        " name like that; add the prefix, or choose names that have one\n"
+    )
+    assert capsys.readouterr().err == (warning if said else "")
 
 
 def test_check_makes_the_folder_of_the_index_which_is_derived(folders: Path) -> None:

@@ -130,7 +130,7 @@ class Site:
                 assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+!-]*\.(whl|gz|zip|asc)", rest), path
                 assert rest.endswith(".asc") or rest in self.listed(), path
             else:
-                assert re.fullmatch(r"pypi_index/(packages|simple)(/.*)?", path), path
+                assert re.fullmatch(r"pypi_index/(names|packages|simple)(/.*)?", path), path
                 assert "packages/" not in rest or (
                     (self.data / name.removesuffix(".metadata")).is_file()
                 ), path

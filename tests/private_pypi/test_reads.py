@@ -18,6 +18,7 @@ from kit.wsgi import Answer, call
 from private_pypi import answers, reads
 from private_pypi.index import Index
 from private_pypi.reads import HTML, JSON, LEGACY, content_type
+from private_pypi.settings import Settings
 
 WHEEL = "my_private_lib-0.1.0-py3-none-any.whl"
 PAGE = "/simple/my-private-lib/"
@@ -31,14 +32,16 @@ class Reader:
 
     def __init__(self, folder: Path) -> None:
         self.data, self.folder = folder / "pypi_data", folder / "pypi_index"
-        self.web = folder / "pypi_web"
+        self.settings = Settings.from_environment(
+            {"PYPI_WEB": str(folder / "pypi_web"), "PYPI_PRIVATE_PREFIXES": "acme"}
+        )
         self.data.mkdir()
         self.index = Index(self.data, self.folder)
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
-        found = reads.answer(self.index, self.web, environ)
+        found = reads.answer(self.index, self.settings, environ)
         return (found or answers.plain(PASSED_ON, "", reason="-")).send(start_response)
 
     def add(self, version: str = "0.1.0", below: str = "") -> bytes:
@@ -425,6 +428,15 @@ def test_a_name_we_do_not_hold_is_normalised_too_and_then_passed_on(reader: Read
     assert reader.request("/simple/some-thing/").status == PASSED_ON
 
 
+@pytest.mark.parametrize("name", ["acme", "acme-lib"])
+def test_a_name_with_a_reserved_prefix_is_not_passed_on(reader: Reader, name: str) -> None:
+    answer = reader.request(f"/simple/{name}/")
+
+    assert answer.status == 404
+    assert "asks nobody else for a name with this prefix" in answer.body
+    assert reader.request("/simple/acmeology/").status == PASSED_ON
+
+
 @pytest.mark.parametrize(
     "path", ["/simple/Ab%0d%0aX:y/", "/simple/Ab%0aX/", "//evil.example/simple/A"]
 )
@@ -595,8 +607,8 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Reader:
     reader.add()
     names = [name for name, _ in FOR_PEOPLE.values()]
     for name in (*names, ".site.json", ".lock", ".descriptions/a", "static/x.html", "notes.txt"):
-        (reader.web / name).parent.mkdir(parents=True, exist_ok=True)
-        (reader.web / name).write_text(name)
+        (reader.settings.web / name).parent.mkdir(parents=True, exist_ok=True)
+        (reader.settings.web / name).write_text(name)
     return reader
 
 
@@ -720,8 +732,8 @@ def test_projects_of_the_names_of_pages_are_found_by_installers(own: Reader) -> 
     for name in ("project", "static", "search"):
         wheel.build(own.data, name, "1.0", origin="us")
     own.index.refresh()
-    own.web.mkdir()
-    (own.web / "index.html").write_text("start")
+    own.settings.web.mkdir()
+    (own.settings.web / "index.html").write_text("start")
 
     for name in ("project", "static", "search"):
         assert own.request(f"/simple/{name}/").status == 200

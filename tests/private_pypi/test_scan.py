@@ -206,11 +206,40 @@ def test_a_folder_is_scanned_again_once_others_change_it_and_not_for_own_changes
 
     (tmp_path / "theirs-1.0.whl").touch()
     assert watch.is_due()
+    finish(watch)
+    assert not watch.is_due()
+
+
+def test_a_folder_that_bears_no_time_of_its_own_is_scanned_again_just_after_a_change(
+    tmp_path: Path, watch: scan.Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    utime = os.utime
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "utime", refuse)
+    (tmp_path / "theirs-1.0.whl").touch()
+    finish(watch)
     # Another change may bear the same time.
-    finish(watch)
     assert watch.is_due()
-    os.utime(tmp_path, LONG_AGO)
+    utime(tmp_path, LONG_AGO)
     finish(watch)
+    assert not watch.is_due()
+
+
+def test_a_while_after_an_own_change_the_folder_gets_a_time_of_its_own_again(
+    tmp_path: Path, watch: scan.Watch
+) -> None:
+    assert watch.stamp == tmp_path.stat().st_mtime_ns
+    with watch.own_change(tmp_path):
+        (tmp_path / "ours-1.0.whl").touch()
+        os.utime(tmp_path, LONG_AGO)
+
+    assert watch.stamp is None
+    assert watch.is_due()
+    finish(watch)
+    assert watch.stamp == tmp_path.stat().st_mtime_ns
     assert not watch.is_due()
 
 

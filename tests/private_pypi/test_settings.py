@@ -19,6 +19,7 @@ def test_an_empty_environment_serves_the_folders_at_hand_on_this_machine_only() 
         host="127.0.0.1",
         port=8080,
         redirect=True,
+        private_prefixes=(),
         public_index=None,
         max_upload=512 * MEBIBYTE,
         name="Private index",
@@ -37,6 +38,7 @@ def test_every_variable_is_read() -> None:
         "PYPI_HOST": "0.0.0.0",
         "PYPI_PORT": "9000",
         "PYPI_UNKNOWN_PACKAGES": "refuse",
+        "PYPI_PRIVATE_PREFIXES": "acme corp-tools",
         "PYPI_PUBLIC_INDEX": "http://mirror.example/simple/",
         "PYPI_MAX_UPLOAD_MB": "1",
         "PYPI_NAME": "Größe & <Co>",
@@ -53,6 +55,7 @@ def test_every_variable_is_read() -> None:
         host="0.0.0.0",
         port=9000,
         redirect=False,
+        private_prefixes=("acme", "corp-tools"),
         public_index="http://mirror.example/simple/",
         max_upload=MEBIBYTE,
         name="Größe & <Co>",
@@ -62,7 +65,19 @@ def test_every_variable_is_read() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["DATA", "INDEX", "WEB", "AUTH", "GATEWAY", "SOCKET", "HOST", "PUBLIC_INDEX", "NAME", "URL"],
+    [
+        "DATA",
+        "INDEX",
+        "WEB",
+        "AUTH",
+        "GATEWAY",
+        "SOCKET",
+        "HOST",
+        "PRIVATE_PREFIXES",
+        "PUBLIC_INDEX",
+        "NAME",
+        "URL",
+    ],
 )
 def test_a_variable_that_is_set_but_empty_counts_as_not_set(name: str) -> None:
     assert Settings.from_environment({f"PYPI_{name}": ""}) == Settings.from_environment({})
@@ -94,6 +109,12 @@ def test_an_unknown_way_with_unknown_packages_is_refused_with_the_two_there_are(
         Settings.from_environment({"PYPI_UNKNOWN_PACKAGES": text})
 
     assert str(refusal.value) == f"PYPI_UNKNOWN_PACKAGES is {text!r}: set redirect or refuse"
+
+
+@pytest.mark.parametrize("prefix", ["Acme", "acme-", "acme_x", "-", "acme*", "ac|me"])
+def test_a_prefix_that_is_not_normalised_is_refused_with_the_prefix(prefix: str) -> None:
+    with pytest.raises(SettingError, match=r"PYPI_PRIVATE_PREFIXES has .*: write prefixes norm"):
+        Settings.from_environment({"PYPI_PRIVATE_PREFIXES": f"corp {prefix}"})
 
 
 def test_without_a_url_the_address_is_the_url() -> None:

@@ -73,9 +73,8 @@ def run_serve(settings: Settings, _: argparse.Namespace) -> None:
 
 
 def run_check(settings: Settings, _: argparse.Namespace) -> None:
-    """Refuse to launch with accounts or a disk that would not work; warn of a damaged journal."""
-    warning = preflight.check(settings)
-    if warning:
+    """Refuse to launch with accounts or a disk that would not work; warn of what is doubtful."""
+    for warning in preflight.check(settings):
         print(f"warning: {warning}", file=sys.stderr)
 
 

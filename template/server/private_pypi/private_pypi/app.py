@@ -9,13 +9,13 @@ import time
 from collections.abc import Iterable
 from contextlib import closing
 
-from . import reads, refusals, uploads
+from . import disk, reads, refusals, uploads
 from .answers import Answer, Environ, StartResponse, plain, refusal
 from .authentication import Authenticator
 from .body import Body
 from .hosting import Pypiserver
 from .index import Index
-from .layout import UPLOADS
+from .layout import PUBLIC_INDEX, UPLOADS
 from .settings import Settings
 from .slots import UploadSlots
 from .web import errors
@@ -64,7 +64,9 @@ def create_app(settings: Settings | None = None) -> Gatekeeper:
     folder = settings.data / UPLOADS
     folder.mkdir(mode=0o700, exist_ok=True)
     uploads.delete_abandoned(folder)
-    return Gatekeeper(index, Authenticator(settings.auth), settings)
+    gatekeeper = Gatekeeper(index, Authenticator(settings.auth), settings)
+    gatekeeper.tell_gateway()
+    return gatekeeper
 
 
 class Gatekeeper:
@@ -103,6 +105,26 @@ class Gatekeeper:
             answer = answer.without_body()
         return _for_browsers(answer).send(start_response)
 
+    def tell_gateway(self) -> None:
+        """Write down where the gateway redirects unknown names; without that, it asks each time."""
+        url = self._pypiserver.public_index.encode()
+        wanted = {PUBLIC_INDEX: url} if url else {}
+        if disk.has_files(self.index.folder, wanted, [PUBLIC_INDEX]):
+            return
+        place = self.index.folder / PUBLIC_INDEX
+        try:
+            if url:
+                self.index.folder.mkdir(parents=True, exist_ok=True)
+                disk.write_atomically(place, url)
+            else:
+                place.unlink()
+        except OSError as error:
+            log.error(
+                "pypi_index/%s cannot be written, so the gateway asks for each unknown name: %s",
+                PUBLIC_INDEX,
+                error.strerror,
+            )
+
     def note_death(self) -> str:
         """Let the health check fail for a while because the process before this one died.
 
@@ -131,8 +153,10 @@ class Gatekeeper:
         if path.startswith("/RPC2"):
             return refusal(404, "This index has no XML-RPC.")
         if method in ("GET", "HEAD"):
-            found = reads.answer(self.index, self._settings.web, environ)
-            return found or self._pypiserver.read(environ)
+            if found := reads.answer(self.index, self._settings, environ):
+                return found
+            self.tell_gateway()  # The file may have been deleted together with the index.
+            return self._pypiserver.read(environ)
         # A browser that is logged in sends the login with every request that another site makes
         # it send. These headers tell that a request is of a browser (RFC 6454, W3C Fetch Metadata);
         # no client that publishes has them. They are not compared with this index, since proxies in

@@ -284,6 +284,15 @@ class Catalogue:
             )
         )
 
+    def names(self) -> set[str]:
+        """Return the projects of which this index has or had files, served or not."""
+        return set(
+            self._db.values(
+                "SELECT project FROM history UNION SELECT project FROM files"
+                " WHERE project IS NOT NULL"
+            )
+        )
+
     def counts(self) -> tuple[int, int]:
         """Return how many distributions are served and of how many projects."""
         counts: tuple[int, int] = self._db.execute(

@@ -31,6 +31,7 @@ from .layout import (
     pages_of,
     signature,
 )
+from .names import Names
 from .scan import Seen
 
 log = logging.getLogger(__name__)
@@ -96,6 +97,7 @@ class Change:
         self._folder = folder
         self._journal = opened
         self._unfinished = folder / UNFINISHED
+        self._names = Names(data, folder)
         self._found: list[Record] = []
         self._obsolete: list[Path] = []
         self._to_delete: list[Path] = []
@@ -154,6 +156,7 @@ class Change:
             self._found.append(found)
         self.catalogue.put(location, seen, new)
         self.touched.add(new.project)
+        self._names.add(new.project)
         place = link(self._folder, location)
         place.parent.mkdir(parents=True, exist_ok=True)
         self._relink(place, self._data / location)

@@ -54,7 +54,12 @@ _ACCOUNT, _DIGESTS = "private_pypi.account", "private_pypi.digests"
 
 
 class Pypiserver:
-    """pypiserver, for the three kinds of requests that it answers."""
+    """pypiserver, for the three kinds of requests that it answers.
+
+    Attributes:
+        public_index: URL to which it redirects unknown projects, with a slash at its end; empty if
+            it answers 404.
+    """
 
     def __init__(self, settings: Settings, index: Index) -> None:
         config = Config.default_with_overrides(
@@ -65,6 +70,7 @@ class Pypiserver:
             welcome_msg="A private Python package index; pip finds its packages under simple/.",
             **({"fallback_url": settings.public_index} if settings.public_index else {}),
         )
+        self.public_index = f"{config.fallback_url.rstrip('/')}/" if settings.redirect else ""
         config.backend = BackendProxy(Storage(config, index))
         routes = pypiserver.app_from_config(config).routes
         handlers = {(route.method, route.rule): route.callback for route in routes}

@@ -6,6 +6,8 @@
         simple/<project>/index.html
         packages/<location>         a link to the distribution in pypi_data
         packages/<location>.metadata
+        names/<project>             whose name is ours: see names.py
+        public_index                where the gateway sends clients for other names
         index.sqlite3               the catalogue
 
 Only a distribution that was read to its end gets a link, so nothing else is ever served. Every

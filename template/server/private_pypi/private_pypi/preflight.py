@@ -5,20 +5,27 @@ from __future__ import annotations
 import os
 import socket
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from . import accounts, database, filesystem
 from .accounts import AccountError
+from .catalogue import Catalogue
 from .index import Index
 from .layout import UPLOADS
+from .names import is_reserved
 from .settings import SettingError, Settings
 
+SHOWN = 5
+"""Names that a warning lists."""
 
-def check(settings: Settings) -> str:
+
+def check(settings: Settings) -> list[str]:
     """Refuse accounts, folders or file systems with which the index would not work.
 
     Returns:
-        a warning that the journal was damaged, or an empty string: the index can be served anyway.
+        warnings, with which the index can be served: of a damaged journal, and of projects that no
+        reserved prefix covers.
 
     Raises:
         AccountError: if there is no account, or a line of an htpasswd file is refused.
@@ -54,7 +61,7 @@ def check(settings: Settings) -> str:
         *filesystem.complaints(settings.data, "pypi_data", *of_data),
         *filesystem.complaints(settings.index, "pypi_index", *of_index),
     )
-    return _damage_of_journal(settings)
+    return [warning for warning in (_damage_of_journal(settings), _uncovered(settings)) if warning]
 
 
 def require_place_for_accounts(folder: Path, name: str) -> None:
@@ -97,6 +104,24 @@ def _damage_of_journal(settings: Settings) -> str:
     except (OSError, sqlite3.Error):
         return ""  # A full disk, most likely: the server says so when it writes.
     return problem
+
+
+def _uncovered(settings: Settings) -> str:
+    prefixes = settings.private_prefixes
+    if not (prefixes and settings.redirect and database.is_current(settings.index)):
+        return ""
+    try:
+        with closing(Catalogue(settings.index, read_only=True)) as known:
+            names = [name for name in known.projects() if not is_reserved(name, prefixes)]
+    except sqlite3.Error:
+        return ""  # It is made again.
+    if not names:
+        return ""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return (
+        f"no prefix in private_prefixes covers {', '.join(names[:SHOWN])}{more}: PyPI is asked for"
+        " a new or misspelt name like that; add the prefix, or choose names that have one"
+    )
 
 
 def _require_writable(folder: Path) -> None:

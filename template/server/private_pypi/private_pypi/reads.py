@@ -14,7 +14,9 @@ from .answers import Answer, Environ, refusal
 from .distribution import is_normalised
 from .index import Index
 from .layout import PACKAGES, SIMPLE, pages_of
+from .names import is_reserved
 from .refusals import not_ready
+from .settings import Settings
 
 JSON = "application/vnd.pypi.simple.v1+json"
 HTML = "application/vnd.pypi.simple.v1+html"
@@ -41,14 +43,11 @@ _KINDS = {
 }
 
 
-def answer(index: Index, web: Path, environ: Environ) -> Answer | None:
-    """Answer GET and HEAD for all that the index has.
-
-    Args:
-        web: folder of the pages for people.
+def answer(index: Index, settings: Settings, environ: Environ) -> Answer | None:
+    """Answer GET and HEAD for all that the index has, and for names that are reserved.
 
     Returns:
-        None for the root, for projects that are unknown, and for other methods.
+        None for the root, for other projects that are unknown, and for other methods.
     """
     if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
         return None
@@ -57,7 +56,8 @@ def answer(index: Index, web: Path, environ: Environ) -> Answer | None:
         path = environ.get("PATH_INFO", "").encode("latin-1").decode()
     except UnicodeError:
         return refusal(400, "The path of the URL is not UTF-8.")
-    return _for_people(index, web, path, environ) or _find(index, path, environ)
+    for_people = _for_people(index, settings.web, path, environ)
+    return for_people or _find(index, settings.private_prefixes, path, environ)
 
 
 def content_type(accept: str, asked: str = "") -> str:
@@ -80,7 +80,7 @@ def content_type(accept: str, asked: str = "") -> str:
     return chosen
 
 
-def _find(index: Index, path: str, environ: Environ) -> Answer | None:
+def _find(index: Index, prefixes: tuple[str, ...], path: str, environ: Environ) -> Answer | None:
     simple = index.folder / SIMPLE
     if path == "/":
         return None
@@ -101,7 +101,11 @@ def _find(index: Index, path: str, environ: Environ) -> Answer | None:
     if (below, normalised, "/") != ("/simple", name, slash):
         up, down = "../" if slash else "", "" if below else "simple/"
         return _moved(f"{up}{down}{normalised}/", environ)
-    return _project(index, name, environ)
+    found_project = _project(index, name, environ)
+    if found_project or not is_reserved(name, prefixes):
+        return found_project
+    text = f"This index has no project {name}, and asks nobody else for a name with this prefix."
+    return refusal(404, text)
 
 
 def _for_people(index: Index, web: Path, path: str, environ: Environ) -> Answer | None:

@@ -15,6 +15,7 @@ from .catalogue_access import CatalogueAccess
 from .change import Change
 from .distribution import Distribution, DistributionError
 from .layout import UNFINISHED, file_of, pages_of, project_of
+from .names import Names
 from .scan import Scan, Seen, Watch, is_there
 from .verify import Progress, is_linked, strays
 
@@ -37,6 +38,7 @@ class Refresher:
         self.journal_problem = ""
         self._access = access
         self._watch = watch
+        self._names = Names(access.data, access.folder)
         self._lock = Lock()
 
     def follow(self, *, every: float, ready: Event | None) -> None:
@@ -80,6 +82,7 @@ class Refresher:
             or self._access.is_lost
             or journal.state(self._access.data) != self._access.journal_state
             or self._watch.is_due()
+            or self._names.was_changed
         )
 
     def _refresh(self, reread: bool, progress: Progress | None) -> None:
@@ -96,13 +99,19 @@ class Refresher:
         with self._access.change() as change:
             change.catalogue.set_complete()
             refused = [location for location, _ in change.catalogue.problems()]
-        self._watch.end_reading(found, refused)
+            self._watch.end_reading(found, refused)
+            self._names.replace(change.catalogue.names() | self._watch.unserved)
         if reread:
             self._sweep()
         self._access.keep_open()
         # Last: once the folders are trusted, everything in them has to be indexed.
         self._watch.trust_folders(found)
         self._access.is_checked = True
+        with self._access.change():
+            if self._watch.stamp is None:
+                self._names.distrust()
+            else:
+                self._names.settle(self._watch.stamp)
 
     def _examine(self, reread: bool) -> set[str]:
         """Read journal and catalogue as far as necessary; return the locations to be mended."""

@@ -7,6 +7,7 @@ import itertools
 import logging
 import os
 import re
+import secrets
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -109,7 +110,9 @@ def scan(data: Path) -> Scan:
                 raise
             # A folder that was deleted meanwhile does not matter. A link that leads nowhere does:
             # it may lead to a folder again.
-            if prefix != _LOST and os.path.lexists(folder):
+            if prefix == _LOST:
+                del found.folders[folder]
+            elif os.path.lexists(folder):
                 found.unreadable.append(_unreadable(prefix, error))
             continue
         names = {entry.name for entry in entries}
@@ -194,13 +197,19 @@ class Watch:
         self._changed_by_us: dict[Path, int] = {}
         self._changed_just_now = False
         self._finished = 0.0
+        self._stamp: int | None = None
 
     def scan(self) -> Scan:
-        """Scan the data folder.
+        """Scan the data folder, after giving it a time of modification that nothing else gives it.
+
+        Clocks tick slowly, and tools that copy put times back: only of such a time is it certain
+        that it ends with the next change.
 
         Raises:
             OSError: if it cannot be looked into.
         """
+        if self._data.stat().st_mtime_ns != self._stamp:
+            self._stamp = _stamped(self._data)
         found = scan(self._data)
         # The clock of a file system may tick too slowly to tell two changes apart. Those that this
         # index made are known.
@@ -230,7 +239,7 @@ class Watch:
 
     def end_reading(self, found: Scan, refused: Iterable[str]) -> None:
         """Note that all of a scan is read, and the locations that are not served."""
-        self.unserved = _possible_projects([*refused, *found.others])
+        self.unserved = projects_not_served(found, refused)
         self.unread = _possible_projects(self._postponed)
 
     def trust_folders(self, found: Scan) -> None:
@@ -250,13 +259,53 @@ class Watch:
         """Return whether every file that lies there was found by the last scan, and read."""
         return not self._postponed and not self._changed_just_now and unchanged(self._folders)
 
+    @property
+    def stamp(self) -> int | None:
+        """The time that the data folder was given and bears still, if all in it is known.
+
+        None, too, as long as files lie in subfolders: the time of the data folder would not tell
+        that one was added there.
+        """
+        is_all_known = self.is_current() and not self.unread and not self.unreadable
+        is_stamped = self._folders == {self._data: self._stamp}
+        return self._stamp if is_all_known and is_stamped else None
+
     def is_due(self) -> bool:
         """Return whether it is time for another scan."""
         return (
             bool(self.unreadable)
             or time.monotonic() - self._finished > _SCAN_AT_LEAST_EVERY
             or not self.is_current()
+            or self._may_be_stamped()
         )
+
+    def _may_be_stamped(self) -> bool:
+        """Return whether a change of this index itself has ended the stamp a while ago.
+
+        Not just now: another upload may follow, and end the next one.
+        """
+        modified = self._folders.get(self._data, 0)
+        return self._stamp not in (None, modified) and not _is_recent(modified)
+
+
+def _stamped(folder: Path) -> int | None:
+    """Give a folder a time of its own; return it, or None where its owner alone can do that."""
+    # Not just now: a change that follows bears another time, whatever the clock does.
+    stamp = time.time_ns() - 60 * 10**9 - secrets.randbelow(10**9)
+    try:
+        os.utime(folder, ns=(stamp, stamp))
+        return stamp if folder.stat().st_mtime_ns == stamp else None
+    except PermissionError:
+        return None
+
+
+def projects_not_served(found: Scan, refused: Iterable[str]) -> frozenset[str]:
+    """Return the projects that those files of a scan could be of which are not served.
+
+    Args:
+        refused: the locations of the distributions among them.
+    """
+    return _possible_projects([*refused, *found.others])
 
 
 def unchanged(folders: dict[Path, int]) -> bool:

@@ -28,6 +28,7 @@ class Settings:
         socket: path of the Unix socket to listen on; None for an address.
         host, port: the address.
         redirect: whether unknown projects are redirected to the public index or get 404.
+        private_prefixes: namespaces (PEP 752), normalised: no name in them is redirected.
         public_index: URL of that index's simple pages; None for pypiserver's own default.
         max_upload: bytes a distribution may have.
         name: of the index, as its pages for people show it.
@@ -43,6 +44,7 @@ class Settings:
     host: str
     port: int
     redirect: bool
+    private_prefixes: tuple[str, ...]
     public_index: str | None
     max_upload: int
     name: str
@@ -72,6 +74,7 @@ class Settings:
             host=host,
             port=port,
             redirect=unknown == "redirect",
+            private_prefixes=_prefixes(environ.get("PYPI_PRIVATE_PREFIXES", "")),
             public_index=environ.get("PYPI_PUBLIC_INDEX") or None,
             max_upload=_number(environ, "PYPI_MAX_UPLOAD_MB", "512", most=102400) * MEBIBYTE,
             name=_name(environ.get("PYPI_NAME") or "Private index"),
@@ -83,6 +86,16 @@ def _name(text: str) -> str:
     if not text.isprintable():
         raise SettingError(f"PYPI_NAME is {text!r}: set a name of printable characters")
     return text
+
+
+def _prefixes(text: str) -> tuple[str, ...]:
+    """Return the prefixes in a text that separates them by spaces."""
+    for prefix in text.split():
+        if not re.fullmatch("[a-z0-9]+(-[a-z0-9]+)*", prefix):
+            raise SettingError(
+                f"PYPI_PRIVATE_PREFIXES has {prefix!r}: write prefixes normalised, such as acme"
+            )
+    return tuple(text.split())
 
 
 def _url(text: str) -> str:

@@ -11,6 +11,7 @@ from . import disk, pages, scan
 from .catalogue import Catalogue, Served
 from .change import changing
 from .layout import PACKAGES, SIMPLE, is_link_to, link, metadata, pages_of, signature
+from .names import Names
 from .terminal import spelled
 
 Progress = Callable[[int, int], None]
@@ -50,19 +51,30 @@ def differences(data: Path, folder: Path, progress: Progress | None = None) -> I
             " stand for are not asked for on PyPI"
         )
     not_indexed = found.files.keys() - locations
-    if found_strays or not_indexed:
-        # A file that is being published meanwhile is neither; under the lock there is none.
-        with changing(data, folder) as change:
+    # A file that is being published meanwhile is neither; under the lock there is none.
+    with changing(data, folder) as change:
+        if found_strays:
             found_strays &= set(strays(folder, change.catalogue))
-            not_indexed -= change.catalogue.seen().keys()
+        not_indexed -= change.catalogue.seen().keys()
+        wrong_names = list(_wrong_names(data, folder, change.catalogue))
     for stray in sorted(found_strays):
         yield f"{stray.relative_to(folder.parent)} is no part of the index"
+    yield from wrong_names
     for location in sorted(not_indexed):
         yield f"{location} is in pypi_data but not in the index yet"
     for number, one in enumerate(served, start=1):
         yield from _wrong_files(data, folder, one)
         if progress:
             progress(number, len(served))
+
+
+def _wrong_names(data: Path, folder: Path, known: Catalogue) -> Iterator[str]:
+    names = Names(data, folder)
+    # Otherwise the gateway asks private_pypi.
+    if names.is_settled:
+        refused = [location for location, _ in known.problems()]
+        not_served = scan.projects_not_served(scan.scan(data), refused)
+        yield from names.differences(known.names() | not_served)
 
 
 def _wrong_pages(folder: Path, known: Catalogue) -> Iterator[str]:

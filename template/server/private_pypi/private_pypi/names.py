@@ -1,0 +1,128 @@
+"""The names that are ours, as files: the gateway alone tells by them that a name is unknown here.
+
+    pypi_index/names/<project>      empty; for each project that has or had a file, or that a file
+                                    which is not served could be of
+    pypi_index/names/.complete      empty; deleted before a name is added
+
+A name without a file there is unknown only while the folder is *settled*: while `.complete` is
+there, and the folder bears the very time of modification that pypi_data bears. pypi_data gets a
+time that nothing else gives it before it is scanned (see Watch.scan), and this folder gets it once
+it has all names of that scan. A file that is put into pypi_data or taken from it moves its time,
+and the gateway asks private_pypi again. So the gateway needs no process to tell it of a change, and
+a crash leaves nothing that would have to be taken back.
+
+Clocks of file systems tick slowly: a file and a name that are written within a tick leave both
+folders with one time. That is what `.complete` is for.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from . import disk
+from .layout import NAMES
+from .terminal import spelled
+
+COMPLETE = ".complete"
+
+
+class Names:
+    """The folder of names of one index. It is changed under the lock of the journal alone."""
+
+    def __init__(self, data: Path, folder: Path) -> None:
+        self._data = data
+        self._folder = folder / NAMES
+        self._left_at: int | None = None
+
+    def add(self, project: str) -> None:
+        """Note that a name is ours from now on."""
+        if not _is_file(self._folder / project):
+            self._create(project)
+
+    def replace(self, projects: set[str]) -> None:
+        """Have exactly these names there."""
+        there = self._listed()
+        for name in there - projects:
+            self._delete(name)
+        for project in projects:
+            self.add(project)
+
+    def settle(self, stamp: int) -> None:
+        """Let the gateway trust the names: every file in pypi_data could only be of these.
+
+        Args:
+            stamp: the time of modification (st_mtime_ns) that pypi_data was given before it was
+                scanned, and bears still.
+        """
+        complete = self._folder / COMPLETE
+        if not complete.exists():
+            self._folder.mkdir(exist_ok=True)
+            complete.write_bytes(b"")
+            # On the disk before the time is: a power failure cannot leave a right time above a name
+            # that is lost.
+            disk.sync(self._folder)
+        os.utime(self._folder, ns=(stamp, stamp))
+        self._left_at = _modified(self._folder)
+
+    def distrust(self) -> None:
+        """Have the gateway ask private_pypi for every name that has no page."""
+        (self._folder / COMPLETE).unlink(missing_ok=True)
+        self._left_at = _modified(self._folder)
+
+    def differences(self, projects: set[str]) -> Iterator[str]:
+        """Yield a sentence for each name that is missing there or too many."""
+        there = self._listed()
+        for name in sorted(projects - there):
+            yield f"pypi_index/{NAMES}/{name} is missing"
+        for name in sorted(there - projects):
+            yield f"pypi_index/{NAMES}/{spelled(name)} is no part of the index"
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the gateway takes names without a file for unknown."""
+        times = {_modified(self._folder), _modified(self._data)}
+        return len(times) == 1 and (self._folder / COMPLETE).exists()
+
+    @property
+    def was_changed(self) -> bool:
+        """Whether anything was added or deleted there since settle() or distrust()."""
+        return _modified(self._folder) != self._left_at
+
+    def _create(self, project: str) -> None:
+        self._delete(COMPLETE)
+        self._delete(project)
+        self._folder.mkdir(exist_ok=True)
+        (self._folder / project).write_bytes(b"")
+
+    def _delete(self, name: str) -> None:
+        path = self._folder / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+    def _listed(self) -> set[str]:
+        try:
+            return {path.name for path in self._folder.iterdir()} - {COMPLETE}
+        except FileNotFoundError:
+            return set()
+
+
+def is_reserved(project: str, prefixes: Iterable[str]) -> bool:
+    """Return whether a normalised name lies in one of the namespaces (PEP 752)."""
+    return any(f"{project}-".startswith(f"{prefix}-") for prefix in prefixes)
+
+
+def _is_file(path: Path) -> bool:
+    """Return whether a path is a file of its own: the gateway would not find a folder, say."""
+    return path.is_file() and not path.is_symlink()
+
+
+def _modified(folder: Path) -> int | None:
+    try:
+        return folder.stat().st_mtime_ns
+    except OSError:
+        return None
