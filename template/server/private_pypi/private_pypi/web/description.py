@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
 import resource
 import signal
@@ -128,7 +127,7 @@ class Descriptions:
     """The descriptions that were rendered, by their content, in a folder of files.
 
     Args:
-        folder: where they are kept.
+        folder: where they are kept, in the folder of the pages.
         renderer: renders the others.
     """
 
@@ -148,10 +147,11 @@ class Descriptions:
                 return content.decode()
         html = self._renderer.html(details)
         content = html.encode()
-        self._folder.mkdir(exist_ok=True)
         whole = _digest(content) + b"\n" + content
-        # Of its own, as other processes may write at the same time.
-        disk.write_unsynced(kept, whole, self._folder / f".new-{os.getpid()}")
+        # Other processes may write at the same time, or sweep what is not in its place yet.
+        with disk.locked(self._folder.parent):
+            self._folder.mkdir(exist_ok=True)
+            disk.write_unsynced(kept, whole, self._folder / ".new")
         return html
 
 
