@@ -18,7 +18,6 @@ folders with one time. That is what `.complete` is for.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -46,7 +45,7 @@ class Names:
         """Have exactly these names there."""
         there = self._listed()
         for name in there - projects:
-            self._delete(name)
+            disk.delete(self._folder / name)
         for project in projects:
             self.add(project)
 
@@ -92,17 +91,10 @@ class Names:
         return _modified(self._folder) != self._left_at
 
     def _create(self, project: str) -> None:
-        self._delete(COMPLETE)
-        self._delete(project)
+        disk.delete(self._folder / COMPLETE)
+        disk.delete(self._folder / project)
         self._folder.mkdir(exist_ok=True)
         (self._folder / project).write_bytes(b"")
-
-    def _delete(self, name: str) -> None:
-        path = self._folder / name
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
 
     def _listed(self) -> set[str]:
         try:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import itertools
 import logging
-import shutil
 import time
 from collections.abc import Iterator
 from threading import Event, Lock
 
-from . import distribution, journal, pages
+from . import disk, distribution, journal, pages
 from .catalogue import Rank
 from .catalogue_access import CatalogueAccess
 from .change import Change
@@ -108,10 +107,12 @@ class Refresher:
         self._watch.trust_folders(found)
         self._access.is_checked = True
         with self._access.change():
-            if self._watch.stamp is None:
+            # Once: a file that is copied meanwhile ends it.
+            stamp = self._watch.stamp
+            if stamp is None:
                 self._names.distrust()
             else:
-                self._names.settle(self._watch.stamp)
+                self._names.settle(stamp)
 
     def _examine(self, reread: bool) -> set[str]:
         """Read journal and catalogue as far as necessary; return the locations to be mended."""
@@ -207,10 +208,7 @@ class Refresher:
         """Delete all strays from the folders of the index, and write the list of projects anew."""
         with self._access.change() as change:
             for path in strays(self._access.folder, change.catalogue):
-                if path.is_dir() and not path.is_symlink():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink()
+                disk.delete(path)
             change.touched.add("")
 
 

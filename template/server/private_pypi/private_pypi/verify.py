@@ -55,7 +55,8 @@ def differences(data: Path, folder: Path, progress: Progress | None = None) -> I
     with changing(data, folder) as change:
         if found_strays:
             found_strays &= set(strays(folder, change.catalogue))
-        not_indexed -= change.catalogue.seen().keys()
+        if not_indexed:
+            not_indexed -= change.catalogue.seen().keys()
         wrong_names = list(_wrong_names(data, folder, change.catalogue))
     for stray in sorted(found_strays):
         yield f"{stray.relative_to(folder.parent)} is no part of the index"

@@ -114,10 +114,7 @@ class Folder:
         kept = (path for path in self.descriptions.glob("*") if path.name not in descriptions)
         with disk.locked(self.path):
             for path in [*self.strays(projects), *kept]:
-                if path.is_dir() and not path.is_symlink():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink(missing_ok=True)
+                disk.delete(path)
 
     def _write(self, folder: Path, files: dict[str, bytes]) -> None:
         whole = pages.with_compressed(files)
