@@ -53,6 +53,8 @@ def public(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PublicIndex]:
     wheel.build(folder, "public-lib", "1.2.3", origin="the public index")
     main = {"pytest/__main__.py": REAL_PYTEST}
     wheel.build(folder, "pytest", "99.0.0", origin="the public index", more=main)
+    # With a cooldown, clients take this one in place of an older pip.
+    wheel.of_installed(folder, "pip")
     with public_index.running(folder) as index:
         yield index
 

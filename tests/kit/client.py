@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sysconfig
 from collections.abc import Callable
 from pathlib import Path
@@ -43,6 +44,17 @@ class Client:
         for secret in (PASSWORD, quote(PASSWORD, safe="")):
             assert secret not in said
         return said
+
+    def exempt(self, name: str) -> None:
+        """Exempt a package from the cooldown, as the README says."""
+        poetry, project = self.folder / "poetry.toml", self.folder / "pyproject.toml"
+        if poetry.exists():
+            text = re.sub(r"(exclude = \[.*)]", rf'\1, "{name}"]', poetry.read_text())
+            poetry.write_text(text)
+        else:
+            pattern = r"(exclude-newer-package = {.*) }"
+            text = re.sub(pattern, rf"\1, {name} = false }}", project.read_text())
+            project.write_text(text)
 
     def installed(self, name: str) -> str:
         """Return version and origin of a library in .venv."""

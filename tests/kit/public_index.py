@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from kit.processes import in_background
 
+JSON = "application/vnd.pypi.simple.v1+json"
+LONG_AGO = "2020-01-01T00:00:00Z"
+
 
 @dataclass
 class PublicIndex:
-    """Serves the wheels in a folder by the simple API (PEP 503).
+    """Serves the wheels in a folder by the simple API (PEP 691), with upload times (PEP 700).
 
     Attributes:
         requests: path and headers of every request so far.
+        fresh: names of the files that were uploaded just now; all others were long ago.
+        dated: whether it tells upload times, as few private indexes do.
     """
 
     folder: Path
     url: str = ""
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    fresh: set[str] = field(default_factory=set)
+    dated: bool = True
 
     def page(self, path: str) -> bytes | None:
         """Return what is at a path, None if nothing is."""
@@ -31,12 +40,26 @@ class PublicIndex:
             return (self.folder / rest).read_bytes()
         wheels = sorted(self.folder.glob(f"{rest.replace('-', '_')}-*.whl"))
         if kind == "simple" and wheels:
-            links = (
-                f'<a href="/files/{wheel.name}#sha256={digest(wheel)}">{wheel.name}</a>'
-                for wheel in wheels
-            )
-            return f"<!DOCTYPE html><html><body>{'<br>'.join(links)}</body></html>".encode()
+            body = {
+                "meta": {"api-version": "1.1"},
+                "name": rest,
+                "versions": sorted({wheel.name.split("-")[1] for wheel in wheels}),
+                "files": list(map(self._file, wheels)),
+            }
+            return json.dumps(body).encode()
         return None
+
+    def _file(self, wheel: Path) -> dict[str, object]:
+        """Return what the page says of a file."""
+        now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        uploaded = {"upload-time": now if wheel.name in self.fresh else LONG_AGO}
+        return {
+            "filename": wheel.name,
+            "url": f"/files/{wheel.name}",
+            "hashes": {"sha256": digest(wheel)},
+            "size": wheel.stat().st_size,
+            **(uploaded if self.dated else {}),
+        }
 
     def stand_in_for_poetry(self, folder: Path) -> None:
         """Have Poetry ask this index for PyPI's packages in a project: no variable tells it to."""
@@ -79,7 +102,7 @@ def running(folder: Path) -> Iterator[PublicIndex]:
             index.requests.append((self.path, dict(self.headers.items())))
             page = index.page(self.path)
             self.send_response(404 if page is None else 200)
-            kind = "application/octet-stream" if self.path.endswith(".whl") else "text/html"
+            kind = "application/octet-stream" if self.path.endswith(".whl") else JSON
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(page or b"")))
             self.end_headers()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import importlib.metadata
 import random
 import zipfile
 from collections.abc import Mapping
@@ -67,6 +68,20 @@ def described(
     }
     path = folder / f"{module}-{version}-{tag or 'py3-none-any'}.whl"
     write(path, members)
+    return path
+
+
+def of_installed(folder: Path, name: str) -> Path:
+    """Write the wheel that a package of this Python was installed from; return its path."""
+    installed = importlib.metadata.distribution(name)
+    names = ("INSTALLER", "RECORD", "REQUESTED", "direct_url.json")
+    members = {
+        str(file): file.read_binary()
+        for file in installed.files or ()
+        if file.parts[0] != ".." and "__pycache__" not in file.parts and file.name not in names
+    }
+    path = folder / _wheel(name, installed.version)
+    write(path, members, zipfile.ZIP_DEFLATED)
     return path
 
 
