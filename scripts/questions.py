@@ -109,7 +109,7 @@ def allowed(name: str, answers: Answers) -> str:
             f"`{choice}`: {meaning}" if meaning else f"`{choice}`"
             for choice, meaning in meanings.items()
         )
-    refused = 0 if QUESTIONS[name]["type"] == "int" else "\0"
+    refused = -1 if QUESTIONS[name]["type"] == "int" else "\0"
     message = rendered(QUESTIONS[name]["validator"], {**answers, name: refused})
     wanted = message[message.lower().index("type ") + len("type ") :]
     return wanted[0].upper() + wanted[1:]

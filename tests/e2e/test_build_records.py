@@ -67,6 +67,7 @@ def server(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     answers = {"template": "server", "project_name": "records-pypi", "https": "none"}
     server = plain_server(render(answers), tmp_path_factory.mktemp("records") / "server")
     wheel.build(server.folder / "pypi_data", LIBRARY, "0.1.0", origin="us")
+    wheel.of_installed(server.folder / "pypi_data", "pip")
     for user, password in PASSWORDS.items():
         server.make("pypi-user-add", f"USER={user}", "PASSWORD_STDIN=1", stdin=f"{password}\n")
     server.make("pypi-launch")

@@ -35,6 +35,7 @@ def server(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     folder = tmp_path_factory.mktemp("builders") / "server"
     server = plain_server(render({**answers, "publisher_password": SECRET}), folder)
     wheel.build(server.folder / "pypi_data", LIBRARY, "0.1.0", origin="us")
+    wheel.of_installed(server.folder / "pypi_data", "pip")
     server.make("pypi-launch")
     yield server
     server.make("pypi-stop")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -32,6 +33,7 @@ from kit.ways import COVERING, name_of
 pytestmark = pytest.mark.docker
 
 ACCOUNT = {"index_user": "admin", "index_password": PASSWORD}
+LONG_AGO = 1_700_000_000
 LIBRARY = "pypi-e2e-private-lib"
 """A name that nobody has on PyPI."""
 
@@ -48,11 +50,18 @@ def server(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     folder = tmp_path_factory.mktemp("client-in-docker")
     server = plain_server(render(answers), folder / "server")
     # For the locks: what PyPI has of that name is of no interest here.
-    wheel.build(server.folder / "pypi_data", "pytest", "99.0.0", origin="us")
+    old(wheel.build(server.folder / "pypi_data", "pytest", "99.0.0", origin="us"))
+    # For the cooldown, in place of an older pip of the image.
+    wheel.of_installed(server.folder / "pypi_data", "pip")
     server.make("pypi-launch")
     publish(server, folder / "library")
     yield server
     server.make("pypi-stop")
+
+
+def old(distribution: Path) -> None:
+    """Let the server take a distribution for one that has been there for long."""
+    os.utime(distribution, (LONG_AGO, LONG_AGO))
 
 
 def publish(server: Server, folder: Path) -> None:
@@ -252,6 +261,56 @@ def test_an_upgrade_takes_new_private_releases_only_and_a_cached_build_takes_non
     (folder / "requirements.txt").write_text(f"{ours}==0.3.*\n")
     assert "delete constraints.txt and run `make build" in make(folder, "upgrade", ok=False)
     assert (folder / "constraints.txt").read_bytes() == before
+
+
+@pytest.mark.parametrize("strategy", ["single", "extra"])
+@pytest.mark.parametrize("manager", ["poetry", "uv"])
+def test_one_build_takes_a_fresh_private_release_and_lets_a_fresh_public_one_wait(
+    render: Render,
+    server: Server,
+    public: PublicIndex,
+    tmp_path: Path,
+    manager: str,
+    strategy: str,
+) -> None:
+    end = f"{manager}-{strategy}"
+    ours, theirs = f"client-e2e-fresh-{end}", f"client-e2e-waits-{end}"
+    if strategy == "single":
+        # The index has it from elsewhere, as one that mirrors PyPI would.
+        old(wheel.build(server.folder / "pypi_data", theirs, "1.0.0", origin="us"))
+        release(server, theirs, "2.0.0")
+    else:
+        wheel.build(public.folder, theirs, "1.0.0", origin="the public index")
+        made = wheel.build(public.folder, theirs, "2.0.0", origin="the public index")
+        public.fresh.add(made.name)
+    release(server, ours, "0.1.0", theirs)
+    answers = {
+        "template": "client",
+        "project_name": "client-e2e-cooldown",
+        "package_manager": manager,
+        "index_strategy": strategy,
+        "private_packages": [ours],
+        **ACCOUNT,
+    }
+    folder = client(render, answers, server, tmp_path / "client")
+    if strategy == "extra":
+        public.stand_in_for_pip(folder)
+
+    assert f"{ours} 0.1.0" in make(folder, "build") + make(folder, "run")
+    assert versions(folder, ours, theirs) == {ours: "0.1.0", theirs: "1.0.0"}
+
+    release(server, ours, "0.2.0", theirs)
+    assert make(folder, "upgrade").splitlines()[-1] == f"{ours} 0.1.0 -> 0.2.0"
+    assert versions(folder, ours, theirs) == {ours: "0.2.0", theirs: "1.0.0"}
+
+
+def versions(folder: Path, *names: str) -> dict[str, str]:
+    """Return which versions of some packages are in a client's image."""
+    program = "import importlib.metadata as m, json, sys; "
+    program += "print(json.dumps({name: m.version(name) for name in sys.argv[1:]}))"
+    command = ("compose", "run", "--rm", "--no-deps", "-T", "app", "python", "-c", program)
+    found: dict[str, str] = json.loads(docker(*command, *names, cwd=folder).splitlines()[-1])
+    return found
 
 
 @pytest.mark.parametrize(("manager", "credentials"), [("uv", "secret"), ("poetry", "arg")])

@@ -23,7 +23,7 @@ from kit.git import commit
 from kit.http import status
 from kit.ports import free_port
 from kit.public_index import PublicIndex
-from kit.template import PASSWORD, Render
+from kit.template import PASSWORD, Answers, Render
 from kit.user import User
 from passlib.hash import bcrypt
 
@@ -42,11 +42,13 @@ class Other:
         answer: what to answer to the question `pypi_url`.
         publishes: whether it takes uploads.
         role: what the doctor finds out about alice.
+        cooldown: whether clients learn when a public file was uploaded.
     """
 
     answer: str
     publishes: bool
     role: str
+    cooldown: bool = False
 
     @property
     def simple(self) -> str:
@@ -101,7 +103,8 @@ def pypiserver(
     options = ["-p", str(port), "-P", "htpasswd", "-a", "update,download,list"]
     fallback = ["--fallback-url", public.url.rstrip("/"), "packages"]
     with process(folder, url, *command, *options, *fallback):
-        yield Other(url, publishes=True, role="unknown: this index answers 400")
+        role = "unknown: this index answers 400"
+        yield Other(url, publishes=True, role=role, cooldown=True)
 
 
 @pytest.fixture(scope="session")
@@ -205,10 +208,10 @@ def publishing(request: pytest.FixtureRequest) -> Other:
 
 
 def client(repository: Render, other: Other, user: User, **answers: str) -> Path:
-    """Render a client and log in as its owner would."""
-    folder = repository(
-        {"template": "client", "pypi_url": other.answer, "python_version": "3.11", **answers}
-    )
+    """Render a client, with a cooldown where there can be one, and log in as its owner would."""
+    own: Answers = {"pypi_url": other.answer, "python_version": "3.11"}
+    days = {} if other.cooldown else {"cooldown_days": 0}
+    folder = repository({"template": "client", **own, **days, **answers})
     if (folder / "requirements-dev.txt").exists():
         # Nobody has pytest there.
         (folder / "requirements-dev.txt").write_text("-r requirements.txt\n")

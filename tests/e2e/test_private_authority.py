@@ -57,11 +57,14 @@ ANSWERS: Answers = {
 
 @pytest.fixture(scope="module")
 def server(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A running server that holds the library, and a pytest that nobody needs to download."""
+    """A running server with the library, and with pytest and pip, so that nothing is downloaded."""
     folder = tmp_path_factory.mktemp("private-authority") / "server"
     server = https_server(render(ANSWERS), folder, ADDRESS)
     for name in (LIBRARY, "pytest"):
-        wheel.build(server.folder / "pypi_data", name, "0.1.0", origin="us")
+        path = wheel.build(server.folder / "pypi_data", name, "0.1.0", origin="us")
+        # Longer ago than any cooldown.
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    wheel.of_installed(server.folder / "pypi_data", "pip")
     if os.getuid() == 0:
         for part in ("pypi_data", "pypi_index", "pypi_auth", "gateway/accounts", "gateway_data"):
             subprocess.run(["chown", "-R", "4242:4243", part], cwd=folder, check=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from kit.template import Render
+from kit.template import ROOT, Render
 
 # Which files each of Dependabot's ecosystems reads in its directory.
 DEPENDABOT = {
@@ -53,6 +53,14 @@ def test_the_pins_that_this_looks_for_are_found(render: Render) -> None:
     assert any(pin.startswith("python:3.") for pin in found)
     actions = {pin for _, pin in pins(render({"template": "server", "ci": "github"}))}
     assert any(pin.startswith("actions/checkout@") for pin in actions)
+
+
+def test_the_pip_that_knows_the_cooldown_is_the_one_that_the_tests_run() -> None:
+    text = (ROOT / "template/client/tools/install.py").read_text()
+    found = re.search(r'"(pip==[\d.]+)"', text)
+
+    assert found
+    assert f"\n{found[1]} " in (ROOT / "requirements/test.txt").read_text()
 
 
 @pytest.mark.parametrize("kind", ["server", "client"])

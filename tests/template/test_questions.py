@@ -55,6 +55,7 @@ ASKED = {
         "private_packages",
         "private_prefixes",
         "index_strategy",
+        "cooldown_days",
         "build_credentials",
         "index_user",
         "index_password",
@@ -135,6 +136,7 @@ GOOD: dict[str, dict[str, list[Any]]] = {
             ["requests (>=2,<3)", "e[x] (==1!2.0+local)"],
         ],
         "private_prefixes": [[], ["acme-"]],
+        "cooldown_days": [0, 1, 7, 365],
         "index_user": ["", "ada", "ada@example.com", "__token__", "_json_key_base64"],
         "index_password": ["", PASSWORD, "x", "x" * 4095],
     },
@@ -355,6 +357,9 @@ BAD: dict[str, dict[str, dict[Any, str]]] = {
             "[My_App]": "'My_App' is this app itself: leave it out.",
         },
         "private_prefixes": {"acme-": "Type a YAML list of prefixes such as [acme-]"},
+        "cooldown_days": dict.fromkeys(
+            [-1, 366], "Type a whole number of days from 0 to 365, such as 7."
+        ),
         "index_user": dict.fromkeys(REFUSED_USERS, "starting with a letter, a digit or _"),
         "index_password": REFUSED_TOKENS,
     },
@@ -729,7 +734,8 @@ def test_at_a_terminal_a_default_that_would_be_refused_is_not_offered(
         ("Which private packages does the app install?", "[my-private-lib]"),
         ("'my-private-lib' is this app itself: leave it out.", f"{clear}[other-lib]"),
         ("How do the names of your private packages begin?", ""),
-        *[(question, "") for question in ("How should the app use", "How should the Docker build")],
+        *[(question, "") for question in ("How should the app use", "How many days old")],
+        ("How should the Docker build", ""),
         *[(question, "") for question in ("Your account on", "Where does continuous")],
     ]
     options = ["--trust", "--data", "template=client"]

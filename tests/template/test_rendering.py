@@ -106,6 +106,7 @@ TEXTS: dict[str, st.SearchStrategy[Any]] = {
         requirements, min_size=1, max_size=4, unique_by=lambda text: canonical(text)
     ),
     "private_prefixes": st.lists(st.sampled_from(["acme-", "Corp_"]), max_size=2),
+    "cooldown_days": st.just(0) | st.integers(1, 365),
     "index_user": st.just("") | users,
     "index_password": secrets,
 }

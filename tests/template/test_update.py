@@ -66,6 +66,7 @@ QUESTIONS_ASKED = {
         "Which private packages does the app install?",
         "How do the names of your private packages begin?",
         "How should the app use the private index?",
+        "How many days old must a release on PyPI be",
         "How should the Docker build get the credentials?",
         "Your account on the private index?",
         "Its password?",

@@ -5,7 +5,10 @@ import os
 import sys
 from pathlib import Path
 
-COMMANDS = ("check", "checkout", "doctor", "lock", "login", "publish", "run", "upgrade")
+COMMANDS = (
+    *("check", "checkout", "doctor", "install", "lock", "login", "private", "publish", "run"),
+    "upgrade",
+)
 """The tools, each a module here with a function main."""
 
 
@@ -35,7 +38,7 @@ def main() -> int:
     from tools.settings import Settings
 
     settings = Settings.load()
-    if name != "run":
+    if name not in ("install", "private", "run"):
         credentials = name in ("check", "lock", "publish", "upgrade")
         docker = name == "upgrade" and not settings.locked
         surroundings = run.environment(settings, credentials=credentials, docker=docker)

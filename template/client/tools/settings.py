@@ -10,7 +10,12 @@ from . import ROOT
 
 TEXTS = ("name", "url", "publish-url", "strategy", "manager", "credentials", "ca-certificate")
 LISTS = ("packages", "prefixes")
-KEYS: dict[str, type] = {**dict.fromkeys(TEXTS, str), **dict.fromkeys(LISTS, list), "locked": bool}
+KEYS: dict[str, type] = {
+    **dict.fromkeys(TEXTS, str),
+    **dict.fromkeys(LISTS, list),
+    "locked": bool,
+    "cooldown-days": int,
+}
 """The keys of the table and their types."""
 
 
@@ -26,6 +31,7 @@ class Settings:
     strategy: str  # single or extra: whether pip asks this index alone, or PyPI as well
     manager: str  # poetry or uv
     locked: bool
+    cooldown_days: int  # how old a release on PyPI must be before a tool takes it
     credentials: str  # arg or secret: how the Docker build gets them
     ca_certificate: str  # the file of the index's own authority, empty if it has none
     project: str  # the name under which the app is published
@@ -41,7 +47,7 @@ class Settings:
         except (OSError, ValueError) as error:
             sys.exit(f"pyproject.toml cannot be read: {error}")
         table = document.get("tool", {}).get("private-index", {})
-        table = {"ca-certificate": "", "prefixes": [], **table}
+        table = {"ca-certificate": "", "prefixes": [], "cooldown-days": 0, **table}
         wrong = {key for key, kind in KEYS.items() if not isinstance(table.get(key), kind)}
         if wrong:
             sys.exit(

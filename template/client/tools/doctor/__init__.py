@@ -21,8 +21,9 @@ def main(settings: Settings, _: list[str]) -> int:
     there = Index(settings, account)
 
     report.check("python", partial(here.check_python, settings))
-    programs = [tool for tool in here.TOOLS if tool.manager in ("", settings.manager)]
-    report.check_all({tool.name: tool.check for tool in programs})
+    report.check_all({tool.name: tool.check for tool in here.tools(settings)})
+    if settings.cooldown_days and settings.manager == "poetry" and not settings.locked:
+        report.check("pip", here.check_pip)
     report.check("file mode", here.check_mode)
     report.check("git-ignored", here.check_git)
     report.check("credentials", account.read)

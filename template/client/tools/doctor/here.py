@@ -14,6 +14,7 @@ from typing import NamedTuple
 from .. import ROOT
 from ..checkout import repository, run_git
 from ..credentials import DOTENV, PIP_URL, PYPI_ENV, read, split
+from ..install import OLDEST, RECENT
 from ..run import ask
 from ..settings import Settings, normalized
 from .report import Outcome
@@ -32,6 +33,7 @@ class Tool(NamedTuple):
     oldest: str
     purpose: str
     manager: str = ""  # the only package manager with which it is needed
+    old: str = "warn"  # what it is to be older than that
 
     def check(self) -> Outcome:
         """Ask the program for its version."""
@@ -46,7 +48,7 @@ class Tool(NamedTuple):
             return "warn", f"`{self.command}` does not work: {self.purpose}."
         if numbers(found[0]) < numbers(self.oldest):
             remedy = f"install {self.oldest} or newer, {self.purpose}"
-            return "warn", f"{found[0]} is too old: {remedy}."
+            return self.old, f"{found[0]} is too old: {remedy}."
         return "ok", f"{found[0]}."
 
 
@@ -60,6 +62,34 @@ TOOLS = (
     Tool("uv", "uv --version", "0.7", "`make template-update` needs it", "poetry"),
     Tool("uv", "uv --version", "0.9.6", "`make publish` needs it", "uv"),
 )
+
+COOLDOWN = {
+    "poetry": Tool("poetry", "poetry --version", "2.4", "older ones know no cooldown"),
+    "uv": Tool(
+        *("uv", "uv --version", "0.10", "older ones cannot read [tool.uv] and ask PyPI instead"),
+        old="FAIL",
+    ),
+}
+"""The package managers, by name, if there is a cooldown."""
+
+
+def tools(settings: Settings) -> list[Tool]:
+    """Return the programs that this repository needs."""
+    found = [tool for tool in TOOLS if tool.manager in ("", settings.manager)]
+    if not settings.cooldown_days:
+        return found
+    return [COOLDOWN[tool.name] if tool.name == settings.manager else tool for tool in found]
+
+
+def check_pip() -> Outcome:
+    """Check that the pip of .venv knows the cooldown, where `make install` uses it."""
+    found = next(ROOT.glob(".venv/lib/python*/site-packages/pip-*.dist-info"), None)
+    if not found:
+        return "ok", f"`make install` brings {RECENT}, which knows the cooldown."
+    version = found.name.removeprefix("pip-").removesuffix(".dist-info")
+    if numbers(version)[:2] < OLDEST:
+        return "warn", f"{version} in .venv is too old for the cooldown: run `make install`."
+    return "ok", f"{version} in .venv."
 
 
 def numbers(version: str) -> tuple[int, ...]:

@@ -256,6 +256,14 @@ class Index:
         page = self._get(f"{self.url}{PUBLIC_PROJECT}/")
         if page.elsewhere:
             return "ok", f"The index redirects to {page.elsewhere} for what it does not have."
+        settings = self.settings
+        if page.status == 200 and settings.cooldown_days and not _tells_times(page):
+            fault = "The index has PyPI's packages, too, but tells no upload times"
+            remedy = "answer 0 to `cooldown_days`, and see that it lets releases wait"
+            if not settings.locked or (settings.manager == "uv" and settings.strategy == "single"):
+                return "FAIL", f"{fault}, so that no release counts as old enough: {remedy}."
+            if settings.strategy == "single":
+                return "warn", f"{fault}, and Poetry takes every release for old enough: {remedy}."
         if page.status == 200:
             remedy = "see that it never takes your names from there"
             return "ok", f"The index has PyPI's packages, too: {remedy}."
@@ -288,6 +296,14 @@ class Index:
             except NO_ANSWER as error:
                 raise CheckError(connection_error(self.url, error)) from None
         raise CheckError(f"{self.url} redirects in a circle: look into the server's configuration.")
+
+
+def _tells_times(page: Page) -> bool:
+    """Return whether the page of a project tells when files were uploaded (PEP 700)."""
+    try:
+        return any(file.get("upload-time") for file in json.loads(page.body)["files"])
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return False
 
 
 def _lists_files(page: Page) -> bool:
