@@ -193,9 +193,16 @@ def test_a_wrong_password_stops_a_build_from_the_single_index(
     assert f"No matching distribution found for {LIBRARY}" in said
 
 
-def release(server: Server, name: str, version: str, *requirements: str) -> None:
-    """Put a release on the server and wait until it tells of it."""
-    path = wheel.build(server.folder / "pypi_data", name, version, *requirements, origin="us")
+def release(
+    server: Server, name: str, version: str, *requirements: str, is_fresh: bool = True
+) -> None:
+    """Put a release on the server, uploaded now or long ago; wait until it tells of it."""
+    made = server.folder / "made"
+    made.mkdir(exist_ok=True)
+    path = wheel.build(made, name, version, *requirements, origin="us")
+    if not is_fresh:
+        old(path)
+    path = path.rename(server.folder / "pypi_data" / path.name)
     passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
     passwords.add_password(None, server.url, "admin", PASSWORD)
     opener = urllib.request.build_opener(urllib.request.HTTPBasicAuthHandler(passwords))
@@ -228,7 +235,7 @@ def test_an_upgrade_takes_new_private_releases_only_and_a_cached_build_takes_non
     render: Render, server: Server, tmp_path: Path
 ) -> None:
     ours, theirs = "client-e2e-ours", "client-e2e-theirs"
-    release(server, theirs, "1.0.0")
+    release(server, theirs, "1.0.0", is_fresh=False)
     release(server, ours, "0.1.0", theirs)
     answers = {
         "template": "client",
@@ -240,7 +247,7 @@ def test_an_upgrade_takes_new_private_releases_only_and_a_cached_build_takes_non
     commit(folder)
     make(folder, "build")
 
-    release(server, theirs, "1.0.1")
+    release(server, theirs, "1.0.1", is_fresh=False)
     release(server, ours, "0.2.0", theirs)
     make(folder, "build")
     assert f"{ours} 0.1.0" in make(folder, "run")
@@ -256,7 +263,7 @@ def test_an_upgrade_takes_new_private_releases_only_and_a_cached_build_takes_non
 
     # A new release that cannot be had beside the public packages as they are.
     before = (folder / "constraints.txt").read_bytes()
-    release(server, theirs, "2.0.0")
+    release(server, theirs, "2.0.0", is_fresh=False)
     release(server, ours, "0.3.0", f"{theirs}>=2")
     (folder / "requirements.txt").write_text(f"{ours}==0.3.*\n")
     assert "delete constraints.txt and run `make build" in make(folder, "upgrade", ok=False)
@@ -277,7 +284,7 @@ def test_one_build_takes_a_fresh_private_release_and_lets_a_fresh_public_one_wai
     ours, theirs = f"client-e2e-fresh-{end}", f"client-e2e-waits-{end}"
     if strategy == "single":
         # The index has it from elsewhere, as one that mirrors PyPI would.
-        old(wheel.build(server.folder / "pypi_data", theirs, "1.0.0", origin="us"))
+        release(server, theirs, "1.0.0", is_fresh=False)
         release(server, theirs, "2.0.0")
     else:
         wheel.build(public.folder, theirs, "1.0.0", origin="the public index")
