@@ -332,7 +332,8 @@ def test_what_a_foreign_index_thinks_of_uploads_is_unknown(
     client: Client, foreign: ForeignIndex
 ) -> None:
     foreign.has("my-private-lib", "my_private_lib-0.1.0-py3-none-any.whl")
-    foreign.has("pip", "pip-26.3-py3-none-any.whl")
+    uploaded = {"upload-time": "2020-01-01T00:00:00Z"}
+    foreign.has("pip", {"filename": "pip-26.3-py3-none-any.whl", **uploaded})
 
     found = doctor(client(foreign.url))
 
@@ -617,7 +618,7 @@ def test_programs_that_are_old_broken_or_missing_warn_and_say_what_for(
     assert found.states("docker", "compose", "buildx", "poetry", "uv") == ["ok"] + ["warn"] * 4
     assert "2.19.1 is too old: install 2.20 or newer" in found.lines["compose"].text
     assert "`docker buildx version` does not work" in found.lines["buildx"].text
-    assert "1.8.5 is too old: install 2.0 or newer" in found.lines["poetry"].text
+    assert "1.8.5 is too old: install 2.4 or newer" in found.lines["poetry"].text
     assert "not installed" in found.lines["uv"].text
 
 
