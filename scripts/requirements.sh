@@ -3,11 +3,13 @@
 set -eu
 
 pin() {
-	.venv/bin/uv pip compile --quiet --universal --python-version 3.10 --upgrade --generate-hashes \
-		--no-emit-index-url --no-header --no-annotate "$1.in" --output-file "$1.txt"
+	.venv/bin/uv pip compile --quiet --universal --python-version "${2-3.10}" --upgrade \
+		--generate-hashes --no-emit-index-url --no-header --no-annotate "$1.in" --output-file "$1.txt"
 }
 
 pin template/server/private_pypi/requirements
+# The container `public` has the Python of its image alone.
+pin template/server/private_pypi/requirements-public 3.11
 pin requirements/test
 pin requirements/bench
 # The demo runs on the very versions the tests ran on.

@@ -78,7 +78,7 @@ def image() -> str:
     Raises:
         CommandError: there is no pebble on this machine and no Debian package of it either.
     """
-    dockerfile = (ROOT / "template/server/private_pypi/Dockerfile").read_text()
+    dockerfile = (ROOT / "template/server/private_pypi/Dockerfile.jinja").read_text()
     base = re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)[0]
     tag = f"{REPOSITORY}:{base.replace(':', '-')}"
     if docker("images", "--quiet", tag):

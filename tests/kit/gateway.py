@@ -26,7 +26,9 @@ class Gateway(Running):
     # Caddy waits for connections that idle; no test needs them.
     ends_by = signal.SIGKILL
 
-    def __init__(self, repository: Path, folder: Path, accounts: Path, server: Server) -> None:
+    def __init__(
+        self, repository: Path, folder: Path, accounts: Path, server: Server, *, public: str = ""
+    ) -> None:
         port, health = free_port(), free_port()
         self.url, self.health = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{health}"
         super().__init__("the gateway", folder / "gateway.log")
@@ -40,6 +42,7 @@ class Gateway(Running):
             ("/accounts/", f"{accounts}/"),
             ("/srv", str(folder)),
             ("/data/refused.log", str(self.refused)),
+            *([("unix//run/public/http.sock", public)] if public else []),
         ):
             assert there in text
             text = text.replace(there, here)
@@ -68,14 +71,17 @@ class Gateway(Running):
         return status(f"{self.url}/health") == 200
 
 
-def behind_gateway(rendered: Path, folder: Path, **settings: str) -> tuple[Server, Gateway]:
+def behind_gateway(
+    rendered: Path, folder: Path, *, public: str = "", **settings: str
+) -> tuple[Server, Gateway]:
     """Return a server and the gateway in front of it, over one new folder, not started.
 
     Args:
         rendered: the repository both are run from.
+        public: address of what fetches from PyPI, where the repository was rendered with a mirror.
         settings: of the server, as variables of its environment.
     """
     accounts = folder / "accounts"
     accounts.mkdir(parents=True)
     server = Server(rendered, folder, PYPI_GATEWAY=str(accounts), **settings)
-    return server, Gateway(rendered, folder, accounts, server)
+    return server, Gateway(rendered, folder, accounts, server, public=public)

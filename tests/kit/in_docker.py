@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 import shutil
@@ -48,6 +49,13 @@ class Server:
 def docker(*arguments: str, cwd: Path | None = None, ok: bool = True) -> str:
     """Run docker and return all it printed."""
     return run("docker", *arguments, cwd=cwd, ok=ok)
+
+
+def address_of_the_host() -> str:
+    """Return the address at which containers reach what listens on this machine."""
+    network = json.loads(docker("network", "inspect", "bridge"))[0]["IPAM"]["Config"][0]
+    first = next(ipaddress.ip_network(network["Subnet"]).hosts())
+    return str(network.get("Gateway") or first)
 
 
 def plain_server(rendered: Path, folder: Path) -> Server:

@@ -48,13 +48,18 @@ class Server(Running):
         pair = f"{quote(user, safe='')}:{quote(password, safe='')}@" if user else ""
         return f"http://{pair}127.0.0.1:{self.port}/"
 
-    def run(self, *arguments: str, stdin: str = "") -> str:
-        """Run a command of private_pypi over its folders; return what it printed."""
+    def run(self, *arguments: str, stdin: str = "", ok: bool = True, **settings: str) -> str:
+        """Run a command of private_pypi over its folders; return what it printed.
+
+        Args:
+            settings: further variables of its environment.
+        """
         return run(
             *(sys.executable, "-m", "private_pypi", *arguments),
             cwd=self._folder,
-            environment=self._environment,
+            environment={**(self._environment or {}), **settings},
             stdin=stdin,
+            ok=ok,
         )
 
     def user(self, *arguments: str, password: str = "") -> str:

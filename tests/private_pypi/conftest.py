@@ -55,6 +55,7 @@ def settings(tmp_path: Path, auth: Path) -> Settings:
         host="127.0.0.1",
         port=8080,
         redirect=True,
+        mirror=False,
         private_prefixes=(),
         public_index="http://public.example/simple/",
         max_upload=MEBIBYTE,

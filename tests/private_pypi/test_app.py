@@ -818,6 +818,68 @@ def test_a_name_we_do_not_hold_is_404_where_unknown_names_are_refused(settings: 
     assert index.request("GET", "/simple/my-private-lib/").status == 200
 
 
+MIRRORED = "/public/requests/requests-2.0-py3-none-any.whl"
+
+
+@pytest.mark.parametrize("path", ["/simple/requests/", MIRRORED, f"{MIRRORED}.metadata"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("accept", ["", "application/xhtml+xml"], ids=["tool", "person"])
+def test_with_a_mirror_the_gateway_is_told_that_a_name_is_unknown(
+    settings: Settings, path: str, method: str, accept: str
+) -> None:
+    index = Index(dataclasses.replace(settings, redirect=False, mirror=True))
+
+    answer = index.request(method, path, "bob", HTTP_ACCEPT=accept)
+
+    assert answer.status == 404
+    assert answer.headers["Private-Pypi"] == "unknown"
+    assert index.request(method, path, None).headers["Private-Pypi"] is None
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/simple/my-private-lib/", "/public/my-private-lib/x.whl", "/simple/acme-x/"),
+        *("/public/acme-x/x.whl", "/public/requests/", "/public/requests/.x", "/public/a/b/c"),
+        *("/public/Requests/x.whl", "/public/requests/../x.whl", "/packages/x.whl", "/simple/"),
+        *("/simple/Requests/", "/requests/", "/project/requests/", "/", "/public/my_lib/x.whl"),
+    ],
+)
+def test_with_a_mirror_nothing_else_is_unknown_to_the_gateway(
+    settings: Settings, path: str
+) -> None:
+    reserving = dataclasses.replace(settings, private_prefixes=("acme",))
+    index = Index(dataclasses.replace(reserving, redirect=False, mirror=True))
+    index.upload()
+
+    answer = index.request("GET", path)
+
+    assert answer.headers["Private-Pypi"] is None
+    if path.startswith("/public/"):
+        assert answer.status == 404
+
+
+def test_with_a_mirror_an_index_that_is_not_ready_calls_no_name_unknown(settings: Settings) -> None:
+    index = Index(dataclasses.replace(settings, redirect=False, mirror=True), ready=False)
+
+    answers = [index.request("GET", path) for path in ("/simple/requests/", MIRRORED)]
+
+    assert [answer.status for answer in answers] == [503, 503]
+    assert [answer.headers["Private-Pypi"] for answer in answers] == [None, None]
+
+
+@pytest.mark.parametrize("redirect", [True, False])
+def test_without_a_mirror_the_gateway_is_told_of_no_unknown_name(
+    settings: Settings, redirect: bool
+) -> None:
+    index = Index(dataclasses.replace(settings, redirect=redirect))
+
+    answers = [index.request("GET", path) for path in ("/simple/requests/", MIRRORED)]
+
+    assert [answer.headers["Private-Pypi"] for answer in answers] == [None, None]
+    assert answers[1].status == 404
+
+
 def test_without_a_public_index_of_ones_own_unknown_names_go_to_pypi(settings: Settings) -> None:
     index = Index(dataclasses.replace(settings, public_index=None))
 
@@ -1214,6 +1276,11 @@ def test_another_public_index_or_none_is_told_at_the_next_start(
     assert place.read_text() == "http://other.example/root/"
 
     Index(dataclasses.replace(settings, redirect=False))
+    assert not place.exists()
+
+    Index(settings)
+    assert place.exists()
+    Index(dataclasses.replace(settings, redirect=False, mirror=True))
     assert not place.exists()
 
 

@@ -982,6 +982,21 @@ def test_serve_becomes_gunicorn(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
+def test_serve_refuses_a_mirror_where_there_is_no_gateway_to_ask_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setenv("PYPI_UNKNOWN_PACKAGES", "mirror")
+    monkeypatch.delenv("PYPI_GATEWAY")
+    monkeypatch.setattr(os, "execv", lambda *_: pytest.fail("it became gunicorn"))
+
+    assert main(["serve"]) == 1
+    assert capsys.readouterr().err == (
+        "error: PYPI_UNKNOWN_PACKAGES is mirror, which takes the containers of make pypi-launch: to"
+        " try things out without them, set another: make pypi-local"
+        " PYPI_UNKNOWN_PACKAGES=redirect\n"
+    )
+
+
 # Following ----------------------------------------------------------------------------------------
 
 

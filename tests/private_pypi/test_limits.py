@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 
 import pytest
@@ -9,6 +10,11 @@ from gunicorn.config import Config
 from kit.template import QUESTIONS, ROOT
 from private_pypi import accounts, app, archive, body, distribution, metadata, uploads, wheel
 from private_pypi.hosting import ARCHIVES
+from private_pypi.public import document, kept, kept_pages, watched_policy
+from private_pypi.public.download import Pace
+from private_pypi.public.files import Files
+from private_pypi.public.settings import GIGABYTE, PublicSettings
+from private_pypi.public.upstream import Upstream
 from private_pypi.settings import Settings
 from private_pypi.web import description, details, project, render
 
@@ -39,6 +45,26 @@ def time_for_a_body() -> str:
     (minutes, rate) = re.findall(r"^\s*read_timeout ([0-9]+)m ([0-9]+)$", CADDYFILE, re.M)[0]
     assert minutes == "1"
     return f"a minute, and one more for each {60 * int(rate) // 1000} kB that came"
+
+
+def asked_of_pypi(name: str) -> int:
+    """Return a limit of what the mirror asks of PyPI."""
+    return int(inspect.signature(Upstream).parameters[name].default)
+
+
+def slots(name: str) -> tuple[int, int]:
+    """Return how many files the mirror fetches at a time, and how many it passes on unkept."""
+    ((most, passed_on),) = re.findall(
+        rf"self\.{name} = Slots\(([0-9]+|self\._most), ([0-9]+)\)", inspect.getsource(Files)
+    )
+    usual = inspect.signature(Files).parameters["most"].default
+    return usual if most == "self._most" else int(most), int(passed_on)
+
+
+def slowest() -> str:
+    """Return how slowly a file may come to the mirror."""
+    assert Pace().seconds == 60
+    return f"{Pace().size // 1000} kB a minute"
 
 
 ROWS = {
@@ -73,9 +99,9 @@ ROWS = {
     "the headers, at the gateway": headers(),
     "time for the headers, at the gateway": configured("read_header").replace("s", " seconds"),
     "one header, at private_pypi": f"{round(Config().limit_request_field_size / 1024)} kB",
-    "time for a body without an account, after the answer": configured("read_timeout").replace(
-        "s", " seconds"
-    ),
+    "time for a body without an account, after the answer": configured(
+        "read_timeout", CADDYFILE.partition("(hang_up)")[2].partition("\n}\n")[0]
+    ).replace("s", " seconds"),
     "time for a body with an account": time_for_a_body(),
     "time that a connection with an account may idle": configured("idle").replace("m", " minutes"),
     "connections, at the gateway": f"{int(configured('nofile:', COMPOSE)) // 1000},000",
@@ -88,6 +114,22 @@ ROWS = {
     "releases of a project": f"the newest {project.RELEASES}",
     "history of a project": f"the last {project.HISTORY} records",
     "releases in a feed": f"{render.FEED_LENGTH}",
+    "a page of PyPI, as JSON": megabytes(asked_of_pypi("max_page")),
+    "a page of PyPI, as HTML": megabytes(document._HTML_LIMIT),
+    "time for a page": f"{asked_of_pypi('total')} seconds",
+    "files that come from PyPI at once": f"{slots('_slots')[0]}",
+    "the same of their metadata, apart from them": f"{slots('_metadata_slots')[0]}",
+    "files that are not kept, as the disk is full, and come at once": f"{slots('_slots')[1]}",
+    "time for PyPI's next bytes of a file": f"{asked_of_pypi('read')} seconds",
+    "how slowly a file of PyPI may come": slowest(),
+    "time for the rest of a file of PyPI, once all clients have left": (
+        f"{Pace().deserted / 60:g} minutes"
+    ),
+    "the name of a project": f"{kept_pages._LONGEST} letters",
+    "what is kept of PyPI": "`public_max_gb`,"
+    f" {PublicSettings.from_environment({}).max_bytes // GIGABYTE} GB unless set",
+    "space on the disk that is left free": f"{kept.RESERVE // GIGABYTE} GB",
+    "`public_policy.toml`": megabytes(watched_policy._MOST_BYTES),
     "its name": "64 letters",
     "its password": f"{accounts.LONGEST} letters, and {accounts.SHORTEST} at least",
 }

@@ -16,7 +16,7 @@ FILES = {
     if path.stem != "__init__"
 }
 MODULES = sorted(FILES)
-PACKAGES = ("private_pypi", "private_pypi.web")
+PACKAGES = ("private_pypi", "private_pypi.web", "private_pypi.public")
 
 # From the top to the ground. A module imports from its own floor and those below.
 FLOORS = {
@@ -25,6 +25,11 @@ FLOORS = {
         "preflight",
         "health",
         "gunicorn_conf",
+        "ours",
+        "public.commands",
+        "public.fetch",
+        "public.listing",
+        "public.server",
     ],
     "who may do what, and the answer to each request": ["app", "reads", "hosting", "refusals"],
     "requests and answers as values": [
@@ -36,6 +41,29 @@ FLOORS = {
         "web.errors",
         "answers",
     ],
+    "the mirror: what it answers, fetches and keeps": [
+        "public.app",
+        "public.rendered",
+        "public.pages",
+        "public.files",
+        "public.download",
+        "public.slots",
+        "public.check",
+        "public.kept_pages",
+        "public.upstream",
+    ],
+    "the mirror: what is offered, and in which form": [
+        "public.explain",
+        "public.forms",
+        "public.watched_policy",
+        "public.policy",
+        "public.document",
+        "public.requirements",
+        "public.toml",
+        "public.handover",
+        "public.settings",
+    ],
+    "the mirror: its folder": ["public.kept"],
     "the pages for people: kept current, compared": ["web.writer", "web.differences"],
     "the index: asked, published to, kept current": [
         "index",
@@ -63,7 +91,7 @@ FLOORS = {
     "distributions, which nobody has checked": ["distribution", "wheel", "metadata", "archive"],
     "who may come in, and over TLS": ["authentication", "gateway", "accounts", "certificate"],
     "records that outlive a crash": ["journal", "database"],
-    "the machine": ["settings", "terminal", "ownership", "filesystem", "disk"],
+    "the machine": ["settings", "terminal", "ownership", "filesystem", "disk", "negotiation"],
 }
 
 LONGEST = 400
@@ -116,21 +144,35 @@ def test_no_module_imports_one_of_a_higher_floor(floor: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("foreign", "module"),
+    ("foreign", "modules"),
     [
-        (("pypiserver", "bottle"), "hosting"),
-        (("jinja2", "markupsafe"), "web.render"),
-        (("readme_renderer", "nh3", "docutils", "comrak", "pygments"), "web.description"),
+        # The mirror asks the very index that pypiserver would redirect to.
+        (("pypiserver", "bottle"), {"hosting", "public.settings"}),
+        (("jinja2", "markupsafe"), {"web.render"}),
+        (("readme_renderer", "nh3", "docutils", "comrak", "pygments"), {"web.description"}),
+        (("starlette",), {"public.app"}),
+        (("uvicorn",), {"public.server"}),
     ],
 )
-def test_one_module_alone_knows_a_framework(foreign: tuple[str, ...], module: str) -> None:
+def test_few_modules_know_a_framework(foreign: tuple[str, ...], modules: set[str]) -> None:
     knowing = {
         other
         for other, names in IMPORTS.items()
         if any(name.partition(".")[0] in foreign for name in names)
     }
 
-    assert knowing == {module}
+    assert knowing == modules
+
+
+def test_no_module_of_the_private_index_knows_the_mirror() -> None:
+    """A server without one has no folder `public`."""
+    knowing = {
+        module
+        for module, names in IMPORTS.items()
+        if not module.startswith("public.") and any(name.startswith("public") for name in names)
+    }
+
+    assert knowing == {"__main__", "ours"}
 
 
 def test_the_command_line_is_the_only_way_from_requests_to_the_writing_of_pages_for_people() -> (

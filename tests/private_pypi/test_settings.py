@@ -19,6 +19,7 @@ def test_an_empty_environment_serves_the_folders_at_hand_on_this_machine_only() 
         host="127.0.0.1",
         port=8080,
         redirect=True,
+        mirror=False,
         private_prefixes=(),
         public_index=None,
         max_upload=512 * MEBIBYTE,
@@ -37,7 +38,7 @@ def test_every_variable_is_read() -> None:
         "PYPI_SOCKET": "/run/index.sock",
         "PYPI_HOST": "0.0.0.0",
         "PYPI_PORT": "9000",
-        "PYPI_UNKNOWN_PACKAGES": "refuse",
+        "PYPI_UNKNOWN_PACKAGES": "mirror",
         "PYPI_PRIVATE_PREFIXES": "acme corp-tools",
         "PYPI_PUBLIC_INDEX": "http://mirror.example/simple/",
         "PYPI_MAX_UPLOAD_MB": "1",
@@ -55,6 +56,7 @@ def test_every_variable_is_read() -> None:
         host="0.0.0.0",
         port=9000,
         redirect=False,
+        mirror=True,
         private_prefixes=("acme", "corp-tools"),
         public_index="http://mirror.example/simple/",
         max_upload=MEBIBYTE,
@@ -104,11 +106,13 @@ def test_any_other_number_is_refused_with_its_name_its_value_and_the_range(
 
 
 @pytest.mark.parametrize("text", ["", "Redirect", "yes", "allow", "redirect ", "404"])
-def test_an_unknown_way_with_unknown_packages_is_refused_with_the_two_there_are(text: str) -> None:
+def test_an_unknown_way_with_unknown_packages_is_refused_with_those_there_are(text: str) -> None:
     with pytest.raises(SettingError) as refusal:
         Settings.from_environment({"PYPI_UNKNOWN_PACKAGES": text})
 
-    assert str(refusal.value) == f"PYPI_UNKNOWN_PACKAGES is {text!r}: set redirect or refuse"
+    assert (
+        str(refusal.value) == f"PYPI_UNKNOWN_PACKAGES is {text!r}: set redirect, mirror or refuse"
+    )
 
 
 @pytest.mark.parametrize("prefix", ["Acme", "acme-", "acme_x", "-", "acme*", "ac|me"])

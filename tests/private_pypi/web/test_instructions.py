@@ -10,9 +10,9 @@ from private_pypi.web.instructions import Block, Instruction, Instructions
 URL = "https://pypi.example:8443/team/"
 
 
-def instructions(url: str = URL, *, redirect: bool = True) -> list[Instruction]:
+def instructions(url: str = URL, *, asks_pypi: bool = True) -> list[Instruction]:
     """Return all instructions there are."""
-    made = Instructions(url, redirect=redirect)
+    made = Instructions(url, asks_pypi=asks_pypi)
     return [made.login(), *made.for_all(), *made.for_project("my-lib")]
 
 
@@ -32,7 +32,7 @@ def of(found: list[Instruction], name: str) -> list[str]:
 
 
 def test_each_tool_has_its_instruction() -> None:
-    made = Instructions(URL, redirect=True)
+    made = Instructions(URL, asks_pypi=True)
 
     tools = ["pip", "uv", "Poetry", "twine", "Dockerfile", "GitHub", "GitLab"]
     assert [one.name for one in made.for_all()] == tools
@@ -42,9 +42,9 @@ def test_each_tool_has_its_instruction() -> None:
         assert all(block.text and block.code for block in one.blocks)
 
 
-@pytest.mark.parametrize("redirect", [True, False])
-def test_no_line_has_a_password(redirect: bool) -> None:
-    for block in blocks(instructions(redirect=redirect)):
+@pytest.mark.parametrize("asks_pypi", [True, False])
+def test_no_line_has_a_password(asks_pypi: bool) -> None:
+    for block in blocks(instructions(asks_pypi=asks_pypi)):
         for kind, text in block.code:
             if "PASSWORD" in text.replace("INDEX_PASSWORD", ""):
                 assert (kind, text) == ("placeholder", "PASSWORD")
@@ -53,10 +53,10 @@ def test_no_line_has_a_password(redirect: bool) -> None:
         assert "--password" not in lines(block)
 
 
-@pytest.mark.parametrize("redirect", [True, False])
-def test_all_that_differs_between_servers_is_a_part_of_its_own(redirect: bool) -> None:
+@pytest.mark.parametrize("asks_pypi", [True, False])
+def test_all_that_differs_between_servers_is_a_part_of_its_own(asks_pypi: bool) -> None:
     # A script sets these parts to the URL as the browser sees it.
-    for block in blocks(instructions(redirect=redirect)):
+    for block in blocks(instructions(asks_pypi=asks_pypi)):
         for kind, text in block.code:
             assert kind in ("", "url", "host", "placeholder")
             assert (kind == "url") == ("https://pypi.example" in text)
@@ -90,7 +90,7 @@ def test_no_line_has_a_variable_that_was_not_filled_in() -> None:
 
 
 def test_the_lines_are_for_the_url_of_the_index() -> None:
-    made = Instructions(URL, redirect=True).for_all()
+    made = Instructions(URL, asks_pypi=True).for_all()
 
     simple = "https://pypi.example:8443/team/simple/"
     assert of(made, "pip") == [f"pip install --index-url {simple} PACKAGE"]
@@ -105,7 +105,7 @@ def test_the_lines_are_for_the_url_of_the_index() -> None:
 
 
 def test_for_a_project_the_lines_name_it() -> None:
-    made = Instructions(URL, redirect=True).for_project("my-lib")
+    made = Instructions(URL, asks_pypi=True).for_project("my-lib")
 
     assert of(made, "pip") == [
         "pip install --index-url https://pypi.example:8443/team/simple/ my-lib"
@@ -114,7 +114,7 @@ def test_for_a_project_the_lines_name_it() -> None:
 
 
 def test_an_index_that_redirects_to_pypi_is_the_only_one_of_a_project() -> None:
-    made = instructions(redirect=True)
+    made = instructions(asks_pypi=True)
 
     assert {line.split("=")[0] for line in of(made, "uv") if "add" in line} == {
         "uv add --default-index private"
@@ -123,7 +123,7 @@ def test_an_index_that_redirects_to_pypi_is_the_only_one_of_a_project() -> None:
 
 
 def test_beside_an_index_that_does_not_all_else_comes_from_pypi() -> None:
-    made = instructions(redirect=False)
+    made = instructions(asks_pypi=False)
 
     assert {line.split("=")[0] for line in of(made, "uv") if "add" in line} == {
         "uv add --index private"

@@ -27,6 +27,9 @@ from .settings import SettingError, Settings
 from .terminal import guarded, printable
 from .verify import differences
 
+MIRROR = Path(__file__).with_name("public")
+"""The folder that is rendered with unknown_packages=mirror alone."""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return the exit code, 1 with a sentence on standard error if it failed."""
@@ -65,6 +68,7 @@ def run_serve(settings: Settings, _: argparse.Namespace) -> None:
             f"there is no folder {settings.data} for the distributions: create it, or set"
             " PYPI_DATA to the one that holds them"
         )
+    preflight.require_gateway(settings)
     if not settings.socket:
         preflight.require_free(settings.host, settings.port)
     configuration = Path(__file__).with_name("gunicorn_conf.py")
@@ -119,6 +123,20 @@ def run_web(settings: Settings, options: argparse.Namespace) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         os.nice(10)
         writer.follow(settings, options.parent)
+
+
+def run_public(_: Settings, options: argparse.Namespace) -> None:
+    """Run the mirror of PyPI, or ask the running one."""
+    from .public import commands
+
+    commands.run(options)
+
+
+def run_ours(settings: Settings, options: argparse.Namespace) -> None:
+    """Tell our names from those in a file, a name or a list that is given."""
+    from . import ours
+
+    ours.run(settings, options)
 
 
 def run_own(_: Settings, options: argparse.Namespace) -> None:
@@ -314,7 +332,7 @@ def _tell_gateway(settings: Settings) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="private_pypi", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     _add(commands, "serve", run_serve)
     _add(commands, "check", run_check)
     _add(commands, "health", run_health)
@@ -323,6 +341,8 @@ def _parser() -> argparse.ArgumentParser:
     web.add_argument("--once", action="store_true")
     web.add_argument("--project", default="")
     web.add_argument("--verify", action="store_true")
+    if MIRROR.is_dir():
+        _add_mirror(commands)
     _add(commands, "index", run_index)
     _add(commands, "verify", run_verify)
     _add(commands, "follow", run_follow).add_argument("--once", action="store_true")
@@ -356,6 +376,17 @@ def _parser() -> argparse.ArgumentParser:
         if action is run_user_add:
             subparser.add_argument("--role", default="reader")
     return parser
+
+
+def _add_mirror(commands: Any) -> None:
+    public = commands.add_parser("public", help=run_public.__doc__)
+    actions = public.add_subparsers(required=True, metavar="ACTION", dest="action")
+    for name in ("serve", "fetch", "names"):
+        _add(actions, name, run_public)
+    _add(actions, "policy", run_public).add_argument("project")
+    _add(commands, "public-requirements", run_ours).add_argument("file")
+    _add(commands, "public-name", run_ours).add_argument("name")
+    _add(commands, "names-on-pypi", run_ours)
 
 
 def _add(commands: Any, name: str, action: object) -> argparse.ArgumentParser:

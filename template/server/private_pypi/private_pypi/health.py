@@ -9,6 +9,8 @@ from __future__ import annotations
 import http.client
 import socket
 import sys
+from pathlib import Path
+from typing import Protocol
 
 from .settings import SettingError, Settings
 from .terminal import printable
@@ -20,8 +22,20 @@ class HealthError(Exception):
     """The index does not work or does not answer; the message says why."""
 
 
-def ask(settings: Settings) -> None:
-    """Ask the running index whether it works.
+class Listening(Protocol):
+    """The settings that say where a server listens."""
+
+    @property
+    def socket(self) -> Path | None:
+        """The path of its Unix socket; None for a port."""
+
+    @property
+    def port(self) -> int:
+        """Its port on this machine."""
+
+
+def ask(settings: Listening) -> None:
+    """Ask a running server of this package whether it works.
 
     Raises:
         HealthError: if it does not.
@@ -37,7 +51,7 @@ def ask(settings: Settings) -> None:
         answer = connection.getresponse()
         sentence = answer.read().decode(errors="replace").strip()
     except http.client.HTTPException:
-        raise HealthError(f"the server on {place} is not the index") from None
+        raise HealthError(f"the server on {place} is no server of this index") from None
     except OSError as error:
         raise HealthError(f"nothing answers on {place} ({error.strerror or error})") from None
     finally:

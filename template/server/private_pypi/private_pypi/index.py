@@ -239,6 +239,11 @@ class Index:
         return self._watch.unreadable
 
     @property
+    def unread(self) -> frozenset[str]:
+        """The projects that files could be of which the last scan found, and nobody has read."""
+        return self._watch.unread
+
+    @property
     def problem(self) -> str:
         """What has to be mended, in a sentence without its full stop; empty if nothing is known."""
         if self._access.is_lost:

@@ -43,7 +43,7 @@ class Names:
 
     def replace(self, projects: set[str]) -> None:
         """Have exactly these names there."""
-        there = self._listed()
+        there = self.listed()
         for name in there - projects:
             disk.delete(self._folder / name)
         for project in projects:
@@ -73,7 +73,7 @@ class Names:
 
     def differences(self, projects: set[str]) -> Iterator[str]:
         """Yield a sentence for each name that is missing there or too many."""
-        there = self._listed()
+        there = self.listed()
         for name in sorted(projects - there):
             yield f"pypi_index/{NAMES}/{name} is missing"
         for name in sorted(there - projects):
@@ -96,7 +96,8 @@ class Names:
         self._folder.mkdir(exist_ok=True)
         (self._folder / project).write_bytes(b"")
 
-    def _listed(self) -> set[str]:
+    def listed(self) -> set[str]:
+        """Return all names that are ours."""
         try:
             return {path.name for path in self._folder.iterdir()} - {COMPLETE}
         except FileNotFoundError:

@@ -78,6 +78,20 @@ def require_place_for_accounts(folder: Path, name: str) -> None:
     _require_none(*filesystem.complaints(folder, name, *needs))
 
 
+def require_gateway(settings: Settings) -> None:
+    """Refuse to serve alone what only the gateway and the container `public` can answer.
+
+    Raises:
+        SettingError: if there is no gateway, but unknown packages are to come from `public`.
+    """
+    if settings.mirror and not (settings.socket or settings.gateway):
+        raise SettingError(
+            "PYPI_UNKNOWN_PACKAGES is mirror, which takes the containers of make pypi-launch: to"
+            " try things out without them, set another: make pypi-local"
+            " PYPI_UNKNOWN_PACKAGES=redirect"
+        )
+
+
 def require_free(host: str, port: int) -> None:
     """Refuse an address on which another process listens.
 
@@ -108,7 +122,7 @@ def _damage_of_journal(settings: Settings) -> str:
 
 def _uncovered(settings: Settings) -> str:
     prefixes = settings.private_prefixes
-    if not (prefixes and settings.redirect and database.is_current(settings.index)):
+    if not (prefixes and settings.asks_pypi and database.is_current(settings.index)):
         return ""
     try:
         with closing(Catalogue(settings.index, read_only=True)) as known:

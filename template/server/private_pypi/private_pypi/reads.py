@@ -15,18 +15,20 @@ from .distribution import is_normalised
 from .index import Index
 from .layout import PACKAGES, SIMPLE, pages_of
 from .names import is_reserved
+from .negotiation import JSON, LEGACY, content_type
 from .refusals import not_ready
 from .settings import Settings
-
-JSON = "application/vnd.pypi.simple.v1+json"
-HTML = "application/vnd.pypi.simple.v1+html"
-LEGACY = "text/html"
 
 FOR_PEOPLE = re.compile(
     r"/(|feed\.atom|projects\.html|search\.json|static/[a-z]+\.(css|js|svg)"
     r"|project/[a-z0-9-]+/(feed\.atom)?)"
 )
 """The paths of the pages for people, as gateway/Caddyfile has them."""
+FROM_PYPI = re.compile("/public/([a-z0-9]+(?:-[a-z0-9]+)*)/[A-Za-z0-9][A-Za-z0-9._+!~-]*")
+"""The paths of files of PyPI, as gateway/Caddyfile has them."""
+UNKNOWN = ("Private-Pypi", "unknown")
+"""The header that tells the gateway that a name is not ours, so that it may ask `public`. No client
+sees it."""
 POLICY = (
     "default-src 'none'; connect-src 'self'; form-action 'self'; img-src 'self'; script-src 'self';"
     " style-src 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -47,7 +49,8 @@ def answer(index: Index, settings: Settings, environ: Environ) -> Answer | None:
     """Answer GET and HEAD for all that the index has, and for names that are reserved.
 
     Returns:
-        None for the root, for other projects that are unknown, and for other methods.
+        None for the root, for other methods, and for other projects that are unknown, unless the
+            gateway has to ask for them elsewhere.
     """
     if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
         return None
@@ -57,30 +60,10 @@ def answer(index: Index, settings: Settings, environ: Environ) -> Answer | None:
     except UnicodeError:
         return refusal(400, "The path of the URL is not UTF-8.")
     for_people = _for_people(index, settings.web, path, environ)
-    return for_people or _find(index, settings.private_prefixes, path, environ)
+    return for_people or _find(index, settings, path, environ)
 
 
-def content_type(accept: str, asked: str = "") -> str:
-    """Choose between the representations of a page (PEP 691).
-
-    Args:
-        accept: the header of that name.
-        asked: the parameter `format` of the URL, which counts more.
-    """
-    # A plus that is not encoded in a URL is a space.
-    wanted = {asked.replace(" ", "+"): 1.0} if asked else _qualities(accept)
-    best, chosen = 0.0, LEGACY
-    for kind in (JSON, HTML, LEGACY):
-        names = (kind, kind.replace(".v1", ".latest"))
-        quality = max(wanted.get(name, 0.0) for name in names)
-        if quality > best:
-            best, chosen = quality, kind
-    if wanted.get("text/*", wanted.get("*/*", 0.0)) > best:
-        return LEGACY
-    return chosen
-
-
-def _find(index: Index, prefixes: tuple[str, ...], path: str, environ: Environ) -> Answer | None:
+def _find(index: Index, settings: Settings, path: str, environ: Environ) -> Answer | None:
     simple = index.folder / SIMPLE
     if path == "/":
         return None
@@ -90,6 +73,8 @@ def _find(index: Index, prefixes: tuple[str, ...], path: str, environ: Environ) 
         return _page(simple, environ) if (simple / pages.HTML).exists() else not_ready()
     if path == "/simple":
         return _moved("simple/", environ)
+    if settings.mirror and (of_pypi := FROM_PYPI.fullmatch(path)):
+        return _of_pypi(index, settings, of_pypi[1])
     # Clients whose URL of the index does not end in /simple/ ask for a name alone.
     found = re.fullmatch("(/simple)?/([^/]+)(/?)", path, re.DOTALL)
     if not found or path in ("/packages", "/favicon.ico"):
@@ -101,11 +86,19 @@ def _find(index: Index, prefixes: tuple[str, ...], path: str, environ: Environ) 
     if (below, normalised, "/") != ("/simple", name, slash):
         up, down = "../" if slash else "", "" if below else "simple/"
         return _moved(f"{up}{down}{normalised}/", environ)
-    found_project = _project(index, name, environ)
-    if found_project or not is_reserved(name, prefixes):
-        return found_project
-    text = f"This index has no project {name}, and asks nobody else for a name with this prefix."
-    return refusal(404, text)
+    status = index.status(name)
+    if status == "here":
+        return _page(pages_of(index.folder, name), environ)
+    return _withheld(status, name) or _unknown(settings, name)
+
+
+def _of_pypi(index: Index, settings: Settings, name: str) -> Answer | None:
+    """Answer for a file that the gateway has from PyPI, if the name is not ours."""
+    status = index.status(name)
+    if status == "here":
+        text = f"This index has a project {name} of its own, and no files of PyPI under that name."
+        return refusal(404, text)
+    return _withheld(status, name) or _unknown(settings, name)
 
 
 def _for_people(index: Index, web: Path, path: str, environ: Environ) -> Answer | None:
@@ -132,10 +125,15 @@ def _for_people(index: Index, web: Path, path: str, environ: Environ) -> Answer 
     return refusal(404, f"This index has no project {name}.")
 
 
-def _project(index: Index, name: str, environ: Environ) -> Answer | None:
-    status = index.status(name)
-    if status == "here":
-        return _page(pages_of(index.folder, name), environ)
+def _unknown(settings: Settings, name: str) -> Answer | None:
+    if is_reserved(name, settings.private_prefixes):
+        text = f"This index has no project {name}, and asks nobody else for a name with this prefix"
+        return refusal(404, f"{text}.")
+    return refusal(404, f"This index has no project {name}.", UNKNOWN) if settings.mirror else None
+
+
+def _withheld(status: str, name: str) -> Answer | None:
+    """Answer for a name that is or could be ours, but of which no page can be served."""
     if status == "not ready":
         return not_ready()
     if status == "unreadable":
@@ -146,18 +144,6 @@ def _project(index: Index, name: str, environ: Environ) -> Answer | None:
         text = f"This index serves no files of {name}, but has or had one that could be of it"
         return refusal(404, f"{text}: make pypi-verify on the server names what is there.")
     return None
-
-
-def _qualities(accept: str) -> dict[str, float]:
-    qualities = {}
-    for entry in accept.lower().split(","):
-        kind, *parameters = (part.strip() for part in entry.split(";"))
-        quality = 1.0
-        for parameter in parameters:
-            if re.fullmatch(r"q=([01](\.[0-9]*)?|\.[0-9]+)?", parameter):
-                quality = float(parameter[2:] or 0)
-        qualities[kind] = quality
-    return qualities
 
 
 def _moved(place: str, environ: Environ) -> Answer:

@@ -28,6 +28,7 @@ class Settings:
         socket: path of the Unix socket to listen on; None for an address.
         host, port: the address.
         redirect: whether unknown projects are redirected to the public index or get 404.
+        mirror: whether the gateway asks the container `public` for them; then none is redirected.
         private_prefixes: namespaces (PEP 752), normalised: no name in them is redirected.
         public_index: URL of that index's simple pages; None for pypiserver's own default.
         max_upload: bytes a distribution may have.
@@ -44,11 +45,17 @@ class Settings:
     host: str
     port: int
     redirect: bool
+    mirror: bool
     private_prefixes: tuple[str, ...]
     public_index: str | None
     max_upload: int
     name: str
     url: str
+
+    @property
+    def asks_pypi(self) -> bool:
+        """Whether clients get from PyPI, through the index, what it does not have."""
+        return self.redirect or self.mirror
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -58,10 +65,12 @@ class Settings:
             SettingError: if a variable has a value that it cannot have.
         """
         unknown = environ.get("PYPI_UNKNOWN_PACKAGES", "redirect")
-        if unknown not in ("redirect", "refuse"):
-            raise SettingError(f"PYPI_UNKNOWN_PACKAGES is {unknown!r}: set redirect or refuse")
+        if unknown not in ("redirect", "mirror", "refuse"):
+            raise SettingError(
+                f"PYPI_UNKNOWN_PACKAGES is {unknown!r}: set redirect, mirror or refuse"
+            )
         host = environ.get("PYPI_HOST") or "127.0.0.1"
-        port = _number(environ, "PYPI_PORT", "8080", most=65535)
+        port = number(environ, "PYPI_PORT", "8080", most=65535)
         address = f"[{host}]" if ":" in host else host
         gateway, socket = environ.get("PYPI_GATEWAY"), environ.get("PYPI_SOCKET")
         return cls(
@@ -74,9 +83,10 @@ class Settings:
             host=host,
             port=port,
             redirect=unknown == "redirect",
+            mirror=unknown == "mirror",
             private_prefixes=_prefixes(environ.get("PYPI_PRIVATE_PREFIXES", "")),
             public_index=environ.get("PYPI_PUBLIC_INDEX") or None,
-            max_upload=_number(environ, "PYPI_MAX_UPLOAD_MB", "512", most=102400) * MEBIBYTE,
+            max_upload=number(environ, "PYPI_MAX_UPLOAD_MB", "512", most=102400) * MEBIBYTE,
             name=_name(environ.get("PYPI_NAME") or "Private index"),
             url=_url(environ.get("PYPI_URL") or f"http://{address}:{port}"),
         )
@@ -105,7 +115,12 @@ def _url(text: str) -> str:
     return f"{text.rstrip('/')}/"
 
 
-def _number(environ: Mapping[str, str], name: str, default: str, *, most: int) -> int:
+def number(environ: Mapping[str, str], name: str, default: str, *, most: int) -> int:
+    """Return the whole number, from 1 on, that a variable holds.
+
+    Raises:
+        SettingError: if it holds something else.
+    """
     text = environ.get(name, default)
     if not (re.fullmatch("[0-9]{1,6}", text) and 1 <= int(text) <= most):
         raise SettingError(f"{name} is {text!r}: set a whole number from 1 to {most}")

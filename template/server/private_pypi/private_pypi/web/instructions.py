@@ -47,7 +47,7 @@ _POETRY = """\
 poetry source add --priority=primary private {url}/simple/
 poetry add {package}"""
 
-# Where the index does not redirect to PyPI, other packages come from there.
+# Where the index does not lead to PyPI, other packages come from there.
 _UV_BESIDE = "uv add --index private={url}/simple/ {package}"
 _POETRY_BESIDE = """\
 poetry source add --priority=explicit private {url}/simple/
@@ -82,14 +82,14 @@ class Instructions:
 
     Args:
         url: of the index, with a slash at its end.
-        redirect: whether it redirects to PyPI for names that it does not have.
+        asks_pypi: whether clients get from PyPI, through it, what it does not have.
     """
 
-    def __init__(self, url: str, *, redirect: bool) -> None:
+    def __init__(self, url: str, *, asks_pypi: bool) -> None:
         self._url = url
-        self._uv, self._poetry = (_UV, _POETRY) if redirect else (_UV_BESIDE, _POETRY_BESIDE)
+        self._uv, self._poetry = (_UV, _POETRY) if asks_pypi else (_UV_BESIDE, _POETRY_BESIDE)
         # A second index for pip would let an attacker's package with a higher version win.
-        self._alone = "" if redirect else " What it needs from PyPI must be installed already."
+        self._alone = "" if asks_pypi else " What it needs from PyPI must be installed already."
 
     def login(self) -> Instruction:
         """Return how to give pip, uv and Poetry an account."""

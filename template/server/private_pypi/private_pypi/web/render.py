@@ -55,17 +55,17 @@ class Site:
     Attributes:
         name: of the index.
         url: where people and clients reach it, with a slash at the end.
-        redirect: whether it redirects to PyPI for names that it does not have.
+        asks_pypi: whether clients get from PyPI, through it, what it does not have.
     """
 
     name: str
     url: str
-    redirect: bool
+    asks_pypi: bool
 
     @classmethod
     def of(cls, settings: Settings) -> Site:
         """Return what the settings say."""
-        return cls(settings.name, settings.url, settings.redirect)
+        return cls(settings.name, settings.url, settings.asks_pypi)
 
     def id(self, path: str) -> str:
         """Return the id of what is at a path, as feeds need it (RFC 4287): the same for one URL."""
@@ -77,7 +77,7 @@ class Pages:
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._instructions = Instructions(site.url, redirect=site.redirect)
+        self._instructions = Instructions(site.url, asks_pypi=site.asks_pypi)
 
     def project(self, project: Project, description: str) -> dict[str, bytes]:
         """Return the files of the page of a project.

@@ -1,0 +1,127 @@
+"""Pages as clients get them: filtered by the policy, written once, and held in bounded memory."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from . import forms
+from .document import Document
+from .kept_pages import KeptPages
+from .pages import Page, in_thread
+from .policy import Policy
+from .watched_policy import WatchedPolicy
+
+LIMIT = 24 * 2**20
+"""Bytes of pages that are held."""
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A page in one form.
+
+    Attributes:
+        body: the page.
+        etag: by which clients know it, with its quotation marks.
+        until: when the next file leaves its cooldown, so that the page is no longer right; None if
+            none will.
+        status: of the project (PEP 792).
+    """
+
+    body: bytes
+    etag: str
+    until: datetime | None
+    status: str
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What a page was rendered from."""
+
+    identity: str
+    policy: int
+
+
+class Renderer:
+    """Renders pages, each once as long as neither it nor the policy changes.
+
+    Args:
+        pages: those that are kept.
+        policy: which of their files clients may have.
+        limit: bytes of rendered pages that are held; the one that was not used for longest goes.
+        clock: tells the time, in UTC.
+    """
+
+    def __init__(
+        self,
+        pages: KeptPages,
+        policy: WatchedPolicy,
+        *,
+        limit: int = LIMIT,
+        clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+    ) -> None:
+        self._pages = pages
+        self._policy = policy
+        self._limit = limit
+        self._clock = clock
+        self._size = 0
+        self._held: OrderedDict[tuple[str, bool], tuple[_Source, Rendered]] = OrderedDict()
+        self._rendering: dict[
+            tuple[str, bool, _Source, datetime | None], asyncio.Task[Rendered | None]
+        ] = {}
+
+    async def get(self, page: Page, *, as_json: bool) -> Rendered | None:
+        """Return a page in one of two forms; None if somebody has deleted it since.
+
+        Args:
+            as_json: whether it is JSON (PEP 691) or HTML (PEP 503).
+        """
+        policy = self._policy.current
+        source = _Source(page.identity, self._policy.number)
+        key = (page.project, as_json)
+        held, rendered = self._held.get(key, (None, None))
+        if rendered and held == source and (not rendered.until or self._clock() < rendered.until):
+            self._held.move_to_end(key)
+            return rendered
+        flight = (*key, source, rendered.until if rendered else None)
+        task = self._rendering.get(flight)
+        if not task:
+            # In a thread: a large page takes a second, which other clients need not wait.
+            task = asyncio.create_task(in_thread(self._render, page, policy, as_json=as_json))
+            self._rendering[flight] = task
+            task.add_done_callback(lambda _: self._rendering.pop(flight))
+        # A client that leaves does not stop it for the others.
+        made = await asyncio.shield(task)
+        if made:
+            self._hold(key, source, made)
+        return made
+
+    def _render(self, page: Page, policy: Policy, *, as_json: bool) -> Rendered | None:
+        document = page.document or self._pages.read(page.project)
+        return render(document, policy, self._clock(), as_json=as_json) if document else None
+
+    def _hold(self, key: tuple[str, bool], source: _Source, made: Rendered) -> None:
+        if key in self._held:
+            self._size -= len(self._held.pop(key)[1].body)
+        self._held[key] = (source, made)
+        self._size += len(made.body)
+        while self._size > self._limit:
+            self._size -= len(self._held.popitem(last=False)[1][1].body)
+
+
+def render(document: Document, policy: Policy, now: datetime, *, as_json: bool) -> Rendered:
+    """Return a page with those files that the policy offers at a time."""
+    files, ends, status = [], [], document.status
+    for file in document.files:
+        verdict = policy.verdict(document.name, file, now, status=status)
+        if verdict.offered:
+            files.append(file)
+        elif verdict.until:
+            ends.append(verdict.until)
+    body = (forms.as_json if as_json else forms.as_html)(document, files)
+    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    return Rendered(body, etag, min(ends, default=None), status)
