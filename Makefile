@@ -4,6 +4,7 @@ PYTHON ?= python3
 PYTEST_ARGUMENTS ?=
 WORKERS ?= 3
 SCALE ?= full
+ROWS ?= all
 VERSION ?=
 
 .DEFAULT_GOAL := help
@@ -41,8 +42,8 @@ docs: .venv/demo ## Write docs/questions.md from copier.yml
 screenshots: .venv/test ## Take the pictures in docs/images anew; needs chromium
 	@.venv/bin/python scripts/screenshots.py
 
-bench: .venv/test .venv/peers/installed ## Measure the server beside its peers (SCALE=small: quickly)
-	@.venv/bin/python bench/bench.py --scale $(SCALE)
+bench: .venv/test .venv/peers/installed ## Measure the server beside its peers (SCALE=small: quickly; ROWS=mirror: only that)
+	@.venv/bin/python bench/bench.py --scale $(SCALE) --rows $(ROWS)
 
 requirements: .venv/test ## Pin every Python requirement anew, with hashes
 	@sh scripts/requirements.sh

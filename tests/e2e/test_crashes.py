@@ -18,10 +18,11 @@ import pytest
 import requests
 from kit import integrity
 from kit.accounts import ALICE
-from kit.commands import CommandError, run
+from kit.commands import run
 from kit.forms import TYPE, around
 from kit.http import basic
 from kit.killable_server import MEBIBYTE, KillableServer
+from kit.small_volume import small_volume
 from kit.template import ROOT
 from kit.waiting import wait_until
 from kit.wheel import of_size
@@ -277,21 +278,6 @@ def test_an_upload_of_1500_megabytes_takes_little_memory(server: KillableServer)
 
 
 # A full disk --------------------------------------------------------------------------------------
-
-
-def small_volume(folder: Path) -> list[str] | None:
-    """Return what to put before a command so that it may mount a volume; None if none may."""
-    for command in (
-        ["unshare", "--mount"],
-        ["unshare", "--user", "--map-root-user", "--mount"],
-        ["sudo", "--non-interactive", "--preserve-env", "unshare", "--mount"],
-    ):
-        try:
-            run(*command, "mount", "-t", "tmpfs", "tmpfs", folder)
-        except (OSError, CommandError):
-            continue
-        return command
-    return None
 
 
 def test_a_full_disk_refuses_uploads_and_loses_nothing(rendered: Path, tmp_path: Path) -> None:

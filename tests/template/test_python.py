@@ -22,10 +22,12 @@ PROMISES = {
     "pyproject.toml": r'\npython_version = "(.*)"',
     "demo/my-private-lib/pyproject.toml": 'requires-python = ">=(.*)"',
     ".github/workflows/ci.yml": r'python: \["(.*?)"',
-    "scripts/requirements.sh": r"--python-version (\S+)",
+    "scripts/requirements.sh": r'--python-version (?:"\$\{2-)?(3\.\d+)',
     "template/server/private_pypi/pyproject.toml": r'requires-python = ">=(.*?)"',
     "template/server/README.md.jinja": r"Python\s(3\.\d+) or newer",
-    "template/server/Makefile.jinja": r"(?:older than Python|--python-version) (3\.\d+)",
+    # The container `public` has the Python of its image alone.
+    "template/server/Makefile.jinja": r"(?:older than Python|--python-version) (3\.\d+)"
+    r"(?!.*\n.*requirements-public)",
 }
 
 PROMISES_OF_A_CLIENT = {

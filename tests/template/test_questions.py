@@ -37,6 +37,7 @@ ASKED = {
         "unknown_packages",
         "max_upload_mb",
         "private_prefixes",
+        "cooldown_days",
         "ci",
     ],
     "client": [
@@ -69,6 +70,7 @@ BEFORE: dict[str, Answers] = {
     "traefik_network": {"https": "traefik"},
     "traefik_certresolver": {"https": "traefik"},
     "http_port": {"https": "none"},
+    "cooldown_days": {"unknown_packages": "mirror"},
     "index_password": {"index_user": "ada"},
 }
 """Answers without which a question does not come up."""
@@ -104,6 +106,7 @@ GOOD: dict[str, dict[str, list[Any]]] = {
         "http_port": [1, 8080, 65535],
         "publisher": ["a", "ada@example.com", "A.b_c+d-e", "0" * 64, "importer"],
         "publisher_password": ["", PASSWORD, "x" * 12, "x" * 72],
+        "cooldown_days": [0, 7, 365],
         "max_upload_mb": [1, 512, 102400],
         "private_prefixes": [[], ["acme-"], ["Acme_", "corp.tools", "x"]],
     },
@@ -231,6 +234,9 @@ BAD: dict[str, dict[str, dict[Any, str]]] = {
             "import": "but not import: the gateway would take that for a command.",
         },
         "publisher_password": REFUSED_PASSWORDS,
+        "cooldown_days": dict.fromkeys(
+            [-1, 366], "Type a whole number of days from 0 to 365, such as 7."
+        ),
         "max_upload_mb": dict.fromkeys(
             [0, -1, 102401], "Type a whole number of megabytes from 1 to 102400, such as 512."
         ),

@@ -195,6 +195,7 @@ def check(folder: Path, answers: Answers, certificates: Path) -> None:
     check_recorded(folder, answers)
     if answers["template"] == "server":
         check_compose(folder, answers)
+        check_policy(folder, answers)
         check_caddyfile(folder, certificates)
     else:
         check_toml(folder, answers)
@@ -289,6 +290,17 @@ def check_compose(folder: Path, answers: Answers) -> None:
         assert answers["traefik_certresolver"] in gateway["labels"].values()
     if answers["https"] == "none" and "http_port" in answers:
         assert gateway["ports"] == [f"127.0.0.1:${{http_port:-{answers['http_port']}}}:80"]
+
+
+def check_policy(folder: Path, answers: Answers) -> None:
+    """Refuse a policy that is not the one asked for, and parts of a mirror where there is none."""
+    parts = [*folder.glob("public*"), *folder.glob("private_pypi/**/*public*")]
+    if answers.get("unknown_packages") != "mirror":
+        assert parts == []
+        return
+    assert len(parts) == 5
+    policy = tomllib.loads((folder / "public/public_policy.toml").read_text(encoding="utf-8"))
+    assert policy == {"cooldown_days": answers.get("cooldown_days", 7)}
 
 
 def check_caddyfile(folder: Path, certificates: Path) -> None:

@@ -515,7 +515,9 @@ def before_the_tools(template: Path, tmp_path_factory: pytest.TempPathFactory) -
     # What the update's own task takes from there.
     shutil.copytree(folder.parent / "tools", tools)
     questionnaire = (folder / "copier.yml").read_text()
-    (folder / "copier.yml").write_text(questionnaire.replace("/.env]", "/.env, /tools]", 1))
+    (folder / "copier.yml").write_text(
+        questionnaire.replace("  - /.env\n", "  - /.env\n  - /tools\n", 1)
+    )
     commit(folder, "Scripts")
     git(folder, "tag", "v0.1.0")
     (folder / "copier.yml").write_text(questionnaire)

@@ -50,6 +50,16 @@ prepare_folders() {
 	chmod 700 pypi_auth gateway/accounts gateway_data 2>/dev/null || :
 	# The gateway reads it as the owner of pypi_data, whichever user launches, with whatever umask.
 	chmod 755 gateway/live 2>/dev/null || :
+	if has_mirror; then
+		# The gateway mounts only this folder of it. If it were missing, Docker would make it, as root's.
+		mkdir -p public_data/public
+		# `public` reads the policy as the owner of pypi_data, too.
+		chmod -R a+rX public 2>/dev/null || :
+	fi
+}
+
+has_mirror() {
+	grep -q '^  public:' "$COMPOSE_FILE"
 }
 
 # The containers run as the owner of pypi_data, or as a user of their own where that is root. Files that
@@ -58,7 +68,10 @@ prepare_folders() {
 # changes them. It must not read standard input, where a password may wait for another command.
 give_folders() {
 	[ "$(id -u)" = 0 ] || return 0
-	foreign=$(find -H pypi_data pypi_index pypi_web pypi_auth gateway/accounts gateway_data \
+	mirrored=
+	! has_mirror || mirrored=public_data
+	# shellcheck disable=SC2086 # Nothing, or one word.
+	foreign=$(find -H pypi_data pypi_index pypi_web pypi_auth gateway/accounts gateway_data $mirrored \
 		\( ! -user "$PYPI_UID" -o ! -group "$PYPI_GID" \) -print 2>/dev/null | head -n 1)
 	[ -z "$foreign" ] || compose --progress quiet run --rm --no-deps --no-TTY ownership </dev/null || :
 }
@@ -104,6 +117,7 @@ start() {
 	# A running container would keep using a folder that was deleted: make the containers anew.
 	anew=
 	[ -d pypi_index ] && [ -d pypi_web ] || anew=yes
+	! has_mirror || [ -d public_data/public ] || anew=yes
 	prepare
 	url=$(address "$1") || exit 1
 	build
