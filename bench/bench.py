@@ -19,6 +19,8 @@ from pathlib import Path
 import files
 import image
 import load
+import mirror
+import nginx
 import results
 import stacks
 from measurements import SCALES, Measurements, Scale
@@ -27,7 +29,6 @@ from stacks import Content, Devpi, Ours, Pypiserver, Server, Stack
 
 READS = ("page", "download")
 CURVES = (*READS, "unknown", "upload")
-INSTALLS = ("uv", "pip")
 WEB = ("web page", "kB of the start page", "uploads by turns")
 """What is measured of the pages for people."""
 STARTS = ("", "static/style.css", "static/script.js", "static/icon.svg", "search.json")
@@ -46,6 +47,7 @@ class Bench:
     def __init__(self, scale: Scale, folder: Path) -> None:
         self._scale = scale
         self._folder = folder
+        self._library = folder / "library"
         self._found = Measurements()
         self._series = itertools.count()
 
@@ -55,6 +57,13 @@ class Bench:
         for stack, what in plan:
             self._measure(stack, what)
         self._rebuild(next(stack for stack, what in plan if "uv" in what and stack.name == "ours"))
+        mirror.measure(self._found, self._folder, self._library, self._scale.installs)
+        return self._found
+
+    def run_mirror(self) -> Measurements:
+        """Measure the mirror alone."""
+        files.write(self._library, mirror.PRIVATE)
+        mirror.measure(self._found, self._folder, self._library, self._scale.installs)
         return self._found
 
     def _rebuild(self, ours: Stack) -> None:
@@ -71,7 +80,7 @@ class Bench:
         """Make all distributions and stacks; return what is measured of each."""
         scale, folder = self._scale, self._folder
         print(f"Making {scale.sizes[-1]:,} distributions and an index of each size", flush=True)
-        library, certificates = folder / "library", folder / "certificates"
+        library, certificates = self._library, folder / "certificates"
         files.write(library, scale.sizes[-1])
         stacks.certificate(certificates)
         answers = {"template": "server", "ci": "none"}
@@ -83,7 +92,7 @@ class Bench:
         others: Plan = []
         for size in scale.sizes:
             compared = size == scale.compared
-            installs = INSTALLS if size == scale.installed else ()
+            installs = load.INSTALLERS if size == scale.installed else ()
             server = Ours(plain / "private_pypi", folder / f"ours-{size}", library, size)
             ours = server.stack("ours", plain / "gateway" / "Caddyfile")
             self._found.note(ours, "indexed a second", server.indexed_per_second)
@@ -99,7 +108,7 @@ class Bench:
                 same = self._same_bytes(ours, tls, certificates)
         devpi = Devpi(folder / "devpi")
         others.append((devpi.stack("devpi", results.DEVPI), READS))
-        others.append((devpi.stack("devpi", results.DEVPI_TREE), INSTALLS))
+        others.append((devpi.stack("devpi", results.DEVPI_TREE), load.INSTALLERS))
         if not load.wrk():
             self._found.skip("every rate, as wrk is not installed: apt-get install wrk")
         ends: Plan = [(grown[0][0], CURVES), (grown[-1][0], CURVES)]
@@ -112,7 +121,7 @@ class Bench:
             server.find(ours.size)
             content = Content(self._folder / "content", server)
         plan: Plan = [(content.caddy("Caddy file_server"), READS), (tls, READS)]
-        if stacks.nginx():
+        if nginx.program():
             plan.append((content.nginx("nginx, TLS", certificates), READS))
             plan.append((content.nginx("nginx"), READS))
         else:
@@ -124,7 +133,7 @@ class Bench:
             if not server.paths:
                 server.find(stack.size)
             for metric in what:
-                if metric in INSTALLS:
+                if metric in load.INSTALLERS:
                     figure = load.install(metric, server.index_url())
                 elif metric == "by hand" and server.data:
                     figure = load.by_hand(server.client(), server.index, server.data)
@@ -174,10 +183,12 @@ class Bench:
 
 
 def main() -> int:
-    """Run the benchmark and write its results; return the exit code."""
+    """Run the benchmark and write its results, if it is all of it; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scale", choices=SCALES, default="full")
-    name = parser.parse_args().scale
+    parser.add_argument("--rows", choices=("all", "mirror"), default="all")
+    options = parser.parse_args()
+    scale = SCALES[options.scale]
     if not sys.platform.startswith("linux"):
         print("error: the benchmark reads /proc: run it on Linux", file=sys.stderr)
         return 1
@@ -187,14 +198,19 @@ def main() -> int:
     started = time.monotonic()
     try:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-            found = Bench(SCALES[name], Path(folder)).run()
+            bench = Bench(scale, Path(folder))
+            found = bench.run() if options.rows == "all" else bench.run_mirror()
     except (BenchError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("stopped: nothing is running any more, no results were written", file=sys.stderr)
         return 130
-    print(results.write(found, name, (time.monotonic() - started) / 60))
+    if options.rows == "all":
+        results.write(found, options.scale, (time.monotonic() - started) / 60)
+        print(results.table(results.rows(found, scale)))
+    else:
+        print(results.table(results.of_mirror(found)))
     return 0
 
 

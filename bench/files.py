@@ -14,9 +14,9 @@ VERSIONS = 10
 """Versions of each project, at every scale: the number of projects grows, not their pages."""
 
 TREE = 50
-"""Projects that depend on each other: installing the first installs them all."""
+"""As many projects in a row depend on each other: installing the first installs them all."""
 
-_PAYLOAD = random.Random(0).randbytes(19_000)
+_PAYLOAD = random.Random(0).randbytes(2_000_000)
 _WHEEL = b"Wheel-Version: 1.0\nGenerator: bench\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 
 
@@ -30,13 +30,13 @@ def file_name(number: int, version: str) -> str:
     return f"bench_lib_{number:05}-{version}-py3-none-any.whl"
 
 
-def wheel(number: int, version: str) -> bytes:
-    """Return a wheel of 20 kB, the same bytes every time."""
+def wheel(number: int, version: str, payload: int = 19_000) -> bytes:
+    """Return a wheel, the same bytes every time: of 20 kB, or with so many bytes of data in it."""
     module = f"bench_lib_{number:05}"
     info = f"{module}-{version}.dist-info"
     members = {
         f"{module}/__init__.py": b"",
-        f"{module}/payload.bin": _PAYLOAD,
+        f"{module}/payload.bin": _PAYLOAD[:payload],
         f"{info}/METADATA": metadata(number, version),
         f"{info}/WHEEL": _WHEEL,
     }
@@ -51,7 +51,8 @@ def wheel(number: int, version: str) -> bytes:
 
 def metadata(number: int, version: str) -> bytes:
     """Return the core metadata of a wheel: a project needs the two below it in a binary tree."""
-    needs = [child for child in (2 * number + 1, 2 * number + 2) if child < TREE]
+    tree, place = divmod(number, TREE)
+    needs = [tree * TREE + child for child in (2 * place + 1, 2 * place + 2) if child < TREE]
     lines = ["Metadata-Version: 2.1", f"Name: {project(number)}", f"Version: {version}"]
     lines += [f"Requires-Dist: {project(need)}>=1.0" for need in needs]
     return "".join(f"{line}\n" for line in lines).encode()

@@ -23,6 +23,7 @@ import files
 from process import BenchError, environment
 
 CONNECTIONS = 8
+INSTALLERS = ("uv", "pip")
 PIP_ACCEPTS = (
     "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html; q=0.1,"
     " text/html; q=0.01"
@@ -210,8 +211,8 @@ def by_hand(client: Client, index: str, data: Path) -> float:
     return time.perf_counter() - started
 
 
-def install(program: str, index: str) -> float:
-    """Install the tree of projects with uv or pip, nothing cached; return the seconds."""
+def install(program: str, index: str, tree: int = 0) -> float:
+    """Install a tree of projects with uv or pip, nothing cached; return the seconds."""
     with tempfile.TemporaryDirectory(prefix="bench-install-") as folder:
         target = Path(folder) / "installed"
         here = Path(sys.executable).parent
@@ -221,7 +222,7 @@ def install(program: str, index: str) -> float:
         else:
             command = [sys.executable, "-m", "pip", "--isolated", "install", "--no-cache-dir"]
             command += ["--quiet", "--no-input", "--disable-pip-version-check"]
-        command += ["--target", str(target), "--index-url", index, files.project(0)]
+        command += ["--target", str(target), "--index-url", index, files.project(tree * files.TREE)]
         started = time.perf_counter()
         said = subprocess.run(
             command, capture_output=True, text=True, check=False, env=environment(), cwd=folder

@@ -20,6 +20,7 @@ class Scale:
         seconds: duration of each load.
         more_turns: turns after the first, for the stacks whose figures are close to each other.
         uploads: uploads in each turn.
+        installs: how often each program installs through the mirror, and past it.
     """
 
     sizes: tuple[int, ...]
@@ -28,12 +29,21 @@ class Scale:
     seconds: int
     more_turns: int
     uploads: int
+    installs: int
 
 
 SCALES = {
-    "small": Scale((100, 1_000, 10_000), 10_000, 1_000, seconds=1, more_turns=0, uploads=10),
+    "small": Scale(
+        (100, 1_000, 10_000), 10_000, 1_000, seconds=1, more_turns=0, uploads=10, installs=1
+    ),
     "full": Scale(
-        (100, 1_000, 10_000, 100_000), 10_000, 10_000, seconds=3, more_turns=2, uploads=40
+        (100, 1_000, 10_000, 100_000),
+        10_000,
+        10_000,
+        seconds=3,
+        more_turns=2,
+        uploads=40,
+        installs=7,
     ),
 }
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 import files
+import mirror
 import plot
 from load import CONNECTIONS
 from measurements import SCALES, Measurements, Scale
@@ -31,6 +32,7 @@ _CURVES = {
     "unknown": "unknown name, requests a second",
     "upload": "upload, ms",
 }
+_HEAD = ["what", "measured", "target", "met"]
 _DRAWN = {"ours": "ours", "classic": "classic stack"}
 _STACKS = {
     "ours": "ours",
@@ -153,7 +155,36 @@ def rows(found: Measurements, scale: Scale) -> list[Row]:
         ):
             faster = ratio(program, ("ours", scale.installed), peer, turned=True)
             promised.append(Row("time", f"{program} install time: {name} / ours", faster))
-    return promised
+    return promised + of_mirror(found)
+
+
+def of_mirror(found: Measurements) -> list[Row]:
+    """Return the promises about the mirror of PyPI.
+
+    They are made for pip, which installs in a client's image.
+    """
+    promised: list[Row] = []
+    for program in ("pip", "uv"):
+        for state, away, name, target in (
+            ("warm", "", "a warm mirror / from a bare nginx", 1.15),
+            ("cold", "", "a cold mirror / from the stand-in of PyPI", 1.3),
+            ("cold", mirror.AWAY, f"a cold mirror / from the stand-in of PyPI{mirror.AWAY}", 1.3),
+        ):
+            direct = found.median(f"nginx as PyPI{away}", 0, program)
+            through = found.median(f"mirror{away}", mirror.PRIVATE, f"{program}, {state}")
+            longer = through / direct if through and direct else None
+            promised.append(
+                Row(
+                    "time",
+                    f"{program} install time of {files.TREE} public packages: through {name}",
+                    longer,
+                    target if program == "pip" else None,
+                    at_least=False,
+                )
+            )
+    memory = found.median("mirror", mirror.PRIVATE, "MB of public")
+    name = f"MB of memory of public with {mirror.PAGES:,} kept pages"
+    return [*promised, Row("plain", name, memory, 150, at_least=False)]
 
 
 def _for_people(found: Measurements, size: int) -> list[Row]:
@@ -177,8 +208,8 @@ def _for_people(found: Measurements, size: int) -> list[Row]:
     ]
 
 
-def write(found: Measurements, scale_name: str, minutes: float) -> str:
-    """Write RESULTS.md and the plot; return the table of promises for the terminal."""
+def write(found: Measurements, scale_name: str, minutes: float) -> None:
+    """Write RESULTS.md and the plot."""
     scale = SCALES[scale_name]
     promised = [row.cells() for row in rows(found, scale)]
     curves = {
@@ -196,7 +227,7 @@ def write(found: Measurements, scale_name: str, minutes: float) -> str:
         f"Page and download: ten pages and ten wheels of 20 kB, asked for by wrk on {CONNECTIONS}"
         f" connections, from an index of {scale.compared:,} files. Ours asks for an account whose"
         f" password has a bcrypt hash of cost {COST}.",
-        _table(["what", "measured", "target", "met"], promised),
+        _table(_HEAD, promised),
         "## Against the number of files",
         "![Curves of pages, downloads and uploads](results.svg)",
         _table(["", *(f"{size:,} files" for size in scale.sizes)], _growth(found, scale)),
@@ -206,7 +237,11 @@ def write(found: Measurements, scale_name: str, minutes: float) -> str:
         _table(["seconds", "uv", "pip"], _installs(found, scale)),
     ]
     (FOLDER / "RESULTS.md").write_text("\n\n".join(sections) + "\n")
-    return "\n" + _aligned([["what", "measured", "target", "met"], *promised])
+
+
+def table(promised: Sequence[Row]) -> str:
+    """Return a table of promises for the terminal."""
+    return "\n" + _aligned([_HEAD, *(row.cells() for row in promised)])
 
 
 def number(figure: float | None) -> str:

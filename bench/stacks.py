@@ -5,10 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import re
 import secrets
-import shutil
 import subprocess
 import sys
 import time
@@ -22,6 +20,7 @@ from typing import Any
 
 import copier
 import files
+import nginx
 import yaml
 from copier.errors import DirtyLocalWarning
 from load import Client
@@ -167,10 +166,7 @@ class Ours:
         with ExitStack() as stack:
             processes = [
                 stack.enter_context(running(command, self._folder, name, variables))
-                for name, command in (
-                    ("private_pypi", [sys.executable, "-m", "private_pypi", "serve"]),
-                    ("caddy", [str(HERE / "caddy"), "run", "--config", str(caddyfile)]),
-                )
+                for name, command in self._programs(caddyfile).items()
             ]
             wait_for(f"http://127.0.0.1:{inner}", "/health", processes)
             wait_for(url, "/health", processes)
@@ -180,12 +176,20 @@ class Ours:
             server.started = time.monotonic() - started
             yield server
 
+    def _programs(self, caddyfile: Path) -> dict[str, list[str]]:
+        """Return the commands that serve it, by the names of the programs."""
+        return {
+            "private_pypi": [sys.executable, "-m", "private_pypi", "serve"],
+            "caddy": [str(HERE / "caddy"), "run", "--config", str(caddyfile)],
+        }
+
     def _caddyfile(self, gateway: Path, port: int, inner: int, certificates: Path | None) -> Path:
         """Write the rendered Caddyfile with the addresses and folders of this run."""
         text = gateway.read_text()
         changes = [
             ("\n:80 {", f"\nhttp://127.0.0.1:{port} {{"),
             ("unix//run/private_pypi/http.sock", f"127.0.0.1:{inner}"),
+            ("unix//run/public/http.sock", f"unix/{self._folder}/public.sock"),
             (":2020", f":{free_port()}"),
             ("/accounts/", f"{self._folder}/accounts/"),
             ("/data/refused.log", f"{self._folder}/refused.log"),
@@ -346,25 +350,8 @@ class Content:
         return Stack(name, 0, self._caddy)
 
     def _nginx(self, certificates: Path | None) -> Iterator[Server]:
-        program = nginx()
-        if not program:
-            raise BenchError("nginx is not installed")
         port = free_port()
-        secure = f"ssl_certificate {certificates}/fullchain.pem; ssl_certificate_key"
-        secure += f" {certificates}/privkey.pem;"
-        temporary = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        (self._folder / "nginx.conf").write_text(
-            # Without this, root's nginx runs its workers as nobody, who cannot read this folder.
-            ("user root;\n" if os.geteuid() == 0 else "")
-            + "daemon off; pid nginx.pid; worker_processes auto; error_log stderr;\n"
-            "events { worker_connections 512; }\n"
-            "http {\n  access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000000;\n"
-            + "".join(f"  {kind}_temp_path {self._folder}/{kind};\n" for kind in temporary)
-            + "  types { application/octet-stream whl; application/json json; }\n"
-            f"  server {{ listen 127.0.0.1:{port}{' ssl' if certificates else ''};"
-            f" root {self._folder}/served; {secure if certificates else ''} }}\n}}\n"
-        )
-        command = [program, "-p", str(self._folder), "-c", "nginx.conf", "-e", "stderr"]
+        command = nginx.command(self._folder, port, certificates)
         yield from self._serve("nginx", command, port, certificates)
 
     def _caddy(self) -> Iterator[Server]:
@@ -382,11 +369,6 @@ class Content:
         with running(command, self._folder, name, environment(HOME=str(self._folder))) as process:
             wait_for(url, self._paths["page"][0], [process])
             yield Server(url, [process], account=None, paths=self._paths)
-
-
-def nginx() -> str | None:
-    """Return the path of nginx, None if it is missing; Debian has it where only root looks."""
-    return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
 
 def wait_for(
