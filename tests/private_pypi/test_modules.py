@@ -50,6 +50,7 @@ FLOORS = {
         "public.slots",
         "public.check",
         "public.kept_pages",
+        "public.recent",
         "public.upstream",
     ],
     "the mirror: what is offered, and in which form": [

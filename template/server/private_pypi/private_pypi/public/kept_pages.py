@@ -15,8 +15,6 @@ import json
 import logging
 import os
 import shutil
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,6 +25,7 @@ from .. import disk
 from ..distribution import is_normalised
 from .document import Document, File
 from .kept import PAGES, RESERVE
+from .recent import Recent
 
 # The file of its page must have room for what is written beside it.
 _LONGEST = 200
@@ -69,7 +68,7 @@ class KeptPages:
         self._forget = forget
         self._problem = ""
         self._unsynced: set[str] = set()
-        self._recent = _Recent(_HELD)
+        self._recent = Recent[str, tuple[str, Document]](_HELD)
 
     def open(self) -> None:
         """Make the folder, and delete what was unfinished when the server was killed.
@@ -99,8 +98,8 @@ class KeptPages:
         known = self.known(project)
         if not known:
             return None
-        read = self._recent.get(project, known.identity)
-        if read:
+        identity, read = self._recent.get(project) or ("", None)
+        if read and identity == known.identity:
             return read
         try:
             head, page, gone = self._path(project).read_bytes().splitlines()
@@ -114,7 +113,7 @@ class KeptPages:
             log.warning("the kept page of %s is damaged: it is fetched again", project)
             self._path(project).unlink(missing_ok=True)
             return None
-        self._recent.put(project, json.loads(head)["identity"], document, len(page))
+        self._recent.put(project, (json.loads(head)["identity"], document), len(page))
         return document
 
     def write(self, document: Document, *, is_missing: bool = False) -> tuple[str, Document | None]:
@@ -152,7 +151,7 @@ class KeptPages:
         self._problem = problem
         if problem:
             return identity, document
-        self._recent.put(document.name, identity, document, len(page))
+        self._recent.put(document.name, (identity, document), len(page))
         return identity, None
 
     def write_missing(self, project: str) -> None:
@@ -217,32 +216,6 @@ class KeptPages:
 
     def _path(self, project: str) -> Path:
         return self._folder / f"{project}.json"
-
-
-class _Recent:
-    """The kept pages that were read last, as long as all together are small; for threads."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._size = 0
-        self._entries: OrderedDict[str, tuple[str, Document, int]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, project: str, identity: str) -> Document | None:
-        with self._lock:
-            found = self._entries.get(project)
-            if not found or found[0] != identity:
-                return None
-            self._entries.move_to_end(project)
-            return found[1]
-
-    def put(self, project: str, identity: str, document: Document, size: int) -> None:
-        with self._lock:
-            self._size -= self._entries.pop(project, ("", None, 0))[2]
-            self._entries[project] = (identity, document, size)
-            self._size += size
-            while self._size > self._limit:
-                self._size -= self._entries.popitem(last=False)[1][2]
 
 
 def _gone(names: set[str], former: Document | None, new: Document) -> tuple[Any, ...]:

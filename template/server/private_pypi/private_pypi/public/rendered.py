@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -14,6 +13,7 @@ from .document import Document
 from .kept_pages import KeptPages
 from .pages import Page, in_thread
 from .policy import Policy
+from .recent import Recent
 from .watched_policy import WatchedPolicy
 
 LIMIT = 24 * 2**20
@@ -66,10 +66,8 @@ class Renderer:
     ) -> None:
         self._pages = pages
         self._policy = policy
-        self._limit = limit
         self._clock = clock
-        self._size = 0
-        self._held: OrderedDict[tuple[str, bool], tuple[_Source, Rendered]] = OrderedDict()
+        self._recent = Recent[tuple[str, bool], tuple[_Source, Rendered]](limit)
         self._rendering: dict[
             tuple[str, bool, _Source, datetime | None], asyncio.Task[Rendered | None]
         ] = {}
@@ -83,9 +81,8 @@ class Renderer:
         policy = self._policy.current
         source = _Source(page.identity, self._policy.number)
         key = (page.project, as_json)
-        held, rendered = self._held.get(key, (None, None))
+        held, rendered = self._recent.get(key) or (None, None)
         if rendered and held == source and (not rendered.until or self._clock() < rendered.until):
-            self._held.move_to_end(key)
             return rendered
         flight = (*key, source, rendered.until if rendered else None)
         task = self._rendering.get(flight)
@@ -97,20 +94,12 @@ class Renderer:
         # A client that leaves does not stop it for the others.
         made = await asyncio.shield(task)
         if made:
-            self._hold(key, source, made)
+            self._recent.put(key, (source, made), len(made.body))
         return made
 
     def _render(self, page: Page, policy: Policy, *, as_json: bool) -> Rendered | None:
         document = page.document or self._pages.read(page.project)
         return render(document, policy, self._clock(), as_json=as_json) if document else None
-
-    def _hold(self, key: tuple[str, bool], source: _Source, made: Rendered) -> None:
-        if key in self._held:
-            self._size -= len(self._held.pop(key)[1].body)
-        self._held[key] = (source, made)
-        self._size += len(made.body)
-        while self._size > self._limit:
-            self._size -= len(self._held.popitem(last=False)[1][1].body)
 
 
 def render(document: Document, policy: Policy, now: datetime, *, as_json: bool) -> Rendered:
