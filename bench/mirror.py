@@ -31,6 +31,9 @@ AWAY = ", 20 ms away"
 
 _FIRST = files.TREE
 
+_PAIRS = 3
+"""How often in a turn: the difference is small beside what one install differs from the next."""
+
 
 class PyPI:
     """A stand-in of PyPI: nginx with pages as long as those of PyPI, and wheels for one tree.
@@ -165,13 +168,15 @@ def _install(found: Measurements, program: str, mirror: Stack, pypi: Stack, dire
     with mirror.running() as server:
         # The first install of all would pay for what the disk has not read yet.
         load.install(program, direct.index_url(), tree=1)
-        for stack, what, url in (
-            (mirror, f"{program}, cold", server.index_url()),
-            (pypi, program, direct.index_url()),
-            (mirror, f"{program}, warm", server.index_url()),
-        ):
+
+        def time(stack: Stack, what: str, url: str) -> None:
             found.note(stack, what, load.install(program, url, tree=1))
             settle(server.processes)
+
+        time(mirror, f"{program}, cold", server.index_url())
+        for _ in range(_PAIRS):
+            time(pypi, program, direct.index_url())
+            time(mirror, f"{program}, warm", server.index_url())
 
 
 def _remember(found: Measurements, mirror: Mirror) -> None:

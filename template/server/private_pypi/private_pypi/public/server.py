@@ -56,6 +56,8 @@ def configuration(app: Callable[..., Any], settings: PublicSettings) -> uvicorn.
         loop="asyncio",
         lifespan="on",
         log_config=None,
+        # The gateway's log has each request, cut to a length.
+        access_log=False,
         proxy_headers=False,
         server_header=False,
         # Longer than the two minutes for which the gateway keeps an idle connection.
