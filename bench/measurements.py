@@ -42,7 +42,7 @@ SCALES = {
         10_000,
         seconds=3,
         more_turns=2,
-        uploads=40,
+        uploads=100,
         installs=7,
     ),
 }
