@@ -6,6 +6,7 @@ The gateway, which asks it, has removed accounts and cookies, and serves kept fi
 from __future__ import annotations
 
 import asyncio
+import gzip
 import logging
 import re
 import threading
@@ -100,8 +101,9 @@ class Mirror:
         if rendered.status == "quarantined" and self._kept_files(project):
             self._must_sweep.set()
         headers = {
-            "ETag": rendered.etag,
-            "Vary": "Accept",
+            # A weak one, as it is the same for both encodings.
+            "ETag": f"W/{rendered.etag}",
+            "Vary": "Accept, Accept-Encoding",
             "Cache-Control": "private, no-cache",
             **_warning(page),
         }
@@ -110,7 +112,11 @@ class Mirror:
         charset = "; charset=utf-8" if kind == LEGACY else ""
         # Not as media_type, to which a charset would be added for each kind of text.
         headers["Content-Type"] = f"{kind}{charset}"
-        return Response(rendered.body, headers=headers)
+        if not _takes_gzip(request.headers.get("Accept-Encoding", "")):
+            body = await in_thread(gzip.decompress, rendered.compressed)
+            return Response(body, headers=headers)
+        headers["Content-Encoding"] = "gzip"
+        return Response(rendered.compressed, headers=headers)
 
     async def file(self, request: Request) -> Response:
         """Answer with a file, or with its metadata (PEP 658)."""
@@ -344,6 +350,11 @@ def _warning(page: Page) -> dict[str, str]:
 def _is_known(condition: str, etag: str) -> bool:
     """Return whether the client has this page (RFC 9110, 13.1.2)."""
     return etag in re.findall('"[^"]*"', condition) or condition.strip() == "*"
+
+
+def _takes_gzip(accepted: str) -> bool:
+    """Return whether a client takes gzip (RFC 9110, 12.5.3), as all that install do."""
+    return bool(re.search(r"(?i)(^|,)\s*gzip\s*(;\s*q=(1|0\.0*[1-9])[0-9.]*\s*)?(,|$)", accepted))
 
 
 def _of_file(is_metadata: bool) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from .recent import Recent
 from .watched_policy import WatchedPolicy
 
 LIMIT = 24 * 2**20
-"""Bytes of pages that are held."""
+"""Bytes of compressed pages that are held."""
 
 
 @dataclass(frozen=True)
@@ -25,14 +26,14 @@ class Rendered:
     """A page in one form.
 
     Attributes:
-        body: the page.
+        compressed: the page, by gzip.
         etag: by which clients know it, with its quotation marks.
         until: when the next file leaves its cooldown, so that the page is no longer right; None if
             none will.
         status: of the project (PEP 792).
     """
 
-    body: bytes
+    compressed: bytes
     etag: str
     until: datetime | None
     status: str
@@ -52,7 +53,7 @@ class Renderer:
     Args:
         pages: those that are kept.
         policy: which of their files clients may have.
-        limit: bytes of rendered pages that are held; the one that was not used for longest goes.
+        limit: bytes of compressed pages that are held; the one that was not used for longest goes.
         clock: tells the time, in UTC.
     """
 
@@ -94,7 +95,7 @@ class Renderer:
         # A client that leaves does not stop it for the others.
         made = await asyncio.shield(task)
         if made:
-            self._recent.put(key, (source, made), len(made.body))
+            self._recent.put(key, (source, made), len(made.compressed))
         return made
 
     def _render(self, page: Page, policy: Policy, *, as_json: bool) -> Rendered | None:
@@ -113,4 +114,4 @@ def render(document: Document, policy: Policy, now: datetime, *, as_json: bool) 
             ends.append(verdict.until)
     body = (forms.as_json if as_json else forms.as_html)(document, files)
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-    return Rendered(body, etag, min(ends, default=None), status)
+    return Rendered(gzip.compress(body, 1, mtime=0), etag, min(ends, default=None), status)
