@@ -34,6 +34,15 @@ def files(answer: httpx.Response) -> list[str]:
     return [file["filename"] for file in answer.json()["files"]]
 
 
+def keep_two(mirror: Served, pypi: PyPI) -> None:
+    """Have a file of a-lib and one of b-lib kept."""
+    pypi.release("b-lib", "1.0")
+    for name in ("a-lib", "b-lib"):
+        path = f"/public/{name}/{name.replace('-', '_')}-1.0-py3-none-any.whl"
+        assert mirror.ask(path).status_code == 200
+    wait_until(lambda: len(mirror.kept()) == 2)
+
+
 def refused(answer: httpx.Response, status: int) -> str:
     """Return the sentence of a refusal, which is one line that a terminal can show."""
     assert answer.status_code == status
@@ -350,11 +359,7 @@ def test_a_release_in_its_cooldown_is_on_no_page_and_a_lock_file_is_told_why(
 def test_a_change_of_the_policy_applies_within_seconds_also_to_kept_files(
     mirror: Served, pypi: PyPI
 ) -> None:
-    pypi.release("b-lib", "1.0")
-    for name in ("a-lib", "b-lib"):
-        path = f"/public/{name}/{name.replace('-', '_')}-1.0-py3-none-any.whl"
-        assert mirror.ask(path).status_code == 200
-    wait_until(lambda: len(mirror.kept()) == 2)
+    keep_two(mirror, pypi)
 
     mirror.policy.write_text(
         'cooldown_days = 7\n[[block]]\nname = "a-lib"\nreason = "it is \u202emalware"\n'.replace(
@@ -567,11 +572,7 @@ def test_a_quarantined_project_is_offered_no_longer(mirror: Served, pypi: PyPI) 
 def test_a_kept_file_that_pypi_has_deleted_outlives_a_change_of_the_policy(
     mirror: Served, pypi: PyPI
 ) -> None:
-    pypi.release("b-lib", "1.0")
-    for name in ("a-lib", "b-lib"):
-        path = f"/public/{name}/{name.replace('-', '_')}-1.0-py3-none-any.whl"
-        assert mirror.ask(path).status_code == 200
-    wait_until(lambda: len(mirror.kept()) == 2)
+    keep_two(mirror, pypi)
     pypi.delete("a-lib", WHEEL)
     mirror.age()
     assert files(mirror.ask(PAGE, accept=JSON)) == []

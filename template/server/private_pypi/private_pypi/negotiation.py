@@ -17,7 +17,7 @@ def content_type(accept: str, asked: str = "") -> str:
         asked: the parameter `format` of the URL, which counts more.
     """
     # A plus that is not encoded in a URL is a space.
-    wanted = {asked.replace(" ", "+"): 1.0} if asked else _qualities(accept)
+    wanted = {asked.replace(" ", "+"): 1.0} if asked else qualities(accept)
     best, chosen = 0.0, LEGACY
     for kind in (JSON, HTML, LEGACY):
         names = (kind, kind.replace(".v1", ".latest"))
@@ -29,13 +29,18 @@ def content_type(accept: str, asked: str = "") -> str:
     return chosen
 
 
-def _qualities(accept: str) -> dict[str, float]:
-    qualities = {}
+def qualities(accept: str) -> dict[str, float]:
+    """Return how much a client likes each form or encoding, from 0 to 1 (RFC 9110, 12.5).
+
+    Args:
+        accept: the header Accept, or one like it.
+    """
+    found = {}
     for entry in accept.lower().split(","):
         kind, *parameters = (part.strip() for part in entry.split(";"))
         quality = 1.0
         for parameter in parameters:
             if re.fullmatch(r"q=([01](\.[0-9]*)?|\.[0-9]+)?", parameter):
                 quality = float(parameter[2:] or 0)
-        qualities[kind] = quality
-    return qualities
+        found[kind] = quality
+    return found

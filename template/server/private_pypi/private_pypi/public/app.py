@@ -24,7 +24,7 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..negotiation import JSON, LEGACY, content_type
+from ..negotiation import JSON, LEGACY, content_type, qualities
 from ..terminal import printable
 from . import explain
 from .document import Document, File, version_of
@@ -112,7 +112,7 @@ class Mirror:
         charset = "; charset=utf-8" if kind == LEGACY else ""
         # Not as media_type, to which a charset would be added for each kind of text.
         headers["Content-Type"] = f"{kind}{charset}"
-        if not _takes_gzip(request.headers.get("Accept-Encoding", "")):
+        if not qualities(request.headers.get("Accept-Encoding", "")).get("gzip"):
             body = await in_thread(gzip.decompress, rendered.compressed)
             return Response(body, headers=headers)
         headers["Content-Encoding"] = "gzip"
@@ -350,11 +350,6 @@ def _warning(page: Page) -> dict[str, str]:
 def _is_known(condition: str, etag: str) -> bool:
     """Return whether the client has this page (RFC 9110, 13.1.2)."""
     return etag in re.findall('"[^"]*"', condition) or condition.strip() == "*"
-
-
-def _takes_gzip(accepted: str) -> bool:
-    """Return whether a client takes gzip (RFC 9110, 12.5.3), as all that install do."""
-    return bool(re.search(r"(?i)(^|,)\s*gzip\s*(;\s*q=(1|0\.0*[1-9])[0-9.]*\s*)?(,|$)", accepted))
 
 
 def _of_file(is_metadata: bool) -> dict[str, str]:
