@@ -105,14 +105,13 @@ class Stack:
 
     def is_settled(self) -> bool:
         """Return whether the gateway knows without private_pypi which names are ours."""
-        names = self.folder / "pypi_index/names"
-        is_complete = (names / ".complete").exists()
-        return is_complete and self.server.data.stat().st_mtime_ns == names.stat().st_mtime_ns
+        names, data = self.folder / "pypi_index/complete_names", self.server.data
+        return names.exists() and names.stat().st_mtime_ns == data.stat().st_mtime_ns
 
     def unsettle(self) -> None:
-        """Have the gateway ask private_pypi about each name: to that alone a folder is as good."""
-        (self.folder / "pypi_index/names/.complete").unlink()
-        (self.folder / "pypi_index/names/.complete").mkdir()
+        """Have the gateway ask private_pypi about each name, as while there are subfolders."""
+        (self.server.data / "sub").mkdir()
+        wait_until(lambda: not (self.folder / "pypi_index/complete_names").exists(), 20)
 
 
 @pytest.fixture(scope="module", params=["gateway", "private_pypi"])

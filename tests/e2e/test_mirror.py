@@ -271,7 +271,7 @@ def settle(mirror: Mirror) -> None:
 
 
 def without_names(mirror: Mirror) -> None:
-    (mirror.folder / "pypi_index/names/.complete").unlink()
+    (mirror.folder / "pypi_index/complete_names").unlink()
 
 
 def with_a_file_by_hand(mirror: Mirror) -> None:

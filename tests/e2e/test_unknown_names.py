@@ -160,7 +160,7 @@ def test_two_folders_that_bear_one_time_by_chance_send_no_name_on(
     """As when a file of ours and its name are written within a tick of the clock."""
     stack.server.stop()
     source = wheel.build(tmp_path, "by-hand", "1.0", origin="us")
-    (stack.folder / "pypi_index/names/.complete").unlink()
+    (stack.folder / "pypi_index/complete_names").unlink()
     shutil.copy(source, stack.server.data)
     modified = stack.server.data.stat().st_mtime_ns
     os.utime(stack.folder / "pypi_index/names", ns=(modified, modified))
@@ -177,7 +177,7 @@ def test_no_name_of_ours_is_sent_on_once_parts_of_the_index_are_deleted(
         stack.server.stop()
     place = stack.folder / "pypi_index" / lost
     for path in [place] if lost else list(place.iterdir()):
-        if path.is_dir():
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
             path.unlink()

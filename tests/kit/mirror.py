@@ -180,12 +180,10 @@ class Mirror:
 
     def wait_until_settled(self) -> None:
         """Wait until the gateway knows without private_pypi which names are ours."""
-        names, data = self.folder / "pypi_index/names", self.server.data
+        names, data = self.folder / "pypi_index/complete_names", self.server.data
 
         def is_settled() -> bool:
-            if not (names / ".complete").exists():
-                return False
-            return names.stat().st_mtime_ns == data.stat().st_mtime_ns
+            return names.exists() and names.stat().st_mtime_ns == data.stat().st_mtime_ns
 
         # A request for a name has private_pypi look.
         wait_until(lambda: self.get(f"/simple/{PROBE}/").status == 200 and is_settled(), 20)

@@ -17,14 +17,14 @@ from private_pypi.verify import differences
 def is_settled(folder: Path, data: Path) -> bool:
     """Return what the gateway sees: the names are complete, and both folders of one time."""
     try:
-        times = {path.stat().st_mtime_ns for path in (folder / "names", data)}
+        times = {path.stat().st_mtime_ns for path in (folder / "complete_names", data)}
     except OSError:
         return False
-    return len(times) == 1 and (folder / "names/.complete").exists()
+    return len(times) == 1
 
 
 def ours(folder: Path) -> list[str]:
-    return sorted(path.name for path in (folder / "names").iterdir() if path.name != ".complete")
+    return sorted(path.name for path in (folder / "names").iterdir())
 
 
 def test_every_name_that_is_or_was_ours_is_there(index: Index, folder: Path, data: Path) -> None:

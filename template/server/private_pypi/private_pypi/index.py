@@ -7,6 +7,7 @@
         packages/<location>         a link to the distribution in pypi_data
         packages/<location>.metadata
         names/<project>             whose name is ours: see names.py
+        complete_names              a link to names/ while no name is missing
         public_index                where the gateway sends clients for other names
         index.sqlite3               the catalogue
 

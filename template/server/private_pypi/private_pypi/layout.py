@@ -14,8 +14,9 @@ from .distribution import DistributionError, parse_name
 SIMPLE, PACKAGES = "simple", "packages"
 """The folders of the index that are served: the pages, and links to the distributions."""
 
-NAMES = "names"
-"""The folder of the index that has a file for each name that is ours: see names.py."""
+NAMES, COMPLETE_NAMES = "names", "complete_names"
+"""The folder of the index that has a file for each name that is ours, and the link to it that is
+there while it has all: see names.py."""
 
 PUBLIC_INDEX = "public_index"
 """The file of the index with the URL to which the gateway redirects names that are unknown here."""

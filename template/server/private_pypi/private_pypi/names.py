@@ -2,17 +2,18 @@
 
     pypi_index/names/<project>      empty; for each project that has or had a file, or that a file
                                     which is not served could be of
-    pypi_index/names/.complete      empty; deleted before a name is added
+    pypi_index/complete_names       a link to names/; deleted before a name is added
 
-A name without a file there is unknown only while the folder is *settled*: while `.complete` is
-there, and the folder bears the very time of modification that pypi_data bears. pypi_data gets a
-time that nothing else gives it before it is scanned (see Watch.scan), and this folder gets it once
-it has all names of that scan. A file that is put into pypi_data or taken from it moves its time,
-and the gateway asks private_pypi again. So the gateway needs no process to tell it of a change, and
-a crash leaves nothing that would have to be taken back.
+A name without a file there is unknown only while the folder is *settled*: while the link leads to
+it, and it bears the very time of modification that pypi_data bears. pypi_data gets a time that
+nothing else gives it before it is scanned (see Watch.scan), and this folder gets it once it has all
+names of that scan. A file that is put into pypi_data or taken from it moves its time, and the
+gateway asks private_pypi again. So the gateway needs no process to tell it of a change, and a crash
+leaves nothing that would have to be taken back.
 
 Clocks of file systems tick slowly: a file and a name that are written within a tick leave both
-folders with one time. That is what `.complete` is for.
+folders with one time. That is what the link is for. The gateway looks at the time through it: it
+has to open each file twice that it looks for.
 """
 
 from __future__ import annotations
@@ -22,10 +23,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from . import disk
-from .layout import NAMES
+from .layout import COMPLETE_NAMES, NAMES
 from .terminal import spelled
-
-COMPLETE = ".complete"
 
 
 class Names:
@@ -34,7 +33,8 @@ class Names:
     def __init__(self, data: Path, folder: Path) -> None:
         self._data = data
         self._folder = folder / NAMES
-        self._left_at: int | None = None
+        self._complete = folder / COMPLETE_NAMES
+        self._left: tuple[int | None, bool] | None = None
 
     def add(self, project: str) -> None:
         """Note that a name is ours from now on."""
@@ -56,20 +56,20 @@ class Names:
             stamp: the time of modification (st_mtime_ns) that pypi_data was given before it was
                 scanned, and bears still.
         """
-        complete = self._folder / COMPLETE
-        if not complete.exists():
+        if not (self._is_complete and self._folder.is_dir()):
             self._folder.mkdir(exist_ok=True)
-            complete.write_bytes(b"")
             # On the disk before the time is: a power failure cannot leave a right time above a name
             # that is lost.
             disk.sync(self._folder)
+            disk.delete(self._complete)
+            self._complete.symlink_to(NAMES)
         os.utime(self._folder, ns=(stamp, stamp))
-        self._left_at = _modified(self._folder)
+        self._left = self._state
 
     def distrust(self) -> None:
         """Have the gateway ask private_pypi for every name that has no page."""
-        (self._folder / COMPLETE).unlink(missing_ok=True)
-        self._left_at = _modified(self._folder)
+        disk.delete(self._complete)
+        self._left = self._state
 
     def differences(self, projects: set[str]) -> Iterator[str]:
         """Yield a sentence for each name that is missing there or too many."""
@@ -83,15 +83,23 @@ class Names:
     def is_settled(self) -> bool:
         """Whether the gateway takes names without a file for unknown."""
         times = {_modified(self._folder), _modified(self._data)}
-        return len(times) == 1 and (self._folder / COMPLETE).exists()
+        return len(times) == 1 and self._is_complete
 
     @property
     def was_changed(self) -> bool:
         """Whether anything was added or deleted there since settle() or distrust()."""
-        return _modified(self._folder) != self._left_at
+        return self._state != self._left
+
+    @property
+    def _is_complete(self) -> bool:
+        return self._complete.is_symlink() and str(self._complete.readlink()) == NAMES
+
+    @property
+    def _state(self) -> tuple[int | None, bool]:
+        return _modified(self._folder), self._is_complete
 
     def _create(self, project: str) -> None:
-        disk.delete(self._folder / COMPLETE)
+        disk.delete(self._complete)
         disk.delete(self._folder / project)
         self._folder.mkdir(exist_ok=True)
         (self._folder / project).write_bytes(b"")
@@ -99,7 +107,7 @@ class Names:
     def listed(self) -> set[str]:
         """Return all names that are ours."""
         try:
-            return {path.name for path in self._folder.iterdir()} - {COMPLETE}
+            return {path.name for path in self._folder.iterdir()}
         except FileNotFoundError:
             return set()
 
