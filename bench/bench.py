@@ -111,7 +111,7 @@ class Bench:
         others.append((devpi.stack("devpi", results.DEVPI_TREE), load.INSTALLERS))
         if not load.wrk():
             self._found.skip("every rate, as wrk is not installed: apt-get install wrk")
-        ends: Plan = [(grown[0][0], CURVES), (grown[-1][0], CURVES)]
+        ends: Plan = [(grown[0][0], CURVES), (others[0][0], ("upload",)), (grown[-1][0], CURVES)]
         grown.sort(key=lambda entry: entry[0].size == scale.compared)
         close = [(grown[-1][0], (*READS, "unknown", *WEB)), same[0], *ends]
         return grown + same + close * scale.more_turns + others
