@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from pathlib import Path
 import pytest
 import requests
 import yaml
-from kit import full_disk, integrity
+from kit import damage, full_disk, integrity
 from kit.accounts import ALICE, ANNA, htpasswd_line
 from kit.background_installs import BackgroundInstalls
 from kit.commands import as_root, run
@@ -422,7 +421,7 @@ def test_a_clock_that_is_set_back_changes_nothing_that_was(kept: RecordedServer)
     docker("pause", f"{PROJECT}-private_pypi-1")
     try:
         for path in kept.index.iterdir():
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            damage.delete(path)
     finally:
         docker("unpause", f"{PROJECT}-private_pypi-1")
     assert kept.server.make("pypi-index")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from kit import wheel
+from kit import damage, wheel
 from kit.gateway import behind_gateway
 from kit.http import Answer, ask, basic
 from kit.install import OURS, Install, with_pip, with_poetry, with_uv
@@ -177,10 +177,7 @@ def test_no_name_of_ours_is_sent_on_once_parts_of_the_index_are_deleted(
         stack.server.stop()
     place = stack.folder / "pypi_index" / lost
     for path in [place] if lost else list(place.iterdir()):
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+        damage.delete(path)
 
     # Without private_pypi the gateway waits for it: seconds, each time.
     for _ in range(50 if runs else 1):

@@ -1,10 +1,19 @@
-"""Damage to files that are served."""
+"""Damage to files of the index."""
 
 from __future__ import annotations
 
 import gzip
 import os
+import shutil
 from pathlib import Path
+
+
+def delete(path: Path) -> None:
+    """Delete a file, a folder with all that is in it, or a link, but not what that leads to."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def flip(path: Path) -> None:
