@@ -12,8 +12,8 @@ gateway asks private_pypi again. So the gateway needs no process to tell it of a
 leaves nothing that would have to be taken back.
 
 Clocks of file systems tick slowly: a file and a name that are written within a tick leave both
-folders with one time. That is what the link is for. The gateway looks at the time through it: it
-has to open each file twice that it looks for.
+folders with one time. That is what the link is for. The gateway reads the time through it, so that
+it need not look for one more file.
 """
 
 from __future__ import annotations
@@ -92,7 +92,10 @@ class Names:
 
     @property
     def _is_complete(self) -> bool:
-        return self._complete.is_symlink() and str(self._complete.readlink()) == NAMES
+        try:
+            return str(self._complete.readlink()) == NAMES
+        except OSError:
+            return False
 
     @property
     def _state(self) -> tuple[int | None, bool]:
