@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from kit import wheel
-from kit.gateway import behind_gateway
+from kit.gateway import behind_gateway, knows_all_names
 from kit.http import Answer, ask, basic
 from kit.ports import free_port
 from kit.processes import in_background
@@ -105,8 +105,7 @@ class Stack:
 
     def is_settled(self) -> bool:
         """Return whether the gateway knows without private_pypi which names are ours."""
-        names, data = self.folder / "pypi_index/complete_names", self.server.data
-        return names.exists() and names.stat().st_mtime_ns == data.stat().st_mtime_ns
+        return knows_all_names(self.folder / "pypi_index", self.server.data)
 
     def unsettle(self) -> None:
         """Have the gateway ask private_pypi about each name, as while there are subfolders."""

@@ -71,6 +71,15 @@ class Gateway(Running):
         return status(f"{self.url}/health") == 200
 
 
+def knows_all_names(index: Path, data: Path) -> bool:
+    """Return whether a gateway tells by itself which names are unknown, as it finds the folders."""
+    try:
+        times = {path.stat().st_mtime_ns for path in (index / "complete_names", data)}
+    except OSError:
+        return False
+    return len(times) == 1
+
+
 def behind_gateway(
     rendered: Path, folder: Path, *, public: str = "", **settings: str
 ) -> tuple[Server, Gateway]:

@@ -18,7 +18,7 @@ from kit import pypi, wheel
 from kit.accounts import ALICE, htpasswd_line
 from kit.commands import run
 from kit.forms import upload_form
-from kit.gateway import Gateway, behind_gateway
+from kit.gateway import Gateway, behind_gateway, knows_all_names
 from kit.http import JSON, Answer, Connection, basic
 from kit.processes import Running
 from kit.pypi import PyPI
@@ -180,13 +180,13 @@ class Mirror:
 
     def wait_until_settled(self) -> None:
         """Wait until the gateway knows without private_pypi which names are ours."""
-        names, data = self.folder / "pypi_index/complete_names", self.server.data
 
         def is_settled() -> bool:
-            return names.exists() and names.stat().st_mtime_ns == data.stat().st_mtime_ns
+            # A request for a name has private_pypi look.
+            is_served = self.get(f"/simple/{PROBE}/").status == 200
+            return is_served and knows_all_names(self.folder / "pypi_index", self.server.data)
 
-        # A request for a name has private_pypi look.
-        wait_until(lambda: self.get(f"/simple/{PROBE}/").status == 200 and is_settled(), 20)
+        wait_until(is_settled, 20)
 
 
 def make(rendered: Path, folder: Path, index: PyPI, **settings: str) -> Mirror:

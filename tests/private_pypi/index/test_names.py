@@ -9,18 +9,10 @@ from typing import Any
 
 import pytest
 from kit.an_index import age, check, copy, page, publish, soon
+from kit.gateway import knows_all_names
 from private_pypi import disk
 from private_pypi.index import Index
 from private_pypi.verify import differences
-
-
-def is_settled(folder: Path, data: Path) -> bool:
-    """Return what the gateway sees: the names are complete, and both folders of one time."""
-    try:
-        times = {path.stat().st_mtime_ns for path in (folder / "complete_names", data)}
-    except OSError:
-        return False
-    return len(times) == 1
 
 
 def ours(folder: Path) -> list[str]:
@@ -46,9 +38,9 @@ def test_nothing_may_be_trusted_before_the_first_look(data: Path, folder: Path) 
     index = Index(data, folder)
     age(data)
 
-    assert not is_settled(folder, data)
+    assert not knows_all_names(folder, data)
     index.refresh()
-    assert is_settled(folder, data)
+    assert knows_all_names(folder, data)
 
 
 def test_after_an_upload_the_names_are_trusted_again_once_they_are_on_the_disk(
@@ -67,9 +59,9 @@ def test_after_an_upload_the_names_are_trusted_again_once_they_are_on_the_disk(
 
     for version in ("1.0", "2.0"):
         publish(index, data, version=version)
-        assert not is_settled(folder, data)
+        assert not knows_all_names(folder, data)
         index.refresh()
-        assert is_settled(folder, data)
+        assert knows_all_names(folder, data)
 
     assert synced == [["my-lib"]]  # The second added none.
 
@@ -79,14 +71,14 @@ def test_from_the_moment_a_file_is_copied_nothing_may_be_trusted_until_it_is_kno
 ) -> None:
     age(data)
     index.refresh()
-    assert is_settled(folder, data)
+    assert knows_all_names(folder, data)
 
     copy(data, "by-hand")
 
-    assert not is_settled(folder, data)
+    assert not knows_all_names(folder, data)
     age(data)
     index.refresh()
-    assert is_settled(folder, data)
+    assert knows_all_names(folder, data)
     assert "by-hand" in ours(folder)
 
 
@@ -100,7 +92,7 @@ def test_a_time_that_is_put_back_never_passes_for_unchanged(
     copy(data, "by-hand")
     age(data)
 
-    assert not is_settled(folder, data)
+    assert not knows_all_names(folder, data)
 
 
 def test_an_upload_within_the_same_tick_of_the_clock_trusts_nothing(
@@ -114,20 +106,20 @@ def test_an_upload_within_the_same_tick_of_the_clock_trusts_nothing(
     for path in (data, folder / "names"):
         os.utime(path, ns=(now, now))
 
-    assert not is_settled(folder, data)
+    assert not knows_all_names(folder, data)
     index.refresh()
-    assert is_settled(folder, data)
+    assert knows_all_names(folder, data)
 
 
 def test_a_running_index_is_trusted_again_a_while_after_an_upload(
     following: Index, data: Path
 ) -> None:
-    assert soon(lambda: is_settled(following.folder, data))
+    assert soon(lambda: knows_all_names(following.folder, data))
 
     publish(following, data)
 
-    assert not is_settled(following.folder, data)
-    assert soon(lambda: is_settled(following.folder, data))
+    assert not knows_all_names(following.folder, data)
+    assert soon(lambda: knows_all_names(following.folder, data))
 
 
 @pytest.mark.parametrize("lost", ["names", "names/my-lib"])
@@ -145,24 +137,24 @@ def test_a_name_that_was_deleted_by_hand_comes_back_before_anything_is_trusted_a
     else:
         path.unlink()
 
-    assert not is_settled(folder, data)
+    assert not knows_all_names(folder, data)
     publish(index, data, "other")
-    assert not is_settled(folder, data)
+    assert not knows_all_names(folder, data)
     index.refresh()
 
-    assert is_settled(folder, data)
+    assert knows_all_names(folder, data)
     assert ours(folder) == ["my-lib", "other"]
 
 
 def test_a_running_index_mends_the_names_by_itself(following: Index, data: Path) -> None:
     names = following.folder / "names"
     age(data)
-    assert soon(lambda: is_settled(following.folder, data))
+    assert soon(lambda: knows_all_names(following.folder, data))
 
     (names / "by-hand").touch()
 
-    assert not is_settled(following.folder, data)
-    assert soon(lambda: is_settled(following.folder, data))
+    assert not knows_all_names(following.folder, data)
+    assert soon(lambda: knows_all_names(following.folder, data))
     assert ours(following.folder) == []
 
 
@@ -179,11 +171,11 @@ def test_what_the_gateway_takes_for_no_file_becomes_one(
     else:
         name.symlink_to("nowhere")
 
-    assert not is_settled(folder, data)
+    assert not knows_all_names(folder, data)
     index.refresh()
 
     assert name.is_file()
-    assert is_settled(folder, data)
+    assert knows_all_names(folder, data)
 
 
 def test_a_time_that_cannot_be_set_stops_nothing(
@@ -200,7 +192,7 @@ def test_a_time_that_cannot_be_set_stops_nothing(
     assert soon(lambda: "my-lib" in ours(following.folder))
 
     following.refresh()
-    assert not is_settled(following.folder, data)
+    assert not knows_all_names(following.folder, data)
     assert page(following.folder)
     assert "ERROR" not in caplog.text
 
@@ -219,7 +211,7 @@ def test_lost_and_found_of_a_disk_does_not_keep_names_from_being_trusted(
     monkeypatch.setattr(os, "scandir", scandir)
     index.refresh()
 
-    assert is_settled(folder, data)
+    assert knows_all_names(folder, data)
 
 
 def test_while_files_lie_in_subfolders_the_names_are_not_trusted(
@@ -234,7 +226,7 @@ def test_while_files_lie_in_subfolders_the_names_are_not_trusted(
     index.refresh()
 
     assert ours(folder) == ["my-lib"]
-    assert not is_settled(folder, data)
+    assert not knows_all_names(folder, data)
     assert index.status("requests") == "unknown"
 
 
@@ -244,7 +236,7 @@ def test_as_long_as_part_of_the_folder_cannot_be_looked_into_nothing_is_trusted(
     (data / "link").symlink_to("nowhere")
     index.refresh()
 
-    assert not is_settled(folder, data)
+    assert not knows_all_names(folder, data)
 
 
 def test_verify_finds_names_that_are_missing_or_too_many(
@@ -283,4 +275,4 @@ def test_a_killed_upload_never_leaves_a_trusted_folder_without_its_name(
 
     assert (data / "my_lib-1.0-py3-none-any.whl").exists()
     assert "my-lib" not in ours(folder)
-    assert not is_settled(folder, data)
+    assert not knows_all_names(folder, data)

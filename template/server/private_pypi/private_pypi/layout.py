@@ -49,15 +49,16 @@ def signature(path: Path) -> Path:
 
 
 def is_link_to(place: Path, target: Path) -> bool:
-    """Return whether a link is there and is the one that serves this file."""
+    """Return whether a link is there and is the one that leads to this file or folder."""
     try:
-        return str(place.readlink()) == link_target(place, target)
+        # Not by Path.readlink, which would leave the dot out of `./names`.
+        return os.readlink(place) == link_target(place, target)  # noqa: PTH115
     except OSError:
         return False
 
 
 def link_target(place: Path, target: Path) -> str:
-    """Return what a link must hold to serve this file, in every container and outside of them.
+    """Return what a link must hold to lead to this target, in every container and outside of them.
 
     It is relative, since the two folders lie side by side everywhere.
     """

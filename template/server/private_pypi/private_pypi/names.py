@@ -23,7 +23,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from . import disk
-from .layout import COMPLETE_NAMES, NAMES
+from .layout import COMPLETE_NAMES, NAMES, is_link_to, link_target
 from .terminal import spelled
 
 
@@ -56,13 +56,13 @@ class Names:
             stamp: the time of modification (st_mtime_ns) that pypi_data was given before it was
                 scanned, and bears still.
         """
-        if not (self._is_complete and self._folder.is_dir()):
+        if not self._is_complete:
             self._folder.mkdir(exist_ok=True)
             # On the disk before the time is: a power failure cannot leave a right time above a name
             # that is lost.
             disk.sync(self._folder)
             disk.delete(self._complete)
-            self._complete.symlink_to(NAMES)
+            self._complete.symlink_to(link_target(self._complete, self._folder))
         os.utime(self._folder, ns=(stamp, stamp))
         self._left = self._state
 
@@ -92,10 +92,7 @@ class Names:
 
     @property
     def _is_complete(self) -> bool:
-        try:
-            return str(self._complete.readlink()) == NAMES
-        except OSError:
-            return False
+        return self._folder.is_dir() and is_link_to(self._complete, self._folder)
 
     @property
     def _state(self) -> tuple[int | None, bool]:
