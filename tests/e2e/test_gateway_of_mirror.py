@@ -89,6 +89,7 @@ class Stack:
             PYPI_PRIVATE_PREFIXES="acme",
         )
         self.server.user("add", "bob", password=PASSWORD)
+        self.server.user("add", "ci", "--projects=own-lib", password=PASSWORD)
         wheel.build(self.server.data, "my-private-lib", "0.1.0", origin="us")
         os.utime(self.server.data, (LONG_AGO, LONG_AGO))
 
@@ -150,6 +151,24 @@ def test_what_is_not_ours_comes_from_public(stack: Stack, path: str, method: str
         assert answer.headers.get_all(name) == [value]
     ((asked_by, asked_for, _),) = stack.public.requests
     assert (asked_by, asked_for) == (method, f"{path}?format=a%2Bb")
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_an_account_with_projects_gets_what_is_not_ours_like_all_others(
+    stack: Stack, path: str
+) -> None:
+    answer = stack.get(path, **basic("ci", PASSWORD))
+
+    assert (answer.status, answer.body) == (200, OF_PYPI)
+    assert stack.public.paths == [path]
+
+
+@pytest.mark.parametrize(
+    "path", ["/simple/my-private-lib/", "/simple/my-private-lib/x", "/public/my-private-lib/x.whl"]
+)
+def test_an_account_with_projects_gets_nothing_else_of_ours(stack: Stack, path: str) -> None:
+    assert stack.get(path, **basic("ci", PASSWORD)).status in (403, 404)
+    assert stack.public.requests == []
 
 
 @pytest.mark.parametrize("status", [304, 403, 404, 503])

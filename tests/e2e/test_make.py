@@ -337,7 +337,7 @@ def test_accounts_are_kept_without_docker(local: Repository) -> None:
     assert (local.folder / "pypi_auth/.htpasswd-readers").read_text() != before
 
     said = local.make("pypi-user-list", "LOCAL=1")
-    assert re.search(r"^bob +reader +bcrypt$", said, re.MULTILINE)
+    assert re.search(r"^bob +reader +bcrypt +all +- +unknown$", said, re.MULTILINE)
 
     assert local.make("pypi-user-remove", "LOCAL=1", "USER=bob") == "bob is shut out.\n"
     assert "'bob' has no account" in local.make("pypi-user-remove", "LOCAL=1", "USER=bob", ok=False)
@@ -573,6 +573,22 @@ def test_launch_replaces_containers_only_if_their_folder_was_deleted(
         anew = [call for call in calls(repository) if "--force-recreate" in call]
         assert len(anew) == number
         assert "up" in anew[-1]
+
+
+def test_a_folder_of_the_gateways_user_is_made_by_the_gateway(
+    docker: Docker, account: None
+) -> None:
+    repository = docker("")
+    # As if it were in a folder that the person who launches may not look into.
+    (repository.folder / "gateway_data/uses").symlink_to("/nonexistent/uses")
+
+    repository.make("pypi-launch")
+
+    called = [" ".join(call) for call in calls(repository)]
+    made = [number for number, one in enumerate(called) if " gateway mkdir -p /data/uses" in one]
+    (started,) = [number for number, one in enumerate(called) if " up --detach " in one]
+    assert len(made) == 1
+    assert made[0] < started
 
 
 REMEDY = "put all of it on one disk with a file system such as ext4, XFS, Btrfs or ZFS"
@@ -884,6 +900,16 @@ def test_an_index_that_does_not_get_healthy_shows_its_state_and_last_words(
     ("target", "arguments"),
     [
         ("pypi-user-add", ["add", "--role", "reader", "--", "alice"]),
+        (
+            "pypi-user-add PROJECTS=billing,acme-* DAYS=90",
+            ["add", "--role", "reader", "--projects=billing,acme-*", "--days=90", "--", "alice"],
+        ),
+        # As of a variable that was not set: an error, and not an account for everything.
+        (
+            "pypi-user-add PROJECTS= DAYS=",
+            ["add", "--role", "reader", "--projects=", "--days=", "--", "alice"],
+        ),
+        ("pypi-user-passwd DAYS=90", ["passwd", "--days=90", "--", "alice"]),
         ("pypi-user-passwd", ["passwd", "--", "alice"]),
         ("pypi-user-remove", ["remove", "--", "alice"]),
     ],
@@ -892,7 +918,7 @@ def test_accounts_are_changed_in_a_container(
     docker: Docker, target: str, arguments: list[str]
 ) -> None:
     repository = docker("")
-    repository.make(target, "USER=alice")
+    repository.make(*target.split(), "USER=alice")
 
     (called,) = [call for call in calls(repository) if "account_commands" in call]
     assert called[called.index("account_commands") :] == ["account_commands", "user", *arguments]
@@ -972,6 +998,17 @@ def test_no_shell_ever_runs_what_stands_in_a_role(docker: Docker, role: str) -> 
     repository.make("pypi-user-add", "USER=alice", f"ROLE={role}")
 
     assert not (repository.folder / "pwned").exists()
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_no_shell_ever_runs_what_stands_in_rights(docker: Docker, value: str) -> None:
+    repository = docker("")
+
+    repository.make("pypi-user-add", "USER=alice", f"PROJECTS={value}", f"DAYS={value}")
+
+    assert not (repository.folder / "pwned").exists()
+    text = (repository.folder.parent / "calls").read_text()
+    assert f"--projects={value}\n--days={value}\n--\nalice\nend\n" in text
 
 
 @pytest.mark.parametrize("value", HOSTILE)

@@ -418,10 +418,15 @@ def test_a_gateway_that_was_reloaded_comes_back_when_it_dies(server: Server) -> 
     assert re.search(f"^{told}$", server.make("pypi-status"), re.M)
 
 
-def test_list_shows_name_role_and_hash(server: Server, reader: tuple[str, str]) -> None:
-    rows = [line.split() for line in server.make("pypi-user-list").splitlines()]
-    assert ["alice", "publisher", "bcrypt"] in rows
-    assert [reader[0], "reader", "bcrypt"] in rows
+def test_list_shows_role_rights_and_last_use(server: Server, reader: tuple[str, str]) -> None:
+    assert status(server, "/simple/", ALICE) == 200
+
+    def rows() -> list[list[str]]:
+        return [line.split() for line in server.make("pypi-user-list").splitlines()]
+
+    today = str(datetime.now(timezone.utc).date())
+    wait_until(lambda: ["alice", "publisher", "bcrypt", "all", "-", today] in rows(), 30)
+    assert [reader[0], "reader", "bcrypt", "all", "-"] in [row[:5] for row in rows()]
 
 
 def test_status_tells_health_and_content(server: Server) -> None:

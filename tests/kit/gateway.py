@@ -21,10 +21,12 @@ class Gateway(Running):
         url: where it listens; without a slash at the end.
         health: URL of the listener for the container's health check.
         refused: the logins it refused.
+        watches: whether it takes changed accounts while it runs, as in its container.
     """
 
     # Caddy waits for connections that idle; no test needs them.
     ends_by = signal.SIGKILL
+    watches = False
 
     def __init__(
         self, repository: Path, folder: Path, accounts: Path, server: Server, *, public: str = ""
@@ -42,6 +44,7 @@ class Gateway(Running):
             ("/accounts/", f"{accounts}/"),
             ("/srv", str(folder)),
             ("/data/refused.log", str(self.refused)),
+            ("/data/uses/", f"{folder}/uses/"),
             *([("unix//run/public/http.sock", public)] if public else []),
         ):
             assert there in text
@@ -65,7 +68,11 @@ class Gateway(Running):
         # A folder of its own, as in the container: of one that others share, Caddy might complain,
         # in lines that are no JSON, about what a killed one left there.
         own = f"XDG_DATA_HOME={self._caddyfile.parent}"
-        return ["env", own, caddy, "run", "--config", self._caddyfile, "--adapter", "caddyfile"]
+        flags = ["--watch"] if self.watches else []
+        return [
+            *("env", own, caddy, "run", *flags),
+            *("--config", self._caddyfile, "--adapter", "caddyfile"),
+        ]
 
     def answers(self) -> bool:
         return status(f"{self.url}/health") == 200

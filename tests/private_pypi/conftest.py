@@ -51,6 +51,7 @@ def settings(tmp_path: Path, auth: Path) -> Settings:
         web=tmp_path / "pypi_web",
         auth=auth,
         gateway=None,
+        uses=None,
         socket=None,
         host="127.0.0.1",
         port=8080,

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from kit import wheel
 from kit.template import PASSWORD
 from kit.waiting import wait_until
 from passlib.hash import bcrypt
-from private_pypi import accounts
+from private_pypi import accounts, rights
 from private_pypi.__main__ import main
 from private_pypi.index import Index
 from private_pypi.web import differences as web_differences
@@ -169,10 +170,10 @@ def test_list_shows_name_role_and_scheme_and_complains_about_the_refused(
 
     printed = capsys.readouterr()
     assert printed.out == (
-        "NAME                    ROLE       HASH\n"
-        "alice                   publisher  bcrypt\n"
-        "bo                      publisher  plaintext\n"
-        "continuous-integration  reader     bcrypt\n"
+        "NAME                    ROLE       HASH       PROJECTS  UNTIL  LAST USE\n"
+        "alice                   publisher  bcrypt     all       -      unknown\n"
+        "bo                      publisher  plaintext  shut out  -      unknown\n"
+        "continuous-integration  reader     bcrypt     all       -      unknown\n"
     )
     assert printed.err == (
         "error: pypi_auth/.htpasswd line 3: bo has a plaintext password, which the gateway refuses;"
@@ -191,7 +192,90 @@ def test_list_shows_a_name_of_strange_bytes_as_an_escape(folders: Path, capsys: 
 
 def test_list_of_nobody_is_its_head(capsys: Captured) -> None:
     assert main(["user", "list"]) == 0
-    assert capsys.readouterr().out == "NAME  ROLE  HASH\n"
+    assert capsys.readouterr().out == "NAME  ROLE  HASH  PROJECTS  UNTIL  LAST USE\n"
+
+
+def test_list_shows_what_single_accounts_may_do_and_when_they_were_used(
+    folders: Path, capsys: Captured
+) -> None:
+    for name in ("ci", "new", "old", "slip"):
+        main(["user", "add", name])
+    (folders / "pypi_auth/.rights").write_text(
+        "ci projects=Billing,acme-*\nnew until=2999-12-31\nold projects=a until=2020-01-31\n"
+        "slip project=a\nsilp projects=a\n"
+    )
+    (folders / "gateway/last_use.json").write_text(
+        '{"since": "2026-11-01", "accounts": {"ci": "2026-11-28"}}'
+    )
+    capsys.readouterr()
+
+    assert main(["user", "list"]) == 0
+
+    printed = capsys.readouterr()
+    assert printed.out == (
+        "NAME  ROLE    HASH    PROJECTS        UNTIL              LAST USE\n"
+        "ci    reader  bcrypt  billing,acme-*  -                  2026-11-28\n"
+        "new   reader  bcrypt  all             2999-12-31         not since 2026-11-01\n"
+        "old   reader  bcrypt  a               2020-01-31, ended  not since 2026-11-01\n"
+        "slip  reader  bcrypt  shut out        -                  not since 2026-11-01\n"
+    )
+    assert printed.err == (
+        "error: pypi_auth/.rights line 4: 'slip' is shut out: write projects=NAME,PREFIX-* or"
+        " until=YYYY-MM-DD, each once\n"
+        "error: pypi_auth/.rights has a line for 'silp', which is no account: correct the name or"
+        " delete the line\n"
+    )
+
+
+@pytest.mark.parametrize(("role", "does"), [("publisher", "publishes"), ("reader", "installs")])
+def test_add_says_what_the_account_may_do_and_until_when(
+    folders: Path, capsys: Captured, role: str, does: str
+) -> None:
+    last = rights.today() + timedelta(days=90)
+
+    given = ["--projects=Billing, acme_*", "--days=90"]
+    assert main(["user", "add", "--role", role, *given, "ci"]) == 0
+
+    said = capsys.readouterr().out.splitlines()
+    assert said[1:3] == [
+        f"Of the projects here it {does} these alone: billing, acme-*.",
+        f"Its last day is {last}.",
+    ]
+    line = f"ci projects=billing,acme-* until={last}\n"
+    assert (folders / "pypi_auth/.rights").read_text() == line
+    assert ("ci" in (folders / "gateway/rights.routes").read_text()) is (role == "reader")
+
+
+def test_add_says_which_rights_a_line_gives_that_was_written_beforehand(
+    folders: Path, capsys: Captured
+) -> None:
+    (folders / "pypi_auth/.rights").write_text("ci projects=billing\n")
+
+    assert main(["user", "add", "ci"]) == 0
+
+    assert "Of the projects here it installs these alone: billing.\n" in capsys.readouterr().out
+
+
+def test_passwd_gives_an_account_more_days_and_leaves_its_projects(
+    folders: Path, capsys: Captured
+) -> None:
+    main(["user", "add", "--projects=billing", "--days=1", "ci"])
+    last = rights.today() + timedelta(days=30)
+
+    assert main(["user", "passwd", "--days=30", "ci"]) == 0
+
+    assert f"Its last day is {last}.\n" in capsys.readouterr().out
+    line = f"ci projects=billing until={last}\n"
+    assert (folders / "pypi_auth/.rights").read_text() == line
+
+
+def test_remove_leaves_no_rights_to_an_account_of_the_same_name(folders: Path) -> None:
+    main(["user", "add", "--projects=billing", "ci"])
+    main(["user", "remove", "ci"])
+    main(["user", "add", "ci"])
+
+    ((account,), complaints) = accounts.read(folders / "pypi_auth")
+    assert (account.rights, complaints) == (rights.ALL, [])
 
 
 @pytest.mark.parametrize(
@@ -205,6 +289,12 @@ def test_list_of_nobody_is_its_head(capsys: Captured) -> None:
         (["user", "add", "b\udcffb"], r"'b\udcffb' cannot be a user name"),
         (["user", "passwd", "bob"], "'bob' has no account: make pypi-user-list shows all"),
         (["user", "remove", "bob"], "'bob' has no account: make pypi-user-list shows all"),
+        (["user", "add", "--days=0", "bob"], "DAYS='0' is not a number of days: use 1 to 9999"),
+        (["user", "passwd", "--days=x", "alice"], "DAYS='x' is not a number of days"),
+        (["user", "add", "--projects=", "bob"], "'' is not the name of a project, nor the start"),
+        (["user", "add", "--days=", "bob"], "DAYS='' is not a number of days"),
+        (["user", "add", "--projects=*", "bob"], "'*' is not the name of a project, nor the start"),
+        (["user", "add", "--projects=a,,b", "bob"], "'' is not the name of a project, nor the"),
     ],
 )
 def test_a_request_that_cannot_be_met_fails_in_one_sentence(
@@ -822,6 +912,19 @@ def test_check_refuses_each_line_that_would_not_work_with_its_remedy(
         " run make pypi-user-passwd USER=bob\n"
         "error: pypi_auth/.htpasswd-readers line 1: carol has a plaintext password, which the"
         " gateway refuses; run make pypi-user-passwd USER=carol\n"
+    )
+
+
+def test_check_refuses_rights_that_would_not_hold(folders: Path, capsys: Captured) -> None:
+    (folders / "pypi_auth/.htpasswd").write_text(f"alice:{HASH}\nci:{HASH}\n")
+    (folders / "pypi_auth/.rights").write_text("ci projekts=billing\nalize: projects=billing\n")
+
+    assert main(["check"]) == 1
+    assert capsys.readouterr().err == (
+        "error: pypi_auth/.rights line 1: 'ci' is shut out: write projects=NAME,PREFIX-* or"
+        " until=YYYY-MM-DD, each once\n"
+        "error: pypi_auth/.rights has a line for 'alize', which is no account: correct the name or"
+        " delete the line\n"
     )
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,7 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kit.http import basic
 from kit.template import PASSWORD
-from private_pypi import accounts, gateway
+from private_pypi import accounts, gateway, rights
+from private_pypi.rights import Rights
 
 HASH = "$2y$04$private.pypi.tests..uugfvOQnbet/tUFgFlRVT9OR15g5aLe82"
 HEAD = (
@@ -71,7 +73,7 @@ def test_the_copy_is_only_for_its_owner_and_nothing_else_is_left_behind(
 
     gateway.write(auth, folder)
 
-    names = {gateway.FILE, gateway.UNKNOWN_USERS}
+    names = {gateway.FILE, gateway.RIGHTS, gateway.UNKNOWN_USERS}
     assert {entry.name for entry in folder.iterdir()} == {".lock", *names}
     for name in names:
         assert (folder / name).stat().st_mode & 0o777 == 0o600
@@ -101,6 +103,85 @@ def test_caddy_reads_the_copy_as_it_is_meant_whatever_the_accounts_are_called(
         {"username": account.name, "password": account.hash} for account in accounts.read(auth)[0]
     ]
     assert len(accounts.read(auth)[0]) == len(names)
+
+
+# Rights -------------------------------------------------------------------------------------------
+
+
+def adapted(folder: Path, *files: str) -> str:
+    """Return what Caddy makes of these lines, in a route."""
+    lines = "".join(f"\t\timport {folder / file}\n" for file in files)
+    (folder / "Caddyfile").write_text(f":80 {{\n\troute {{\n{lines}\t}}\n}}\n")
+    caddy = Path(sys.executable).with_name("caddy")
+    return subprocess.run(
+        [caddy, "adapt", "--config", folder / "Caddyfile"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+
+
+def test_rights_cost_nothing_if_nobody_reads_less_than_all(auth: Path, folder: Path) -> None:
+    accounts.add(auth, "alice", "publisher", PASSWORD, rights=Rights(("billing",)))
+    later = rights.today() + timedelta(days=1)
+    accounts.add(auth, "bob", "reader", PASSWORD, rights=Rights(until=later))
+
+    assert gateway.write(auth, folder) == []
+
+    assert (folder / gateway.RIGHTS).read_text() == HEAD.splitlines(keepends=True)[0]
+
+
+def test_caddy_reads_the_rights_whatever_the_accounts_are_called(auth: Path, folder: Path) -> None:
+    names = ["a.b_c@d+e-f", "9", "imports", "respond", "not", "path", "A" * 64, "a.b"]
+    for name in names:
+        accounts.add(auth, name, "reader", PASSWORD, rights=Rights(("acme-*", "lib")))
+    accounts.add(auth, "vars", "reader", PASSWORD)
+    gateway.write(auth, folder)
+
+    said = adapted(folder, gateway.RIGHTS)
+
+    found = re.findall(r'"vars":\{"\{http.auth.user.id\}":(\[[^]]*\])', said)
+    assert sorted(map(json.loads, found)) == sorted([["vars"], *([name] for name in names)])
+
+
+def test_without_an_account_that_reads_everything_nobody_does(auth: Path, folder: Path) -> None:
+    accounts.add(auth, "ci", "reader", PASSWORD, rights=Rights(("lib",)))
+    gateway.write(auth, folder)
+
+    assert '"path":["*"]' in adapted(folder, gateway.RIGHTS)
+
+
+@pytest.mark.parametrize("limited", [True, False])
+def test_between_two_writes_no_account_has_more_rights(
+    auth: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, *, limited: bool
+) -> None:
+    accounts.add(auth, "ci", "reader", PASSWORD, rights=Rights(("lib",)))
+    gateway.write(auth, folder)
+    accounts.remove(auth, "ci")
+    if limited:
+        accounts.add(auth, "bob", "reader", PASSWORD, rights=Rights(("lib",)))
+    written: list[str] = []
+    monkeypatch.setattr(gateway, "write_atomically", lambda path, _: written.append(path.name))
+
+    gateway.write(auth, folder)
+
+    order = [gateway.RIGHTS, gateway.FILE]
+    assert written[1:] == (order if limited else order[::-1])
+
+
+def test_rights_of_no_account_and_a_line_that_cannot_be_read_are_complained_about(
+    auth: Path, folder: Path
+) -> None:
+    (auth / ".htpasswd").write_text(f"alice:{HASH}\nci:{HASH}\n")
+    (auth / ".rights").write_text("c1 projects=billing\nci until=tomorrow\n")
+
+    assert gateway.write(auth, folder) == [
+        "pypi_auth/.rights line 2: 'ci' is shut out: until='tomorrow' is not a day: write it as"
+        " 2027-02-25",
+        "pypi_auth/.rights has a line for 'c1', which is no account: correct the name or delete the"
+        " line",
+    ]
+    assert copied(folder) == ["alice"]
 
 
 # Unknown users ------------------------------------------------------------------------------------
@@ -248,6 +329,45 @@ def test_the_copy_is_written_at_the_start_and_then_only_after_a_change(
         accounts.add(auth, "alice", "publisher", PASSWORD)
         yield
         assert not os.path.samestat(written, (folder / gateway.FILE).stat())
+
+    follow(auth, folder, monkeypatch, steps())
+
+
+def test_rights_are_followed_and_end_with_the_day(
+    auth: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accounts.add(auth, "ci", "reader", PASSWORD)
+    today, file = rights.today(), folder / gateway.RIGHTS
+
+    def steps() -> Iterator[None]:
+        assert "ci" not in file.read_text()
+        (auth / ".rights").write_text(f"ci projects=lib until={today}\n")
+        yield
+        assert "@account_0 vars {http.auth.user.id} ci\n" in file.read_text()
+        monkeypatch.setattr(rights, "today", lambda: today + timedelta(days=1))
+        yield
+        assert "account_0" not in file.read_text()
+        assert "vars rights ask" in file.read_text()
+
+    follow(auth, folder, monkeypatch, steps())
+
+
+@pytest.mark.parametrize("step", ["deleted", "emptied"])
+def test_while_an_editor_saves_the_rights_the_copy_keeps_them(
+    auth: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    accounts.add(auth, "ci", "reader", PASSWORD, rights=Rights(("lib",)))
+
+    def steps() -> Iterator[None]:
+        if step == "deleted":
+            (auth / ".rights").unlink()
+        else:
+            (auth / ".rights").write_bytes(b"")
+        yield
+        assert "ci" in (folder / gateway.RIGHTS).read_text()
+        monkeypatch.setattr(accounts, "SAVED_AFTER", 0)
+        yield
+        assert "ci" not in (folder / gateway.RIGHTS).read_text()
 
     follow(auth, folder, monkeypatch, steps())
 

@@ -58,6 +58,13 @@ prepare_folders() {
 	fi
 }
 
+# Where the gateway logs the uses of accounts, for the container `accounts`: if it were missing, Docker
+# would make it, as root's. gateway_data may belong to the gateway's user, and be closed to this one.
+prepare_uses() {
+	mkdir -p gateway_data/uses 2>/dev/null ||
+		compose --progress quiet run --rm --no-deps --no-TTY gateway mkdir -p /data/uses || exit 1
+}
+
 has_mirror() {
 	grep -q '^  public:' "$COMPOSE_FILE"
 }
@@ -120,6 +127,7 @@ start() {
 	! has_mirror || [ -d public_data/public ] || anew=yes
 	prepare
 	url=$(address "$1") || exit 1
+	prepare_uses
 	build
 	compose --progress quiet run --rm --no-deps --no-TTY private_pypi check || exit 1
 	# Before the gateway starts, so that it never accepts accounts other than these.

@@ -15,7 +15,7 @@ from typing import Any
 
 from packaging.utils import canonicalize_name
 
-from . import accounts, gateway, health, ownership, preflight
+from . import gateway, health, ownership, preflight, user_commands
 from .accounts import AccountError
 from .audit import as_lines, audit
 from .certificate import CertificateError, copy_pair
@@ -24,7 +24,7 @@ from .health import HealthError
 from .index import Index
 from .ownership import OwnershipError
 from .settings import SettingError, Settings
-from .terminal import guarded, printable
+from .terminal import guarded
 from .verify import differences
 
 MIRROR = Path(__file__).with_name("public")
@@ -92,7 +92,7 @@ def run_follow(settings: Settings, options: argparse.Namespace) -> None:
         return
     # Without an init, a container's first process gets no signal that it does not handle.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    gateway.follow(settings.auth, settings.gateway)
+    gateway.follow(settings.auth, settings.gateway, settings.uses)
 
 
 def run_certificate(_: Settings, options: argparse.Namespace) -> None:
@@ -220,52 +220,6 @@ def run_journal_repair(settings: Settings, options: argparse.Namespace) -> None:
     print(f"The journal is whole again.{where}")
 
 
-def run_user_add(settings: Settings, options: argparse.Namespace) -> None:
-    """Add an account; generate and print its password, unless a chosen one is given."""
-    password = _password(options)
-    preflight.require_place_for_accounts(settings.auth, "pypi_auth")
-    accounts.add(
-        settings.auth, options.name, options.role, password, generated=not options.password_stdin
-    )
-    _tell_gateway(settings)
-    may = "publish and install" if options.role == "publisher" else "install, not publish"
-    print(f"{options.name} may {may}.")
-    _show(password, options)
-
-
-def run_user_passwd(settings: Settings, options: argparse.Namespace) -> None:
-    """Give an account a new password."""
-    password = _password(options)
-    preflight.require_place_for_accounts(settings.auth, "pypi_auth")
-    accounts.change_password(
-        settings.auth, options.name, password, generated=not options.password_stdin
-    )
-    _tell_gateway(settings)
-    print(f"{options.name} has a new password; the old one no longer works.")
-    _show(password, options)
-
-
-def run_user_remove(settings: Settings, options: argparse.Namespace) -> None:
-    """Remove an account."""
-    preflight.require_place_for_accounts(settings.auth, "pypi_auth")
-    accounts.remove(settings.auth, options.name)
-    _tell_gateway(settings)
-    print(f"{options.name} is shut out.")
-
-
-def run_user_list(settings: Settings, _: argparse.Namespace) -> None:
-    """Print name, role and hash scheme of every account."""
-    rows = [("NAME", "ROLE", "HASH")]
-    for account in accounts.listed(settings.auth):
-        # Spelled out before it is measured: a line written by hand may hold any character.
-        rows.append((printable(account.name), account.role, account.scheme))
-    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
-    for name, role, scheme in rows:
-        print(f"{name:{widths[0]}}  {role:{widths[1]}}  {scheme}")
-    for complaint in accounts.read(settings.auth)[1]:
-        print(f"error: {complaint}", file=sys.stderr)
-
-
 def _confirmed(question: str) -> bool:
     try:
         return input(f"{question} [y/N] ").lower() in ("y", "yes")
@@ -311,25 +265,6 @@ def _progress(done: int, total: int) -> None:
         os.write(sys.stderr.fileno(), f"\r[{bar:40}] {done} of {total} {end}".encode())
 
 
-def _password(options: argparse.Namespace) -> str:
-    if not options.password_stdin:
-        return accounts.new_password()
-    try:
-        return sys.stdin.readline().rstrip("\r\n")
-    except UnicodeDecodeError:
-        raise AccountError("use printable ASCII characters only in the password") from None
-
-
-def _show(password: str, options: argparse.Namespace) -> None:
-    if not options.password_stdin:
-        print(f"password: {password}\nIt is shown this once: store it in your password manager.")
-
-
-def _tell_gateway(settings: Settings) -> None:
-    if settings.gateway:
-        gateway.write(settings.auth, settings.gateway)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="private_pypi", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
@@ -365,16 +300,7 @@ def _parser() -> argparse.ArgumentParser:
     subparser.add_argument("user", type=int)
     subparser.add_argument("group", type=int)
     subparser.add_argument("folders", type=Path, nargs="+")
-    user = commands.add_parser("user", help="Add, change, remove or list accounts.")
-    actions = user.add_subparsers(required=True, metavar="ACTION")
-    _add(actions, "list", run_user_list)
-    _add(actions, "remove", run_user_remove).add_argument("name")
-    for name, action in (("add", run_user_add), ("passwd", run_user_passwd)):
-        subparser = _add(actions, name, action)
-        subparser.add_argument("name")
-        subparser.add_argument("--password-stdin", action="store_true")
-        if action is run_user_add:
-            subparser.add_argument("--role", default="reader")
+    user_commands.add_to(commands)
     return parser
 
 

@@ -1,4 +1,4 @@
-"""The accounts of the index: htpasswd files, one for each role.
+"""The accounts of the index: htpasswd files, one for each role, and the file of rights.
 
 The files are the interface: `make pypi-user-*` edits them, and a person may do so, too. Only bcrypt
 hashes are accepted, since the gateway verifies nothing else.
@@ -10,12 +10,16 @@ import codecs
 import re
 import secrets
 import string
+import time
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from passlib.hash import bcrypt
 
+from . import rights as rights_file
 from .disk import locked, write_atomically
+from .rights import ALL, Rights
 
 FILES = {"publisher": ".htpasswd", "reader": ".htpasswd-readers"}
 """Role to file: a publisher may publish and install, a reader may install."""
@@ -40,6 +44,9 @@ unknown user is compared with it, which takes as long as a wrong password of an 
 password was generated."""
 
 SHORTEST, LONGEST = 12, 72
+
+SAVED_AFTER = 0.2
+"""Seconds for which a file of rights is missing or empty while an editor saves it, at most."""
 
 # The gateway takes `import` at the start of a line for a directive of its own.
 _NAME = re.compile(r"(?!import$)[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
@@ -66,12 +73,13 @@ class AccountError(Exception):
 
 @dataclass(frozen=True)
 class Account:
-    """One line of an htpasswd file."""
+    """One line of an htpasswd file, and the rights that the account has."""
 
     name: str
     role: str
     hash: str
     line: int
+    rights: Rights = ALL
 
     @property
     def file(self) -> str:
@@ -109,16 +117,19 @@ def read(folder: Path) -> tuple[list[Account], list[str]]:
     """Return the accounts that are let in, and a complaint for each line that is refused.
 
     A name counts once, where it stands first; publishers are read before readers. A missing file
-    counts as an empty one.
+    counts as an empty one. An account that has ended is let in: a refusal can then say so, and only
+    to a client that has its password.
     """
     accounts: dict[str, Account] = {}
-    complaints = []
+    rights, complaints = rights_file.read(_lines(folder, rights_file.FILE))
+    without_account = {*rights}
     for role in FILES:
-        for number, line in enumerate(_lines(folder, role), start=1):
+        for number, line in enumerate(_lines(folder, FILES[role]), start=1):
             if not line.strip() or line.startswith("#"):
                 continue
             name, colon, digest = line.strip().partition(":")
-            account = Account(name, role, digest, number)
+            without_account.discard(name)
+            account = Account(name, role, digest, number, rights.get(name, ALL) or ALL)
             where = f"{account.file} line {number}"
             # The line is not repeated: without a colon, it may be a password.
             if not colon:
@@ -131,21 +142,44 @@ def read(folder: Path) -> tuple[list[Account], list[str]]:
                 )
             elif account.complaint:
                 complaints.append(account.complaint)
-            else:
+            elif rights.get(name, ALL) is not None:
                 accounts[name] = account
+    # The account that is meant may have more rights than its owner believes.
+    complaints += [
+        f"pypi_auth/{rights_file.FILE} has a line for {name[:80]!a}, which is no account: correct"
+        " the name or delete the line"
+        for name in rights
+        if name in without_account
+    ]
     return list(accounts.values()), complaints
 
 
 def fingerprint(folder: Path) -> tuple[object, ...]:
-    """Return a value that differs after either file was written, replaced or deleted."""
-    marks: list[object] = []
-    for file in FILES.values():
+    """Return a value that differs after a file was written, replaced or deleted, and each day."""
+    marks: list[object] = [rights_file.today()]
+    for file in (*FILES.values(), rights_file.FILE):
         try:
             stat = (folder / file).stat()
             marks.append((stat.st_mtime_ns, stat.st_size, stat.st_ino))
         except OSError:
             marks.append(None)
     return tuple(marks)
+
+
+def is_being_saved(folder: Path) -> bool:
+    """Return whether an editor may just be saving the file of rights.
+
+    Some delete or empty a file before they write it. Without that file, every account has all
+    rights, so whoever knew of one waits until this is over.
+    """
+    try:
+        stat = (folder / rights_file.FILE).stat()
+    except FileNotFoundError:
+        stat = folder.stat()
+    else:
+        if stat.st_size:
+            return False
+    return abs(time.time() - stat.st_mtime) < SAVED_AFTER
 
 
 def new_password() -> str:
@@ -167,11 +201,24 @@ def check_password(password: str) -> None:
         raise AccountError(f"use a password of {SHORTEST} to {LONGEST} characters")
 
 
-def add(folder: Path, name: str, role: str, password: str, *, generated: bool = False) -> None:
+def add(
+    folder: Path,
+    name: str,
+    role: str,
+    password: str,
+    *,
+    generated: bool = False,
+    rights: Rights = ALL,
+) -> Rights:
     """Add an account.
 
     Args:
         generated: whether the password is of `new_password`; a chosen one is hashed more slowly.
+        rights: what it may do of what its role may. What they leave open, a line has that was
+            written beforehand.
+
+    Returns:
+        the rights that it has now.
 
     Raises:
         AccountError: if the name, role or password cannot be used or the name is taken.
@@ -186,29 +233,42 @@ def add(folder: Path, name: str, role: str, password: str, *, generated: bool = 
     check_password(password)
     with locked(folder):
         for other in FILES:
-            if name in map(_name, _lines(folder, other)):
+            if name in map(_name, _lines(folder, FILES[other])):
                 raise AccountError(
                     f"{name} already exists as {other}: run make pypi-user-passwd USER={name}"
                     f" for a new password, or make pypi-user-remove USER={name} first"
                 )
-        _write(folder, role, [*_lines(folder, role), _line(name, password, generated)])
+        # First: a crash never leaves an account that has more rights than it should.
+        rights = _give(folder, name, rights)
+        lines = _lines(folder, FILES[role])
+        _write(folder, FILES[role], [*lines, _line(name, password, generated)])
+        return rights
 
 
-def change_password(folder: Path, name: str, password: str, *, generated: bool = False) -> None:
+def change_password(
+    folder: Path,
+    name: str,
+    password: str,
+    *,
+    generated: bool = False,
+    until: date | None = None,
+) -> None:
     """Give an account a new password, whatever hash its line has now.
 
     Args:
         generated: as in `add`.
+        until: the new last day of the account; None: its last day stays as it is.
 
     Raises:
         AccountError: if there is no such account or the password cannot be used.
     """
     check_password(password)
     with locked(folder):
-        role = _role_of(folder, name)
-        lines = _lines(folder, role)
+        file = FILES[_role_of(folder, name)]
+        if until:
+            _give(folder, name, Rights(until=until))
         new = _line(name, password, generated)
-        _write(folder, role, [new if _name(x) == name else x for x in lines])
+        _write(folder, file, [new if _name(x) == name else x for x in _lines(folder, file)])
 
 
 def remove(folder: Path, name: str) -> None:
@@ -219,19 +279,27 @@ def remove(folder: Path, name: str) -> None:
     """
     with locked(folder):
         _role_of(folder, name)
-        for role in FILES:
-            lines = _lines(folder, role)
+        for file in FILES.values():
+            lines = _lines(folder, file)
             kept = [line for line in lines if _name(line) != name]
             if kept != lines:
-                _write(folder, role, kept)
+                _write(folder, file, kept)
+        _write_rights(folder, name, ALL)
 
 
 def listed(folder: Path) -> list[Account]:
     """Return every account by file and line, refused ones, too."""
+    rights, _ = rights_file.read(_lines(folder, rights_file.FILE))
     return [
-        Account(_name(line), role, line.strip().partition(":")[2], number)
+        Account(
+            (name := _name(line)),
+            role,
+            line.strip().partition(":")[2],
+            number,
+            rights.get(name) or ALL,
+        )
         for role in FILES
-        for number, line in enumerate(_lines(folder, role), start=1)
+        for number, line in enumerate(_lines(folder, FILES[role]), start=1)
         if _name(line)
     ]
 
@@ -248,14 +316,36 @@ def _line(name: str, password: str, generated: bool) -> str:
 
 def _role_of(folder: Path, name: str) -> str:
     for role in FILES:
-        if name and name in map(_name, _lines(folder, role)):
+        if name and name in map(_name, _lines(folder, FILES[role])):
             return role
     raise AccountError(f"{name!r} has no account: make pypi-user-list shows all")
 
 
-def _lines(folder: Path, role: str) -> list[str]:
+def _give(folder: Path, name: str, rights: Rights) -> Rights:
+    """Change what an account may do, and leave the rest of its line as it is."""
+    known, complaints = rights_file.read(_lines(folder, rights_file.FILE))
+    old = known.get(name, ALL)
+    if old is None:
+        raise AccountError("; ".join(complaints))
+    new = Rights(rights.projects or old.projects, rights.until or old.until)
+    if new != old:
+        _write_rights(folder, name, new)
+    return new
+
+
+def _write_rights(folder: Path, name: str, rights: Rights) -> None:
+    """Write what an account may do; the lines of other accounts stay as they are."""
+    lines = _lines(folder, rights_file.FILE)
+    new = [line for line in lines if rights_file.name_of(line) != name]
+    if rights != ALL:
+        new.append(f"{name} {rights}")
+    if new != lines:
+        _write(folder, rights_file.FILE, new)
+
+
+def _lines(folder: Path, file: str) -> list[str]:
     try:
-        content = (folder / FILES[role]).read_bytes()
+        content = (folder / file).read_bytes()
     except FileNotFoundError:
         return []
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -268,6 +358,6 @@ def _lines(folder: Path, role: str) -> list[str]:
     return [line.removeprefix("\ufeff") for line in lines]
 
 
-def _write(folder: Path, role: str, lines: list[str]) -> None:
+def _write(folder: Path, file: str, lines: list[str]) -> None:
     text = "".join(f"{line}\n" for line in lines)
-    write_atomically(folder / FILES[role], text.encode(errors="surrogateescape"))
+    write_atomically(folder / file, text.encode(errors="surrogateescape"))

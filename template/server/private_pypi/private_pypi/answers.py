@@ -38,6 +38,11 @@ class Answer:
         """Return the answer to HEAD instead of GET."""
         return replace(self, body=())
 
+    def close(self) -> None:
+        """Close its body, if that is of a file, because it is not sent."""
+        if close := getattr(self.body, "close", None):
+            close()
+
     def send(self, start_response: StartResponse) -> Iterable[bytes]:
         """Start the response of a WSGI server (PEP 3333) and return its body."""
         reason = self.reason or HTTPStatus(self.status).phrase

@@ -9,10 +9,12 @@ import time
 from collections.abc import Iterable
 from contextlib import closing
 
-from . import disk, reads, refusals, uploads
+from . import disk, permissions, reads, refusals, uploads
+from .accounts import Account
 from .answers import Answer, Environ, StartResponse, plain, refusal
 from .authentication import Authenticator
 from .body import Body
+from .distribution import parse_name
 from .hosting import Pypiserver
 from .index import Index
 from .layout import PUBLIC_INDEX, UPLOADS
@@ -147,16 +149,15 @@ class Gatekeeper:
             challenge = ("WWW-Authenticate", 'Basic realm="private index", charset="UTF-8"')
             return refusal(401, "Wrong or missing user name and password.", challenge)
         environ["private_pypi.account"] = account.name
+        if ended := permissions.of_account(account):
+            return refusal(403, ended)
         for host in (environ.get("HTTP_HOST", ""), environ.get("HTTP_X_FORWARDED_HOST", "")):
             if not _HOST.fullmatch(host):
                 return refusal(400, "The Host header names no host.")
         if path.startswith("/RPC2"):
             return refusal(404, "This index has no XML-RPC.")
         if method in ("GET", "HEAD"):
-            if found := reads.answer(self.index, self._settings, environ):
-                return found
-            self.tell_gateway()  # The file may have been deleted together with the index.
-            return self._pypiserver.read(environ)
+            return self._read(environ, account)
         # A browser that is logged in sends the login with every request that another site makes
         # it send. These headers tell that a request is of a browser (RFC 6454, W3C Fetch Metadata);
         # no client that publishes has them. They are not compared with this index, since proxies in
@@ -173,13 +174,28 @@ class Gatekeeper:
         with self._upload_slots.slot(account.name) as is_granted:
             if is_granted:
                 try:
-                    return self._publish(environ, account.name)
+                    return self._publish(environ, account)
                 finally:
                     self._discard(body)
         text = "Too many uploads at once: send it again later."
         return refusal(503, text, ("Retry-After", "5"))
 
-    def _publish(self, environ: Environ, account: str) -> Answer:
+    def _read(self, environ: Environ, account: Account) -> Answer:
+        # PEP 3333 has each byte of a path as a character.
+        path = environ.get("PATH_INFO", "").encode("latin-1").decode(errors="replace")
+        found = reads.answer(self.index, self._settings, environ)
+        everybody = self._authenticator.everybody()
+        # Last: a project that gets its first file in between is refused.
+        if refused := permissions.of_read(account, path, self.index, everybody):
+            if found:
+                found.close()
+            return refusal(403, refused)
+        if found:
+            return found
+        self.tell_gateway()  # The file may have been deleted together with the index.
+        return self._pypiserver.read(environ)
+
+    def _publish(self, environ: Environ, account: Account) -> Answer:
         """Let a whole form publish and nothing else: the index that CI depends on only grows."""
         if "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
             return refusal(411, "Send a Content-Length: this index takes no chunked uploads.")
@@ -188,7 +204,12 @@ class Gatekeeper:
             if form.action in _REFUSED_ACTIONS:
                 return refusal(403, "This index takes file uploads only.")
             uploads.check(form)
-            return self._pypiserver.publish(form, account)
+            if form.distribution:
+                project, _ = parse_name(form.distribution.name)
+                everybody = self._authenticator.everybody()
+                if refused := permissions.of_upload(account, project, everybody):
+                    return refusal(403, refused)
+            return self._pypiserver.publish(form, account.name)
 
     def _discard(self, body: Body) -> None:
         """Let the client of a refused upload send on until it reads why, unless that has no end."""

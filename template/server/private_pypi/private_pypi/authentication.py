@@ -11,6 +11,7 @@ from pathlib import Path
 from passlib.hash import bcrypt
 
 from . import accounts
+from .rights import ALL
 
 
 class Authenticator:
@@ -53,14 +54,26 @@ class Authenticator:
         self._verified[name] = (account.hash, digest)
         return account
 
+    def everybody(self) -> list[accounts.Account]:
+        """Return all accounts that are let in.
+
+        Raises:
+            OSError: if an htpasswd file cannot be read.
+        """
+        return list(self._current().values())
+
     def _current(self) -> dict[str, accounts.Account]:
         with self._lock:
             now = accounts.fingerprint(self._folder)
-            if now != self._fingerprint:
+            if now != self._fingerprint and not self._awaits_rights():
                 valid, _ = accounts.read(self._folder)
                 self._accounts = {account.name: account for account in valid}
                 self._fingerprint = now
             return self._accounts
+
+    def _awaits_rights(self) -> bool:
+        has_rights = any(account.rights != ALL for account in self._accounts.values())
+        return has_rights and accounts.is_being_saved(self._folder)
 
 
 def credentials(header: str) -> tuple[str, bytes]:

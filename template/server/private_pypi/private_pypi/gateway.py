@@ -19,10 +19,16 @@ from pathlib import Path
 
 from . import accounts
 from .disk import locked, write_atomically
+from .last_use import Uses
+from .rights import FILE as RIGHTS_FILE
+from .rights import files_of, pages_of
 
 FILE = "accounts.caddy"
 UNKNOWN_USERS = "strangers.conf"
 """Imported by the Caddyfile, which its owner may have edited: the name of this file stays."""
+
+RIGHTS = "rights.routes"
+"""What accounts with rights of their own may read; the Caddyfile imports all `*.routes`."""
 
 DECOY = "_none"
 """The decoy's name. No account can have it. The base64 of `_none:` ends where a group of four
@@ -30,6 +36,8 @@ letters does, so that the letters of the client's own login can follow it as the
 
 _DECOY_START = base64.b64encode(f"{DECOY}:".encode()).decode()
 _BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_USER = "{http.auth.user.id}"
+_FOR_ALL = r"static/[a-z]+\.(?:css|js|svg)|public/[^/]+/[^/]+"
 _HEAD = "# Made from pypi_auth/ whenever that changes; an edit here does not last."
 
 # The letters that may follow the start: those of a password of 72 bytes, the longest.
@@ -47,7 +55,7 @@ def write(auth: Path, gateway: Path) -> list[str]:
     If there is no other line, but no publisher either, that is the one complaint.
 
     Args:
-        auth: folder of the htpasswd files.
+        auth: folder of the htpasswd files and the file of rights.
         gateway: folder from which the gateway imports its accounts.
     """
     # Locked, so that no process that read the accounts before they changed writes last.
@@ -55,7 +63,12 @@ def write(auth: Path, gateway: Path) -> list[str]:
         valid, complaints = accounts.read(auth)
         pairs = [(DECOY, accounts.DECOY), *((account.name, account.hash) for account in valid)]
         _write(gateway / UNKNOWN_USERS, _unknown_users([name for name, _ in pairs]))
-        _write(gateway / FILE, [f"{name} {digest}" for name, digest in pairs])
+        users, rights = [f"{name} {digest}" for name, digest in pairs], rights_of(valid)
+        # Caddy may read them between two writes. Where there are rights, an account that they do
+        # not name reads nothing from the disk. So they come first, unless there are none any more.
+        files = [(RIGHTS, rights), (FILE, users)]
+        for file, lines in files if rights else reversed(files):
+            _write(gateway / file, lines)
     if not complaints and not any(account.role == "publisher" for account in valid):
         # An editor that empties the file before it writes, or a full disk, may have left it so.
         complaints.append(
@@ -96,27 +109,62 @@ def _unknown_users(names: list[str]) -> list[str]:
     ]
 
 
+def rights_of(valid: list[accounts.Account]) -> list[str]:
+    """Return lines that tell the Caddyfile what a request of an account with rights may have.
+
+    `ask`: what private_pypi answers. `files`: all that there is, from the disk. `names`: the answer
+    to a name that is unknown here, but no page. No line if every account may read everything.
+    """
+    readers = [one for one in valid if one.role == "reader" and one.rights.projects]
+    limited = [one for one in valid if one.rights.has_ended or one in readers]
+    if not limited:
+        return []
+    # Those who may read everything are named, so that nobody is taken for one of them.
+    free = [one.name for one in valid if one not in limited]
+    lines = [f"@limited not vars {_USER} {' '.join(free)}"] if free else ["@limited path *"]
+    lines += ["route @limited {", "\tvars rights ask"]
+    for number, one in enumerate(one for one in readers if not one.rights.has_ended):
+        pages, files = pages_of(one.rights.projects), files_of(one.rights.projects)
+        lines += [
+            f"\t@account_{number} vars {_USER} {one.name}",
+            f"\troute @account_{number} {{",
+            "\t\t@names path_regexp ^/simple/[a-z0-9]+(?:-[a-z0-9]+)*/$",
+            "\t\tvars @names rights names",
+            f"\t\t@files path_regexp ^/(?:{_FOR_ALL}|(?:simple|project)/(?:{pages})/"
+            f"|project/(?:{pages})/feed\\.atom|packages/(?:[^/]+/)*{files})$",
+            "\t\tvars @files rights files",
+            "\t}",
+        ]
+    return [*lines, "}"]
+
+
 def _write(path: Path, lines: list[str]) -> None:
     write_atomically(path, "".join(f"{line}\n" for line in [_HEAD, *lines]).encode())
 
 
-def follow(auth: Path, gateway: Path, *, every: float = 0.5) -> None:
-    """Keep the gateway's copy current without end.
+def follow(auth: Path, gateway: Path, uses: Path | None = None, *, every: float = 0.5) -> None:
+    """Keep the gateway's copy current without end, and note when each account was used.
 
     Args:
+        uses: folder of the gateway's logs of that; None if it has none.
         every: seconds between two checks for changes.
     """
-    written, trouble = None, ""
+    written, trouble, had_rights = None, "", False
+    names: set[str] = set()
+    noting = Uses(uses, gateway) if uses else None
     while True:
         now = accounts.fingerprint(auth)
-        if now != written:
+        if now != written and not (had_rights and accounts.is_being_saved(auth)):
             try:
                 for complaint in write(auth, gateway):
                     log.error(complaint)
-                written, trouble = now, ""
+                names = {account.name for account in accounts.listed(auth)}
+                written, trouble, had_rights = now, "", (auth / RIGHTS_FILE).exists()
             except OSError as error:
                 # Each trouble is told once, not twice a second.
                 if str(error) != trouble:
                     trouble = str(error)
                     log.error("the gateway does not have the current accounts yet: %s", error)
+        if noting:
+            noting.note(names)
         time.sleep(every)

@@ -41,13 +41,18 @@ class Record:
 
     Attributes:
         time: when it happened, in the form of PEP 700.
-        action: upload, find, sign, yank, unyank, remove or repair; others come from newer versions.
-        file: the name of the distribution; for a repair, that of the journal itself.
-        size, sha256: of the distribution; for a sign, of its signature.
+        action: upload, find, sign, attest, yank, unyank, remove, mark or repair; others come from
+            newer versions.
+        file: the name of the distribution; for a mark the normalised name of the project, for a
+            repair that of the journal itself.
+        size, sha256: of the distribution; for a sign or attest, of what was put beside it.
         uploaded: for a find, when the file was last modified.
         instead_of: for a find, the earlier file of the same identity whose place it takes.
         reason: why a release was yanked, or what was repaired.
-        by: the account, or the user of the machine.
+        by: the account, the trusted publisher, or the user of the machine.
+        status: for a mark, the status that the project has from now on.
+        publisher: for an upload without a stored password, which CI job sent it: the claims of its
+            token that tell, by the names that `trust` gives them.
         more: fields that this version does not know, or whose values it cannot read.
         restored: whether a repair brought the line back.
         after: the hash of the line before; it does not matter when records are compared.
@@ -62,6 +67,8 @@ class Record:
     instead_of: str | None = None
     reason: str | None = None
     by: str | None = None
+    status: str | None = None
+    publisher: dict[str, str] | None = field(default=None, hash=False)
     more: dict[str, Any] = field(default_factory=dict, hash=False)
     restored: bool = False
     after: str | None = field(default=None, compare=False)
@@ -329,4 +336,6 @@ _READABLE: dict[str, Callable[[object], bool]] = {
     "instead_of": _is_text,
     "reason": _is_text,
     "by": _is_text,
+    "status": _is_text,
+    "publisher": lambda value: isinstance(value, dict) and all(map(_is_text, value.values())),
 }

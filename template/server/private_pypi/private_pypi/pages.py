@@ -40,6 +40,7 @@ class Listed:
         yanked: None, or the reason, which may be empty (PEP 592).
         signed: whether a detached signature is served beside it.
         by: the account that published it, None if it was put there by hand.
+        attested: whether its attestations are served beside it (PEP 740).
     """
 
     location: str
@@ -52,6 +53,7 @@ class Listed:
     yanked: str | None
     signed: bool
     by: str | None = None
+    attested: bool = False
 
     @property
     def file(self) -> str:
@@ -73,7 +75,26 @@ class Listed:
         )
 
 
-def project_page(project: str, listed: Iterable[Listed]) -> dict[str, bytes]:
+@dataclass(frozen=True)
+class ProjectStatus:
+    """The status of a project (PEP 792).
+
+    Attributes:
+        status: active, archived, deprecated or quarantined.
+        reason: why, for people; may be empty.
+    """
+
+    status: str = "active"
+    reason: str = ""
+
+
+ACTIVE = ProjectStatus()
+"""The status of a project that has no other."""
+
+
+def project_page(
+    project: str, listed: Iterable[Listed], status: ProjectStatus = ACTIVE
+) -> dict[str, bytes]:
     """Return the files of a project page, by name, oldest version first."""
     ordered = sorted(listed, key=lambda one: (version(one.version), one.location))
     # 1.0 and 1.0.0 are one version.

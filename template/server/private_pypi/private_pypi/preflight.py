@@ -28,7 +28,8 @@ def check(settings: Settings) -> list[str]:
         reserved prefix covers.
 
     Raises:
-        AccountError: if there is no account, or a line of an htpasswd file is refused.
+        AccountError: if there is no account, or a line of an htpasswd file or of the file of rights
+            is refused.
         SettingError: if a folder or its file system cannot be used.
     """
     valid, complaints = accounts.read(settings.auth)

@@ -23,8 +23,9 @@ class Settings:
         data: folder of the distributions and the journal, which must never be lost.
         index: folder of the pages and all else that is derived from them.
         web: folder of the pages for people.
-        auth: folder of `.htpasswd` and `.htpasswd-readers`.
+        auth: folder of `.htpasswd`, `.htpasswd-readers` and `.rights`.
         gateway: folder from which the gateway reads its accounts; None without a gateway.
+        uses: folder of the gateway's logs of which account was used when; None without a gateway.
         socket: path of the Unix socket to listen on; None for an address.
         host, port: the address.
         redirect: whether unknown projects are redirected to the public index or get 404.
@@ -41,6 +42,7 @@ class Settings:
     web: Path
     auth: Path
     gateway: Path | None
+    uses: Path | None
     socket: Path | None
     host: str
     port: int
@@ -73,12 +75,14 @@ class Settings:
         port = number(environ, "PYPI_PORT", "8080", most=65535)
         address = f"[{host}]" if ":" in host else host
         gateway, socket = environ.get("PYPI_GATEWAY"), environ.get("PYPI_SOCKET")
+        uses = environ.get("PYPI_USES")
         return cls(
             data=Path(environ.get("PYPI_DATA") or "pypi_data"),
             index=Path(environ.get("PYPI_INDEX") or "pypi_index"),
             web=Path(environ.get("PYPI_WEB") or "pypi_web"),
             auth=Path(environ.get("PYPI_AUTH") or "pypi_auth"),
             gateway=Path(gateway) if gateway else None,
+            uses=Path(uses) if uses else None,
             socket=Path(socket) if socket else None,
             host=host,
             port=port,
