@@ -16,7 +16,7 @@ from urllib.parse import quote, urljoin
 
 import pytest
 import requests
-from kit import wheel
+from kit import attestation, wheel
 from kit.gateway import Gateway, behind_gateway
 from kit.http import Answer, ask, basic
 from kit.install import Install, with_pip, with_uv
@@ -62,6 +62,8 @@ def fill(data: Path) -> None:
     (data / "team").mkdir()
     wheel.build(data / "team", "in-a-folder", "1.0", origin="us")
     (data / f"{WHEEL}.asc").write_text("-----BEGIN PGP SIGNATURE-----\n")
+    attested = attestation.of(WHEEL, (data / WHEEL).read_bytes())
+    (data / f"{WHEEL}.provenance").write_bytes(attestation.provenance(attested))
     (data / "notes.txt").write_text("secret")
     for path in data.rglob("*"):
         os.utime(path, (time.time() - 3600,) * 2)
@@ -261,6 +263,19 @@ def test_a_distribution_is_sent_whole_or_in_part(index: Program, location: str) 
         assert answer.headers["Cache-Control"] == "private, max-age=31536000, immutable"
         if location.endswith(".whl"):
             assert answer.headers["Content-Type"] == "application/octet-stream"
+
+
+def test_attestations_are_sent_as_what_they_are_and_asked_for_each_time(index: Program) -> None:
+    answer = index.ask(f"/packages/{WHEEL}.provenance")
+
+    kept = index.folder / "pypi_data" / f"{WHEEL}.provenance"
+    assert (answer.status, answer.body) == (200, kept.read_bytes())
+    assert answer.headers["Content-Type"] == "application/vnd.pypi.integrity.v1+json"
+    assert answer.headers["Cache-Control"] == "private, no-cache"
+    unchanged = index.ask(
+        f"/packages/{WHEEL}.provenance", {"If-None-Match": answer.headers["ETag"]}
+    )
+    assert unchanged.status == 304
 
 
 def test_a_part_that_there_is_not_is_refused(index: Program) -> None:

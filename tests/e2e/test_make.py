@@ -112,7 +112,7 @@ def test_every_target_is_documented_or_made_by_another(rendered_here: Repository
         *("pypi-launch", "pypi-reload", "pypi-stop", "pypi-restart", "pypi-logs", "pypi-status"),
         "pypi-local",
         *("pypi-user-add", "pypi-user-passwd", "pypi-user-remove", "pypi-user-list"),
-        *("pypi-yank", "pypi-unyank", "pypi-remove", "pypi-index", "pypi-verify"),
+        *("pypi-yank", "pypi-unyank", "pypi-remove", "pypi-mark", "pypi-index", "pypi-verify"),
         *("pypi-audit", "pypi-journal-repair"),
         *("template-check", "template-update"),
     } <= set(documented)
@@ -155,7 +155,9 @@ def test_every_target_can_be_asked_what_it_would_do(
     rendered_here: Repository, local: tuple[str, ...]
 ) -> None:
     for target in ["image", *rendered_here.targets()]:
-        assert rendered_here.make("-n", target, "USER=alice", "PKG=lib", "VERSION=1", *local)
+        assert rendered_here.make(
+            "-n", target, "USER=alice", "PKG=lib", "VERSION=1", "STATUS=active", *local
+        )
 
 
 @pytest.mark.parametrize("target", ["template-check", "template-update"])
@@ -392,6 +394,41 @@ def test_releases_are_withdrawn_without_docker(local: Repository) -> None:
     journal = [json.loads(line) for line in (data / ".journal.jsonl").read_text().splitlines()]
     done_by = {line["by"] for line in journal if line["action"] in ("yank", "unyank", "remove")}
     assert done_by == {pwd.getpwuid(os.getuid()).pw_name}
+
+
+@pytest.mark.parametrize("given", [(), ("PKG=lib",), ("STATUS=archived",), ("PKG=", "STATUS=x")])
+def test_a_mark_has_a_name_and_a_status(local: Repository, given: tuple[str, ...]) -> None:
+    local.surroundings = {"PKG": "environment", "STATUS": "environment"}
+
+    said = local.make("pypi-mark", "LOCAL=1", *given, ok=False)
+
+    assert "error: say which project and status: make pypi-mark PKG=name STATUS=quaran" in said
+    assert "environment" not in said
+
+
+def test_a_project_is_marked_without_docker_with_what_was_typed(local: Repository) -> None:
+    data = local.folder / "pypi_data"
+    os.utime(wheel.build(data, "marked-lib", "1.0", origin="us"), (0, 0))
+    local.make("pypi-index", "LOCAL=1")
+    file = local.folder / "pypi_index/packages/marked_lib-1.0-py3-none-any.whl"
+    reason = "it's $(touch pwned) `touch pwned` $broken; #1"
+
+    said = local.make(
+        "pypi-mark", "LOCAL=1", "PKG=Marked.Lib", "STATUS=quarantined", f"REASON={reason}"
+    )
+
+    assert "marked-lib is quarantined: none of its files is served" in said
+    assert not file.exists()
+    assert f"quarantined: {reason}\n" in local.make("pypi-audit", "LOCAL=1", "PKG=marked_lib")
+    local.make("pypi-verify", "LOCAL=1")
+    status = "$(touch pwned)"
+    said = local.make("pypi-mark", "LOCAL=1", "PKG=marked-lib", f"STATUS={status}", ok=False)
+    assert f"error: there is no status '{status}': use active, archived, deprecated or" in said
+    said = local.make("pypi-mark", "LOCAL=1", "PKG=$(touch pwned)", "STATUS=active", ok=False)
+    assert "error: this index has no project $(touch pwned)" in said
+    local.make("pypi-mark", "LOCAL=1", "PKG=marked-lib", "STATUS=active")
+    assert file.exists()
+    assert not (local.folder / "pwned").exists()
 
 
 # With a stand-in for Docker -----------------------------------------------------------------------

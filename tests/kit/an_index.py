@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -128,10 +129,24 @@ def check_files(folder: Path, data: Path) -> None:
             if file.get("gpg-sig"):
                 assert (folder / f"{location}.asc").resolve().is_relative_to(data.resolve())
                 expected.add(f"{location}.asc")
+            if (folder / f"{location}.provenance").is_file():
+                kept = (folder / f"{location}.provenance").resolve()
+                assert kept.is_relative_to(data.resolve())
+                check_attested(kept, content)
+                expected.add(f"{location}.provenance")
     assert {path for path in served(folder) if path.startswith("packages")} == expected
     assert sorted(path.name for path in (folder / "simple").iterdir() if path.is_dir()) == sorted(
         projects(folder)
     )
+
+
+def check_attested(kept: Path, content: bytes) -> None:
+    """Check that attestations which are kept are of a file with this content."""
+    (bundle,) = json.loads(kept.read_bytes())["attestation_bundles"]
+    for one in bundle["attestations"]:
+        said = json.loads(base64.b64decode(one["envelope"]["statement"]))
+        (subject,) = said["subject"]
+        assert subject["digest"] == {"sha256": hashlib.sha256(content).hexdigest()}
 
 
 def check(index: Index, folder: Path, data: Path) -> None:

@@ -7,7 +7,7 @@ import hashlib
 import html
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -42,14 +42,21 @@ def served(index: Path) -> Found:
     return found
 
 
-def check_tidy(data: Path, index: Path) -> Found:
-    """Return what is listed, and check that all fits together and that nothing else lies there."""
+def check_tidy(data: Path, index: Path, withheld: Iterable[str] = ()) -> Found:
+    """Return what is listed, and check that all fits together and that nothing else lies there.
+
+    Args:
+        withheld: the locations of distributions that must not be served.
+    """
     found = served(index)
     assert list((data / ".uploads").iterdir()) == []
+    assert not found.keys() & set(withheld)
     kept = {".journal.jsonl"}
     for location in found:
-        kept |= {location} | ({f"{location}.asc"} if (data / f"{location}.asc").exists() else set())
-    assert _files(data) == kept, sorted(_files(data) ^ kept)
+        kept.add(location)
+        beside = (f"{location}.asc", f"{location}.provenance")
+        kept |= {name for name in beside if (data / name).exists()}
+    assert _files(data) == kept | set(withheld), sorted(_files(data) ^ kept)
     projects = sorted(folder.name for folder in (index / "simple").iterdir() if folder.is_dir())
     for folder in [index / "simple", *(index / "simple" / project for project in projects)]:
         names = {path.name for path in folder.iterdir() if not path.is_dir()}

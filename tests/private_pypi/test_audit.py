@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kit import wheel
-from private_pypi import journal
+from kit import attestation, wheel
+from private_pypi import distribution, journal
 from private_pypi.__main__ import main
 from private_pypi.index import Index
 
@@ -77,6 +77,24 @@ def test_one_project_is_told_alone_however_its_name_is_spelled(
     assert [line.split()[3] for line in capsys.readouterr().out.splitlines()] == [
         *("published", "yanked", "unyanked", "removed"),
     ]
+
+
+@pytest.mark.parametrize("name", ["my-lib", "My_Lib", ""])
+def test_the_marks_of_a_project_are_told_with_status_and_reason(
+    data: Path, capsys: Captured, name: str
+) -> None:
+    (data / journal.FILE).write_bytes(
+        record("06T12:00:00", "mark", "my-lib", by="bob", status="archived", reason="it \x1b moved")
+        + record("06T12:00:01", "mark", "my-lib", by="root", status="deprecated")
+    )
+
+    assert main(["audit", f"--project={name}"]) == 0
+
+    assert capsys.readouterr() == (
+        "2026-03-06 12:00:00 UTC  marked  my-lib  bob   archived: it \\x1b moved\n"
+        "2026-03-06 12:00:01 UTC  marked  my-lib  root  deprecated\n",
+        "",
+    )
 
 
 @pytest.mark.parametrize("name", ["none", "my", "../x", "--help", "\x1b[2J", "*", " "])
@@ -159,6 +177,10 @@ def test_what_is_done_by_command_is_told(data: Path, capsys: Captured) -> None:
     index.refresh()
     (data / ".signature").write_text("signature")
     index.sign(data / ".signature", f"{WHEEL}.asc", by="alice")
+    attested = data / ".attested"
+    attested.write_bytes(attestation.provenance(attestation.of(WHEEL, (data / WHEEL).read_bytes())))
+    new = distribution.read(data / WHEEL)
+    index.add(data / WHEEL, new, by="alice", attested=attested)
     index.yank("my-lib", "1.0", "naïve", by="alice")
     index.unyank("my-lib", "1.0", by="alice")
     index.remove("my-lib", "1.0", by="bob")
@@ -169,6 +191,7 @@ def test_what_is_done_by_command_is_told(data: Path, capsys: Captured) -> None:
     assert told == [
         ["found", WHEEL, "in", "pypi_data/"],
         ["signed", WHEEL, "alice"],
+        ["attested", WHEEL, "alice"],
         ["yanked", WHEEL, "alice", "naïve"],
         ["unyanked", WHEEL, "alice"],
         ["removed", WHEEL, "bob"],

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import shutil
 import signal
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
-from kit import integrity, wheel
+from kit import attestation, integrity, wheel
 from kit.each_step import Steps, die, ended, full, killed, watched
-from kit.forms import upload_form
+from kit.forms import form
 from kit.http import basic
 from kit.template import PASSWORD
 from kit.wsgi import call
@@ -50,17 +51,35 @@ class Place:
         folder.mkdir(parents=True, exist_ok=True)
         return wheel.build(folder, name, version, origin=origin)
 
-    def post(self, path: Path) -> tuple[int, str]:
-        """Send a distribution; return status and sentence of the answer."""
-        body, content_type = upload_form(path.name, path.read_bytes())
+    def post(self, path: Path, attested: str = "") -> tuple[int, str]:
+        """Send a distribution; return status and sentence of the answer.
+
+        Args:
+            attested: if given, attestations that differ for each such text come with it.
+        """
+        fields = {":action": "file_upload"}
+        if attested:
+            one = attestation.of(path.name, path.read_bytes())
+            fields["attestations"] = attestation.field(one | {"made": attested})
+        body, content_type = form(fields, {"content": (path.name, path.read_bytes())})
         headers = basic("alice", PASSWORD)
         answer = call(self.app, "POST", "/", body=body, headers=headers, CONTENT_TYPE=content_type)
         return answer.status, answer.body
 
-    def publish(self, path: Path) -> None:
+    def publish(self, path: Path, attested: str = "") -> None:
         """Send a distribution, which must succeed."""
-        answer = self.post(path)
+        answer = self.post(path, attested)
         assert answer[0] == 200, answer
+
+    def attested(self, path: Path) -> str:
+        """Return with which attestations a distribution is served, empty if with none."""
+        kept = self.settings.index / "packages" / f"{path.name}.provenance"
+        (listed,) = self.app.index.listed(_release(path)[0].replace("_", "-"))
+        assert listed.attested is kept.exists()
+        if not kept.exists():
+            return ""
+        (bundle,) = json.loads(kept.read_bytes())["attestation_bundles"]
+        return str(bundle["attestations"][0]["made"])
 
     def refuses(self, path: Path) -> None:
         """Send other bytes under a name that is taken, which must be refused."""
@@ -86,9 +105,14 @@ class Place:
         found = integrity.served(self.settings.index)
         assert self.published.items() <= found.items()
 
-    def check_tidy(self) -> None:
-        """All is listed as it was published, fits together, and nothing else is left."""
-        assert integrity.check_tidy(self.settings.data, self.settings.index) == self.published
+    def check_tidy(self, withheld: Iterable[str] = ()) -> None:
+        """All is listed as it was published, fits together, and nothing else is left.
+
+        Args:
+            withheld: the distributions of quarantined projects.
+        """
+        found = integrity.check_tidy(self.settings.data, self.settings.index, withheld)
+        assert found == self.published
         assert list(differences(self.settings.data, self.settings.index)) == []
 
     def pages(self) -> dict[str, bytes]:
@@ -179,6 +203,72 @@ def test_an_upload_killed_before_any_step_is_whole_or_not_there(
     pytest.fail("it never came to its end")
 
 
+@pytest.mark.parametrize("retried", ["the same", "another"])
+def test_no_killed_upload_is_ever_found_without_the_attestations_that_came_with_it(
+    place: Place, retried: str
+) -> None:
+    alone = 0
+    for at in range(1, MOST):
+        path = place.wheel(f"new-{at}")
+        was_killed = killed(partial(place.publish, path, "first"), at)
+        place.check_served()
+
+        place.start()
+        is_served = path.name in integrity.served(place.settings.index)
+        assert was_killed or is_served
+        if is_served:
+            assert place.attested(path) == "first"
+            place.note(path)
+            place.check_tidy()
+        else:
+            # They may lie there alone, and no client gets them.
+            alone += (place.settings.data / f"{path.name}.provenance").exists()
+            assert not (place.settings.index / f"packages/{path.name}.provenance").exists()
+
+        again = "second" if retried == "another" and not is_served else "first"
+        place.publish(path, again)
+        assert place.attested(path) == again
+        place.note(path)
+        place.check_tidy()
+        assert place.post(path, "third") == (
+            409,
+            f"{path.name} already exists, with other attestations: publish a new version\n",
+        )
+        journal = (place.settings.data / ".journal.jsonl").read_text().splitlines()
+        lines = [line for line in journal if path.name in line]
+        assert sum('"action": "attest"' in line for line in lines) == 1
+        if not was_killed:
+            assert at > FEWEST
+            assert alone > 0
+            return
+        place.withdraw(*_release(path))
+    pytest.fail("it never came to its end")
+
+
+def test_attestations_that_come_later_and_are_killed_before_any_step_are_there_or_not(
+    place: Place,
+) -> None:
+    for at in range(1, MOST):
+        path = place.wheel(f"new-{at}")
+        place.publish(path)
+        place.note(path)
+        was_killed = killed(partial(place.publish, path, "later"), at)
+        place.check_served()
+
+        place.start()
+        place.check_tidy()
+        found = place.attested(path)
+        assert found == "later" or (was_killed and not found)
+        place.publish(path, "later")
+        assert place.attested(path) == "later"
+        place.check_tidy()
+        if not was_killed:
+            assert at > 15
+            return
+        place.withdraw(*_release(path))
+    pytest.fail("it never came to its end")
+
+
 def test_an_upload_killed_in_the_middle_of_a_write_is_whole_or_not_there(place: Place) -> None:
     """The kernel kills a process that writes beyond a limit, after writing up to that limit."""
 
@@ -259,6 +349,40 @@ def test_a_yank_killed_before_any_step_has_happened_or_not(place: Place, action:
         run()
         assert yanked() == after
         place.check_tidy()
+        if not was_killed:
+            assert at > FEWEST
+            return
+    pytest.fail("it never came to its end")
+
+
+@pytest.mark.parametrize("status", ["quarantined", "active"])
+def test_a_mark_killed_before_any_step_has_happened_or_not(place: Place, status: str) -> None:
+    """All that is listed is there at any moment, and in the end nothing else."""
+    of_first = {file for file in place.published if file.startswith("first")}
+    everything = dict(place.published)
+    journal = place.settings.data / ".journal.jsonl"
+    before = "active" if status == "quarantined" else "quarantined"
+    for at in range(1, MOST):
+        place.app.index.mark("first", before, by="alice")
+        lines = journal.read_bytes().count(b"\n")
+
+        was_killed = killed(partial(place.app.index.mark, "first", status, "why", by="alice"), at)
+        is_noted = journal.read_bytes().count(b"\n") > lines
+        integrity.served(place.settings.index)
+
+        assert is_noted or was_killed
+        if at % 2:
+            # The first process that changes anything finishes it.
+            place.app.index.yank("second", "1.0", "broken", by="alice")
+        else:
+            place.start()
+        now = status if is_noted else before
+        withheld = of_first if now == "quarantined" else set()
+        place.published = {k: x for k, x in everything.items() if k not in withheld}
+        assert place.app.index.project_status("first").status == now
+        place.check_tidy(withheld)
+        status_of_upload = place.post(place.wheel("first", "1.0"))[0]
+        assert status_of_upload == (403 if withheld else 200)
         if not was_killed:
             assert at > FEWEST
             return
@@ -419,10 +543,44 @@ def test_an_upload_that_finds_the_disk_full_at_any_step_is_answered_as_the_journ
     pytest.fail("it never came to its end")
 
 
+def test_attestations_that_find_the_disk_full_at_any_step_are_there_with_their_file_or_not_at_all(
+    place: Place,
+) -> None:
+    journal = place.settings.data / ".journal.jsonl"
+    answers = set()
+    for at in range(1, MOST):
+        path = place.wheel(f"new-{at}")
+        with watched(Steps(at, full, need_space=True)) as steps:
+            status, _ = place.post(path, "first")
+        is_full = len(steps.names) >= at
+        lines = [line for line in journal.read_text().splitlines() if path.name in line]
+        assert len(lines) == (2 if status == 200 else 0), steps.names[-1]
+        assert status in ((200, 507) if is_full else (200,))
+        answers.add(status)
+        place.check_served()
+        for name in (path.name, f"{path.name}.provenance"):
+            assert (place.settings.data / name).exists() is (status == 200)
+        assert list((place.settings.data / ".uploads").iterdir()) == []
+        place.app.index.refresh()
+
+        place.publish(path, "first")
+        assert place.attested(path) == "first"
+        place.note(path)
+        place.check_tidy()
+        if not is_full:
+            assert at > FEWEST
+            assert answers == {200, 507}
+            return
+        place.withdraw(*_release(path))
+    pytest.fail("it never came to its end")
+
+
 CHANGES: dict[str, Callable[[Place, int], object]] = {
     "yank": lambda place, at: place.app.index.yank("first", "1.0", f"bad {at}", by="alice"),
     "unyank": lambda place, at: place.app.index.unyank("first", "1.0", by="alice"),
     "remove": lambda place, at: place.app.index.remove("second", f"2.{at}", by="alice"),
+    "quarantine": lambda place, at: place.app.index.mark("third", "quarantined", by="alice"),
+    "end of a quarantine": lambda place, at: place.app.index.mark("third", "active", by="alice"),
     "rebuild": lambda place, at: place.app.index.refresh(reread=True),
 }
 
@@ -431,8 +589,13 @@ CHANGES: dict[str, Callable[[Place, int], object]] = {
 def test_a_change_that_finds_the_disk_full_at_any_step_can_be_made_again(
     place: Place, change: str
 ) -> None:
+    third = place.wheel("third")
+    place.publish(third)
     for at in range(1, MOST):
         place.publish(place.wheel("second", f"2.{at}"))
+        if "quarantine" in change:
+            before = "active" if change == "quarantine" else "quarantined"
+            place.app.index.mark("third", before, by="alice")
         is_full = False
         with watched(Steps(at, full, need_space=True)) as steps:
             try:
@@ -450,7 +613,10 @@ def test_a_change_that_finds_the_disk_full_at_any_step_can_be_made_again(
                 assert change == "remove"
         if change != "remove":
             place.app.index.remove("second", f"2.{at}", by="alice")
-        place.check_tidy()
+        withheld = [third.name] if change == "quarantine" else []
+        place.note(*([] if withheld else [third]))
+        place.check_tidy(withheld)
+        place.published.pop(third.name, None)
         (listed, *_) = place.app.index.listed("first")
         assert listed.yanked == (f"bad {at}" if change == "yank" else None)
         if not is_full:

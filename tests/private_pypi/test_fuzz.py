@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import gzip
+import hashlib
 import io
 import json
 import re
@@ -21,12 +22,14 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 from urllib.parse import quote_from_bytes, unquote_to_bytes, urljoin, urlsplit
 
 import pytest
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
+from kit import attestation
 from kit.archives import zipped
 from kit.forms import BOUNDARY, TYPE, multipart, part
 from kit.http import basic
@@ -115,6 +118,10 @@ class Site:
             self.check_published(before)
         return answer
 
+    def remove(self, project: str, version: str) -> None:
+        """Remove a version, as its owner does."""
+        self._index.remove(project, version, by="alice")
+
     def send(self, parts: list[bytes], **environ: str | None) -> Answer:
         """Send a form."""
         environ.setdefault("CONTENT_TYPE", TYPE)
@@ -127,8 +134,11 @@ class Site:
             folder, _, rest = path.partition("/")
             name = rest.rpartition("/")[2]
             if folder == "pypi_data":
-                assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+!-]*\.(whl|gz|zip|asc)", rest), path
-                assert rest.endswith(".asc") or rest in self.listed(), path
+                assert re.fullmatch(
+                    r"[A-Za-z0-9_][A-Za-z0-9_.+!-]*\.(whl|gz|zip|asc|provenance)", rest
+                ), path
+                beside = rest.endswith((".asc", ".provenance"))
+                assert beside or rest in self.listed(), path
             else:
                 assert re.fullmatch(r"pypi_index/(names|packages|simple)(/.*)?", path), path
                 assert "packages/" not in rest or (
@@ -900,6 +910,91 @@ def test_a_url_of_nothing_leads_to_404_and_not_round_for_ever(
     assert site.follow(path.encode()).status in (400, 404)
 
 
+# Attestations ------------------------------------------------------------------------------------
+
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=20)
+    | st.sampled_from(
+        [
+            *(
+                "YQ==",
+                SDIST,
+                "1",
+                "é",
+                "\ud800",
+                "\0",
+                "9" * 400,
+                "https://in-toto.io/Statement/v1",
+            ),
+            *(attestation.PUBLISH, "x" * 5000),
+        ]
+    )
+)
+values = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+def places(value: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield where each value within a value is."""
+    yield path
+    if isinstance(value, dict | list):
+        for key in value if isinstance(value, dict) else range(len(value)):
+            yield from places(value[key], (*path, key))
+
+
+def put(whole: Any, path: tuple[Any, ...], value: object) -> Any:
+    """Return a copy of a value with another one within it."""
+    if not path:
+        return value
+    copy = dict(whole) if isinstance(whole, dict) else list(whole)
+    copy[path[0]] = put(whole[path[0]], path[1:], value)
+    return copy
+
+
+@examples(400)
+@given(st.data())
+def test_attestations_of_which_anything_is_changed_are_kept_whole_or_refused(
+    site: Site, data: st.DataObject
+) -> None:
+    said = attestation.statement(SDIST, hashlib.sha256(VALID[SDIST]).hexdigest())
+    if data.draw(st.booleans()):
+        said = put(said, data.draw(st.sampled_from(list(places(said)))), data.draw(values))
+    one = attestation.around(said)
+    if data.draw(st.booleans()):
+        one = put(one, data.draw(st.sampled_from(list(places(one)))), data.draw(values))
+    text = json.dumps([one])
+
+    answer = site.upload(SDIST, VALID[SDIST], {"attestations": text})
+
+    assert answer.status in (200, 400)
+    if answer.status == 200:
+        kept = (site.data / f"{SDIST}.provenance").read_bytes()
+        (bundle,) = json.loads(kept)["attestation_bundles"]
+        assert bundle["attestations"] == json.loads(text)
+        site.remove("lib", "1.0")
+    assert site.listed() == {}
+
+
+@examples(300)
+@given(st.binary(max_size=300) | st.text('[]{}",:0e\\u', max_size=300).map(str.encode))
+def test_random_attestations_are_refused(site: Site, text: bytes) -> None:
+    parts = [part(":action", "file_upload"), part("content", VALID[SDIST], SDIST)]
+
+    answer = site.send([*parts, part("attestations", text)])
+
+    assert answer.status == 400
+    assert site.listed() == {}
+
+
 # Random search ------------------------------------------------------------------------------------
 
 nasty = st.sampled_from(
@@ -920,7 +1015,12 @@ nasty = st.sampled_from(
 )
 texts = nasty | st.text(max_size=30) | st.builds("{}{}".format, nasty, nasty)
 blobs = st.binary(max_size=60) | st.sampled_from(list(VALID.values())) | texts.map(str.encode)
-fields = st.sampled_from([":action", "content", "gpg_signature", "name", "sha256_digest"]) | texts
+fields = (
+    st.sampled_from(
+        [":action", "content", "gpg_signature", "attestations", "name", "sha256_digest"]
+    )
+    | texts
+)
 file_names = (
     st.sampled_from([*VALID, f"{SDIST}.asc", "lib-1.0-1-py3-none-any.whl", "LIB-1.tar.gz"]) | texts
 )

@@ -8,7 +8,18 @@ import re
 import pytest
 from gunicorn.config import Config
 from kit.template import QUESTIONS, ROOT
-from private_pypi import accounts, app, archive, body, distribution, metadata, uploads, wheel
+from private_pypi import (
+    accounts,
+    app,
+    archive,
+    attestations,
+    body,
+    distribution,
+    metadata,
+    statuses,
+    uploads,
+    wheel,
+)
 from private_pypi.hosting import ARCHIVES
 from private_pypi.public import document, kept, kept_pages, watched_policy
 from private_pypi.public.download import Pace
@@ -71,6 +82,9 @@ ROWS = {
     "the distribution": "`max_upload_mb`,"
     f" {QUESTIONS['max_upload_mb']['default']} MB unless answered otherwise",
     "its signature": f"{uploads.SIGNATURE // 1024} kB",
+    "its attestations": f"{attestations.FORM // 1024} kB",
+    "how many attestations": f"{attestations.MOST}",
+    "how deep one is nested": f"{attestations.DEPTH}",
     "text in the form": megabytes(uploads.FORM),
     "fields of the form": f"{uploads.FIELDS:,}",
     "the name of a field": f"{uploads.FIELD_NAME} letters",
@@ -130,6 +144,7 @@ ROWS = {
     f" {PublicSettings.from_environment({}).max_bytes // GIGABYTE} GB unless set",
     "space on the disk that is left free": f"{kept.RESERVE // GIGABYTE} GB",
     "`public_policy.toml`": megabytes(watched_policy._MOST_BYTES),
+    "the reason of `make pypi-mark`": f"{statuses.REASON} letters",
     "its name": "64 letters",
     "its password": f"{accounts.LONGEST} letters, and {accounts.SHORTEST} at least",
 }

@@ -75,6 +75,7 @@ FLOORS = {
     "the pages for people: kept current, compared": ["web.writer", "web.differences"],
     "the index: asked, published to, kept current": [
         "index",
+        "publishing",
         "refresh",
         "verify",
         "catalogue_access",
@@ -88,15 +89,7 @@ FLOORS = {
         "web.description",
         "web.details",
     ],
-    "one change, and what is known": ["change", "catalogue", "history"],
-    "what is written where, and what changed by hand": [
-        "pages",
-        "scan",
-        "names",
-        "audit",
-        "layout",
-    ],
-    "distributions, which nobody has checked": ["distribution", "wheel", "metadata", "archive"],
+    "one change, and what is known": ["change", "catalogue", "facts", "history", "statuses"],
     "who may come in, and over TLS": [
         "authentication",
         "gateway",
@@ -105,8 +98,30 @@ FLOORS = {
         "last_use",
         "certificate",
     ],
+    "what is written where, and what changed by hand": [
+        "pages",
+        "scan",
+        "names",
+        "audit",
+        "layout",
+    ],
+    "distributions, which nobody has checked": [
+        "distribution",
+        "attestations",
+        "wheel",
+        "metadata",
+        "archive",
+    ],
     "records that outlive a crash": ["journal", "database"],
-    "the machine": ["settings", "terminal", "ownership", "filesystem", "disk", "negotiation"],
+    "the machine": [
+        "settings",
+        "terminal",
+        "ownership",
+        "filesystem",
+        "disk",
+        "negotiation",
+        "html_page",
+    ],
 }
 
 LONGEST = 400

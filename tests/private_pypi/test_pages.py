@@ -20,7 +20,7 @@ from packaging.version import Version
 from pip._internal.index.collector import IndexContent, parse_links
 from pip._internal.models.link import Link
 from private_pypi import pages
-from private_pypi.pages import Listed
+from private_pypi.pages import Listed, ProjectStatus
 from simple_repository import parser
 
 URL = "https://pypi.example.com/simple/my-lib/"
@@ -123,24 +123,27 @@ def test_the_html_page_is_one_of_pep_503_and_629() -> None:
     page = Anchors(project(listed())["index.html"])
 
     assert page.declarations == ["DOCTYPE html"]
-    assert page.metas["pypi:repository-version"] == "1.1"
+    assert page.metas["pypi:repository-version"] == "1.4"
     ((attributes, text),) = page.links
     assert text == "my_lib-1.0-py3-none-any.whl"
     assert attributes == {
         "href": f"../../packages/my_lib-1.0-py3-none-any.whl#sha256={'a' * 64}",
+        "data-gpg-sig": "false",
     }
 
 
-def test_the_json_page_is_one_of_pep_691_and_700() -> None:
+def test_the_json_page_is_one_of_pep_691_700_and_792() -> None:
     assert as_json(project(listed())) == {
-        "meta": {"api-version": "1.1"},
+        "meta": {"api-version": "1.4"},
         "name": "my-lib",
+        "project-status": {"status": "active"},
         "versions": ["1.0"],
         "files": [
             {
                 "filename": "my_lib-1.0-py3-none-any.whl",
                 "url": "../../packages/my_lib-1.0-py3-none-any.whl",
                 "hashes": {"sha256": "a" * 64},
+                "gpg-sig": False,
                 "size": 1234,
                 "upload-time": "2026-01-02T03:04:05Z",
             }
@@ -218,12 +221,85 @@ def test_metadata_is_announced_with_its_hash_under_the_names_of_pep_714() -> Non
     assert only_file(files)["core-metadata"] == {"sha256": "b" * 64}
 
 
-def test_a_signature_is_announced() -> None:
-    files = project(listed(signed=True))
+def test_each_link_says_whether_there_is_a_signature() -> None:
+    files = project(listed("1.0", signed=True), listed("2.0"))
 
+    page = Anchors(files["index.html"])
+    assert [attributes["data-gpg-sig"] for attributes, _ in page.links] == ["true", "false"]
+    assert [file["gpg-sig"] for file in as_json(files)["files"]] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("url", "location", "shown"),
+    [
+        ("https://pypi.example.com/", "{}", "https://pypi.example.com/packages/{}.provenance"),
+        ("https://example.com/py/", "{}", "https://example.com/py/packages/{}.provenance"),
+        ("https://a.b/", "of team&co/{}", "https://a.b/packages/of%20team%26co/{}.provenance"),
+        # This very machine counts as secure.
+        ("http://127.0.0.1:8080/", "{}", "http://127.0.0.1:8080/packages/{}.provenance"),
+        ("http://localhost/", "{}", "http://localhost/packages/{}.provenance"),
+        ("http://[::1]:8080/", "{}", "http://[::1]:8080/packages/{}.provenance"),
+        ("http://pypi.example.com/", "{}", None),
+        ("http://127.example.com/", "{}", None),
+        ("http://localhost.example.com/", "{}", None),
+        ("", "{}", None),
+    ],
+)
+def test_attestations_are_announced_by_a_whole_url_of_a_secure_origin(
+    url: str, location: str, shown: str | None
+) -> None:
+    name = "my_lib-1.0-py3-none-any.whl"
+    file = listed(location=location.format(name), attested=True)
+
+    files = pages.project_page("my-lib", [file], url=url)
+
+    expected = shown and shown.format(name)
     ((attributes, _),) = Anchors(files["index.html"]).links
-    assert attributes["data-gpg-sig"] == "true"
-    assert only_file(files)["gpg-sig"] is True
+    assert attributes.get("data-provenance") == expected
+    assert only_file(files).get("provenance") == expected
+
+
+def test_of_a_file_without_attestations_none_are_announced() -> None:
+    files = pages.project_page("my-lib", [listed()], url="https://pypi.example.com/")
+
+    assert b"provenance" not in b"".join(files.values())
+
+
+@pytest.mark.parametrize("status", ["active", "archived", "deprecated"])
+def test_a_status_changes_nothing_else_on_a_page(status: str) -> None:
+    files = pages.project_page("my-lib", [listed()], ProjectStatus(status))
+
+    page = Anchors(files["index.html"])
+    assert page.metas == {"pypi:repository-version": "1.4", "pypi:project-status": status}
+    assert as_json(files)["project-status"] == {"status": status}
+    assert page.links == Anchors(project(listed())["index.html"]).links
+    assert as_json(files)["files"] == as_json(project(listed()))["files"]
+
+
+def test_the_page_of_a_quarantined_project_offers_nothing() -> None:
+    files = pages.project_page("my-lib", [listed()], ProjectStatus("quarantined", "Stolen"))
+
+    page = Anchors(files["index.html"])
+    assert page.metas["pypi:project-status"] == "quarantined"
+    assert page.metas["pypi:project-status-reason"] == "Stolen"
+    assert page.links == []
+    assert as_json(files) == {
+        "meta": {"api-version": "1.4"},
+        "name": "my-lib",
+        "project-status": {"status": "quarantined", "reason": "Stolen"},
+        "versions": [],
+        "files": [],
+    }
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_the_reason_of_a_status_is_nothing_but_text(reason: str) -> None:
+    files = pages.project_page("my-lib", [listed()], ProjectStatus("deprecated", reason))
+
+    page = Anchors(files["index.html"])
+    assert page.metas["pypi:project-status-reason"] == reason
+    assert "script" not in page.tags
+    assert as_json(files)["project-status"]["reason"] == reason
 
 
 @pytest.mark.parametrize("reason", REASONS)
@@ -341,12 +417,12 @@ def test_the_list_of_projects_names_each_once_and_in_order_with_a_relative_link(
     files = pages.project_list(iter(["zope", "a", "my-lib"]))
 
     assert as_json(files) == {
-        "meta": {"api-version": "1.1"},
+        "meta": {"api-version": "1.4"},
         "projects": [{"name": "a"}, {"name": "my-lib"}, {"name": "zope"}],
     }
     page = Anchors(files["index.html"])
     assert page.declarations == ["DOCTYPE html"]
-    assert page.metas["pypi:repository-version"] == "1.1"
+    assert page.metas["pypi:repository-version"] == "1.4"
     assert [(attributes["href"], text) for attributes, text in page.links] == [
         ("a/", "a"),
         ("my-lib/", "my-lib"),

@@ -70,6 +70,7 @@ OWN = [
     "/simple/%61cme-billing/",
     "/packages/acme_billing-1.0-py3-none-any.whl",
     "/packages/acme_billing-1.0-py3-none-any.whl.metadata",
+    "/packages/acme_billing-1.0-py3-none-any.whl.provenance",
 ]
 OF_OTHERS = [
     "/simple/payments/",

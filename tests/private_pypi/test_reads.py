@@ -13,7 +13,7 @@ from urllib.parse import urljoin
 from wsgiref.util import FileWrapper
 
 import pytest
-from kit import wheel
+from kit import attestation, wheel
 from kit.wsgi import Answer, call
 from private_pypi import answers, reads
 from private_pypi.index import Index
@@ -219,6 +219,19 @@ def test_a_signature_is_served_beside_its_distribution_and_no_other_is(own: Read
 
     assert own.request(f"{FILE}.asc").content == b"signed"
     assert own.request("/packages/other-1.0.tar.gz.asc").status == 404
+
+
+def test_attestations_are_served_beside_their_distribution_and_no_others_are(own: Reader) -> None:
+    kept = attestation.provenance(attestation.of(WHEEL, (own.data / WHEEL).read_bytes()))
+    (own.data / f"{WHEEL}.provenance").write_bytes(kept)
+    (own.data / "other-1.0.tar.gz.provenance").write_bytes(kept)
+    own.index.refresh()
+
+    answer = own.request(f"{FILE}.provenance")
+    assert answer.content == kept
+    assert answer.headers["Content-Type"] == "application/vnd.pypi.integrity.v1+json"
+    assert answer.headers["Cache-Control"] == "private, no-cache"
+    assert own.request("/packages/other-1.0.tar.gz.provenance").status == 404
 
 
 @pytest.mark.parametrize("below", ["old", "a b", "Größe", "日本"])

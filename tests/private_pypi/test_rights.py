@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from packaging.utils import canonicalize_name
-from private_pypi import rights
+from private_pypi import layout, rights
 from private_pypi.distribution import DistributionError, parse_name
 from private_pypi.rights import ALL, Rights, RightsError
 
@@ -44,7 +44,7 @@ def test_the_gateways_expression_fits_exactly_the_files_of_the_projects(
         assume(False)
     is_covered = Rights(projects).covers(project)
 
-    for end in ("", *rights.BESIDE):
+    for end in ("", *layout.BESIDE):
         fits = re.fullmatch(rights.files_of(projects), file + end)
         assert bool(fits) == is_covered
 

@@ -62,7 +62,8 @@ def test_a_file_name_stands_for_no_part_of_a_name(file: str, project: str) -> No
 
 def test_what_can_be_no_distribution_is_told_apart(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
-    for name in ("a-1.0.whl", "a-1.0.whl.asc", "a-1.0.whl.metadata", "b-1.0.zip.asc", ".hidden-1"):
+    beside = ("a-1.0.whl.asc", "a-1.0.whl.metadata", "a-1.0.whl.provenance")
+    for name in ("a-1.0.whl", *beside, "b-1.0.zip.asc", "j-1.0.zip.provenance", ".hidden-1"):
         (tmp_path / "sub" / name).touch()
     (tmp_path / "c-1.0.egg" / "EGG-INFO").mkdir(parents=True)
     (tmp_path / "d-1.0").mkdir()
@@ -78,7 +79,10 @@ def test_what_can_be_no_distribution_is_told_apart(tmp_path: Path) -> None:
 
     assert set(found.files) == {"sub/a-1.0.whl", "d-1.0/PKG-INFO"}
     assert found.files["sub/a-1.0.whl"].signed
-    assert {other.rstrip("/").rpartition("/")[2][0] for other in found.others} == set("bcdefghi")
+    stat = (tmp_path / "sub/a-1.0.whl.provenance").stat()
+    assert found.files["sub/a-1.0.whl"].attested == stat.st_mtime_ns
+    assert found.files["d-1.0/PKG-INFO"].attested == 0
+    assert {other.rstrip("/").rpartition("/")[2][0] for other in found.others} == set("bcdefghij")
     assert found.unreadable == []
 
 

@@ -18,7 +18,7 @@ from typing import IO, Any
 import pytest
 from kit import wheel
 from kit.forms import part
-from private_pypi import uploads
+from private_pypi import attestations, uploads
 from private_pypi.body import Body
 from private_pypi.distribution import DistributionError
 from private_pypi.hosting import Pypiserver
@@ -324,6 +324,31 @@ def test_a_signature_may_have_64_kb_and_no_byte_more_however_much_a_file_may_hav
         "The signature has more than 64 kB: send a detached one, as gpg --detach-sign makes it."
     )
     assert left(folder) == []
+
+
+def test_attestations_may_have_64_kb_and_no_byte_more(folder: Path) -> None:
+    most = b"x" * attestations.FORM
+    form = read_form(environ(text("attestations", most) + END), folder, MEGABYTE)
+    assert form.attestations == most
+
+    with pytest.raises(FormError) as refusal:
+        read_form(environ(text("attestations", most + b"x") + END), folder, MEGABYTE)
+
+    assert attestations.FORM == 64 * 1024
+    assert str(refusal.value) == "The attestations have more than 64 kB: send fewer."
+
+
+def test_a_form_has_one_field_of_attestations_at_the_most(folder: Path) -> None:
+    assert read_form(environ(text("name", "lib") + END), folder, MEGABYTE).attestations is None
+    for one in (text("attestations", ""), file(b"", "attestations", "x.json")):
+        assert read_form(environ(one + END), folder, MEGABYTE).attestations == b""
+
+        with pytest.raises(FormError) as refusal:
+            read_form(environ(one + text("attestations", "[]") + END), folder, MEGABYTE)
+
+        assert str(refusal.value) == (
+            "The form has more than one field attestations: send one JSON array."
+        )
 
 
 def test_a_file_that_is_too_large_is_not_written_to_its_end(folder: Path) -> None:

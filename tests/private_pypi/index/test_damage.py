@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -186,14 +186,18 @@ SPOILT = ["cut", "cut and alone", "alone", "a folder"]
 
 
 def spoil(file: Path, what: str) -> None:
-    """Do to the catalogue what SQLite does not take for damage."""
-    if what == "a folder":
-        file.unlink()
-        (file / "lost").mkdir(parents=True)
+    """Do to the catalogue what SQLite does not take for damage.
+
+    An index that follows may make it again between two steps.
+    """
+    while what == "a folder" and not file.is_dir():
+        file.unlink(missing_ok=True)
+        with suppress(FileExistsError):
+            (file / "lost").mkdir(parents=True)
     if what.startswith("cut"):
         os.truncate(file, 0)
     if what.endswith("alone"):
-        beside(file, "-wal").unlink()
+        beside(file, "-wal").unlink(missing_ok=True)
 
 
 @pytest.mark.parametrize("what", SPOILT)

@@ -439,7 +439,7 @@ def test_a_signature_beside_a_file_is_served_with_it(
 
     signature.unlink()
     index.refresh()
-    assert "gpg-sig" not in page(folder)[0]
+    assert page(folder)[0]["gpg-sig"] is False
     check(index, folder, data)
     assert path.exists()
 

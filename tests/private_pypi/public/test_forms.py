@@ -90,6 +90,17 @@ def test_metadata_that_cannot_be_checked_is_not_offered() -> None:
     assert b"metadata" not in as_html(page, page.files)
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [("1.0", "1.0"), ("1", "1.0"), ("1.3", "1.3"), ("1.5", "1.4"), ("1.10", "1.4")],
+)
+def test_html_is_of_no_later_version_than_the_last_one_of_html(said: str, shown: str) -> None:
+    page = document(meta={"api-version": said})
+
+    assert f'<meta name="pypi:repository-version" content="{shown}">' in as_html(page, []).decode()
+    assert json.loads(as_json(page, []))["meta"] == {"api-version": said}
+
+
 def test_html_has_what_html_can_have() -> None:
     page = document(
         file(

@@ -24,6 +24,7 @@ from .health import HealthError
 from .index import Index
 from .ownership import OwnershipError
 from .settings import SettingError, Settings
+from .statuses import EFFECTS, StatusError
 from .terminal import guarded
 from .verify import differences
 
@@ -53,6 +54,7 @@ def _run(options: argparse.Namespace) -> int:
         NoSuchReleaseError,
         OwnershipError,
         SettingError,
+        StatusError,
         OSError,
         sqlite3.Error,
     ) as error:
@@ -152,6 +154,13 @@ def run_yank(settings: Settings, options: argparse.Namespace) -> None:
 def run_unyank(settings: Settings, options: argparse.Namespace) -> None:
     """Take a yank back."""
     _report("no longer yanked", _index(settings).unyank(*_release(options), by=_by()))
+
+
+def run_mark(settings: Settings, options: argparse.Namespace) -> None:
+    """Give a project a status: active, archived, deprecated or quarantined."""
+    index = _index(settings)
+    name = index.mark(options.project, options.status, options.reason, by=_by())
+    print(f"{name} is {options.status}: {EFFECTS[options.status]}.")
 
 
 def run_remove(settings: Settings, options: argparse.Namespace) -> None:
@@ -292,6 +301,10 @@ def _parser() -> argparse.ArgumentParser:
             subparser.add_argument("--reason", default="")
         if command is run_remove:
             subparser.add_argument("--yes", action="store_true")
+    mark = _add(commands, "mark", run_mark)
+    mark.add_argument("project")
+    mark.add_argument("status")
+    mark.add_argument("--reason", default="")
     subparser = _add(commands, "certificate", run_certificate)
     subparser.add_argument("folder", type=Path)
     subparser.add_argument("host")

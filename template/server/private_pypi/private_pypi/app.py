@@ -62,7 +62,7 @@ _REFUSED_ACTIONS = ("remove_pkg", "doc_upload")
 def create_app(settings: Settings | None = None) -> Gatekeeper:
     """Return the application that gunicorn serves; its index is current once it was refreshed."""
     settings = settings or Settings.from_environment()
-    index = Index(settings.data, settings.index)
+    index = Index(settings.data, settings.index, settings.url)
     folder = settings.data / UPLOADS
     folder.mkdir(mode=0o700, exist_ok=True)
     uploads.delete_abandoned(folder)

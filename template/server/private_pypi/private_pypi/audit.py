@@ -17,9 +17,11 @@ DONE = {
     "upload": "published",
     "find": "found",
     "sign": "signed",
+    "attest": "attested",
     "yank": "yanked",
     "unyank": "unyanked",
     "remove": "removed",
+    "mark": "marked",
     "repair": "repaired",
 }
 """What each action of the journal is called for people."""
@@ -47,7 +49,7 @@ def audit(data: Path, project: str = "") -> tuple[list[str], list[str]]:
             )
         record = Record.parse(line)
         if record and record.more.keys().isdisjoint(("by", "reason")):
-            if not project or canonicalize_name(project) == project_of(record.file):
+            if not project or canonicalize_name(project) == _project(record):
                 rows.append(_row(record))
         elif line.strip():
             torn = "" if line.endswith(b"\n") else ", and ends early"
@@ -80,9 +82,18 @@ def _lines(data: Path) -> Iterator[bytes]:
             yield journal.readline(end - journal.tell())
 
 
+def why(record: Record) -> str:
+    """Return the reason of a record; for a mark, the status and the reason. May be empty."""
+    return ": ".join(filter(None, (record.status, record.reason)))
+
+
+def _project(record: Record) -> str:
+    return record.file if record.action == "mark" else project_of(record.file)
+
+
 def _row(record: Record) -> tuple[str, ...]:
     """Return the time in UTC to the second, the action, the file, the user and the reason."""
     time = f"{record.time[:19].replace('T', ' ')} UTC"
     done = DONE.get(record.action, record.action)
     by = record.by or ("in pypi_data/" if record.action == "find" else "-")
-    return (time, *map(printable, (done, record.file, by, record.reason or "")))
+    return (time, *map(printable, (done, record.file, by, why(record))))

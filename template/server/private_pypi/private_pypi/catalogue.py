@@ -11,57 +11,16 @@ from collections.abc import Iterator
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from . import database
 from .distribution import Distribution, DistributionError, identity, parse_name
+from .facts import Mark, Rank, Rival, Served
 from .history import History
 from .journal import timestamp
 from .layout import file_of
 from .pages import Listed
 from .scan import Seen
-
-
-class Served(NamedTuple):
-    """What must be in the index for a distribution to be served."""
-
-    location: str
-    signed: int
-    sha256: str
-    metadata_sha256: str | None
-    metadata_size: int | None
-
-
-class Rank(NamedTuple):
-    """The place of a file among those of its identity, of which only the first is served.
-
-    Attributes:
-        number: its place in the journal; infinite if the journal does not have it.
-        beside: whether it is served all the same: it was published when two still could be.
-    """
-
-    number: float
-    beside: bool
-
-
-class Rival(NamedTuple):
-    """A served file of the same identity as another."""
-
-    location: str
-    seen: Seen
-    rank: Rank
-
-
-class Mark(NamedTuple):
-    """What tells whether something about a project changed.
-
-    Attributes:
-        number: of the last record about it; a greater one is newer.
-        fingerprint: of its simple pages, empty if it has none.
-    """
-
-    number: int
-    fingerprint: str
 
 
 class Catalogue:
@@ -105,8 +64,19 @@ class Catalogue:
         """Say that all files were indexed."""
         self._db.execute("UPDATE state SET complete = 1")
 
-    def put(self, location: str, seen: Seen, distribution: Distribution) -> None:
-        """Add a distribution that is served."""
+    @property
+    def url(self) -> str:
+        """The URL of the index, as its pages name it; empty before it was served once."""
+        return str(self._db.value("SELECT url FROM state"))
+
+    def set_url(self, url: str) -> None:
+        """Say what the URL is."""
+        self._db.execute("UPDATE state SET url = ?", (url,))
+
+    def put(
+        self, location: str, seen: Seen, distribution: Distribution, provenance_sha256: str | None
+    ) -> None:
+        """Add a distribution that is served, with the digest of the attestations that are."""
         metadata = distribution.metadata
         self._put(
             location,
@@ -117,6 +87,7 @@ class Catalogue:
             requires_python=distribution.requires_python,
             metadata_sha256=None if metadata is None else sha256(metadata).hexdigest(),
             metadata_size=None if metadata is None else len(metadata),
+            provenance_sha256=provenance_sha256,
         )
 
     def refuse(self, location: str, seen: Seen, problem: str) -> None:
@@ -158,8 +129,17 @@ class Catalogue:
 
     def set_signed(self, location: str) -> set[str]:
         """Note that the signature of a distribution has arrived; return its project."""
+        return self._set_beside(location, signed=1)
+
+    def set_attested(self, location: str, modified: int, digest: str) -> set[str]:
+        """Note that the attestations of a distribution have arrived; return its project."""
+        return self._set_beside(location, attested=modified, provenance_sha256=digest)
+
+    def _set_beside(self, location: str, **columns: object) -> set[str]:
+        values = ", ".join(f"{column} = :{column}" for column in columns)
         self._db.execute(
-            "UPDATE files SET signed = 1 WHERE location = :location", {"location": location}
+            f"UPDATE files SET {values} WHERE location = :location",
+            {"location": location, **columns},
         )
         projects = self._db.values(
             "SELECT project FROM files WHERE location = :location", location=location
@@ -168,7 +148,7 @@ class Catalogue:
 
     def seen(self) -> dict[str, Seen]:
         """Return every file it knows, by location, as it was when it was indexed or refused."""
-        rows = self._db.execute("SELECT location, size, modified, signed FROM files")
+        rows = self._db.execute("SELECT location, size, modified, signed, attested FROM files")
         return {location: _seen(*seen) for location, *seen in rows}
 
     def problems(self) -> list[tuple[str, str]]:
@@ -187,7 +167,10 @@ class Catalogue:
     def served(self) -> Iterator[Served]:
         """Yield all that is served."""
         rows = self._db.execute(
-            "SELECT location, signed, sha256, metadata_sha256, metadata_size FROM files"
+            "SELECT location, signed, files.sha256, metadata_sha256, metadata_size,"
+            " attested, provenance_sha256, provenance, status IS 'quarantined'"
+            " FROM files LEFT JOIN history USING (file, sha256)"
+            " LEFT JOIN statuses ON statuses.project = files.project"
             " WHERE problem IS NULL ORDER BY location"
         )
         return map(Served._make, rows)
@@ -238,7 +221,7 @@ class Catalogue:
     def rivals(self, file: str) -> list[Rival]:
         """Return the files served under other names of the same identity."""
         rows = self._db.execute(
-            "SELECT location, size, modified, signed, number, beside FROM files"
+            "SELECT location, size, modified, signed, attested, number, beside FROM files"
             " LEFT JOIN history USING (file) WHERE files.identity = :identity"
             " AND file != :file AND problem IS NULL ORDER BY location",
             {"identity": _identity(file), "file": file},
@@ -271,6 +254,20 @@ class Catalogue:
         """Return the digest that the journal has for the signature of a file."""
         digest: str | None = self._db.value(
             "SELECT signature FROM history WHERE file = :file", file=file
+        )
+        return digest
+
+    def provenance(self, file: str) -> str | None:
+        """Return the digest that the journal has for the attestations of a file."""
+        digest: str | None = self._db.value(
+            "SELECT provenance FROM history WHERE file = :file", file=file
+        )
+        return digest
+
+    def attested(self, location: str) -> str | None:
+        """Return the digest of the attestations that are served beside a file."""
+        digest: str | None = self._db.value(
+            "SELECT provenance_sha256 FROM files WHERE location = :location", location=location
         )
         return digest
 
@@ -359,22 +356,21 @@ class Catalogue:
         return had_page == (fingerprint is None)
 
     def _has_page(self, project: str) -> bool:
-        return bool(
-            self._db.value("SELECT count(*) FROM pages WHERE project = :project", project=project)
-        )
+        query = "SELECT count(*) FROM pages WHERE project = :project"
+        return bool(self._db.value(query, project=project))
 
 
 # The columns of which _listed() makes a Listed.
 _LISTED = (
     "location, version, size, sha256, requires_python, metadata_sha256, by, uploaded, yanked,"
-    " signed, modified"
+    " signed, provenance_sha256, modified"
 )
 
 
 def _listed(row: tuple[Any, ...]) -> Listed:
-    *first, by, uploaded, yanked, signed, modified = row
+    *first, by, uploaded, yanked, signed, provenance, modified = row
     when = uploaded or timestamp(modified / 10**9)
-    return Listed(*[*first, when, yanked, bool(signed), by])
+    return Listed(*[*first, when, yanked, bool(signed), by, provenance is not None])
 
 
 def _identity(location: str) -> str | None:
@@ -384,8 +380,8 @@ def _identity(location: str) -> str | None:
         return None
 
 
-def _seen(size: int, modified: int, signed: int) -> Seen:
-    return Seen(size, modified, bool(signed))
+def _seen(size: int, modified: int, signed: int, attested: int) -> Seen:
+    return Seen(size, modified, bool(signed), attested)
 
 
 def _rank(number: int | None, beside: int | None) -> Rank:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,25 +17,34 @@ from typing import Any
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from . import database, disk, journal, pages
+from . import attestations, database, disk, journal, pages, scan
+from .attestations import AttestationError
 from .catalogue import Catalogue
 from .distribution import Distribution
 from .journal import Journal, Record
 from .layout import (
+    PACKAGES,
     SIMPLE,
     UNFINISHED,
+    WITHHELD,
+    distribution_of,
     file_of,
     is_link_to,
     link,
     link_target,
     metadata,
     pages_of,
+    project_of,
+    provenance,
     signature,
 )
 from .names import Names
 from .scan import Seen
 
 log = logging.getLogger(__name__)
+
+# Projects whose names make a regular expression that is soon compiled.
+_FEW = 50
 
 
 class NoSuchReleaseError(Exception):
@@ -101,6 +111,7 @@ class Change:
         self._found: list[Record] = []
         self._obsolete: list[Path] = []
         self._to_delete: list[Path] = []
+        self._to_withhold: set[str] = set()
         self.catalogue = catalogue
         self.touched = catalogue.history.replay(opened)
         self.noted = False
@@ -125,10 +136,27 @@ class Change:
             raise NoSuchReleaseError(f"this index has no version {version} of {project}")
         return found
 
+    def locations(self, project: str, version: str) -> list[str]:
+        """Return where the files of a version lie, and others of the same names, served or not.
+
+        Raises:
+            NoSuchReleaseError: if there is none.
+        """
+        found: dict[str, None] = {}
+        for one in self.release(project, version):
+            found.update(dict.fromkeys(self.catalogue.locations(one.file)))
+        return list(found)
+
     def note(self, action: str, files: list[str], **details: Any) -> None:
         """Write to the journal, and so to the disk, what is about to happen to files."""
         now = journal.timestamp(time.time())
-        self._append([Record(now, action, file, **details) for file in files])
+        self.note_all([Record(now, action, file, **details) for file in files])
+
+    def note_all(self, records: list[Record]) -> None:
+        """Write lines to the journal, all or none, and act on them."""
+        self._journal.append(records)
+        self.noted = True
+        self.touched |= self.catalogue.history.replay(self._journal)
 
     def put(self, location: str, seen: Seen, new: Distribution) -> None:
         """Serve a distribution that lies in the data folder."""
@@ -154,16 +182,21 @@ class Change:
                 instead_of=others[0] if others else None,
             )
             self._found.append(found)
-        self.catalogue.put(location, seen, new)
+        attested = self._attested(location, new) if seen.attested else None
+        self.catalogue.put(location, seen, new, attested)
         self.touched.add(new.project)
         self._names.add(new.project)
-        place = link(self._folder, location)
+        place = self._place(location)
         place.parent.mkdir(parents=True, exist_ok=True)
         self._relink(place, self._data / location)
         if seen.signed:
             self._relink(signature(place), signature(self._data / location))
         else:
             self._obsolete.append(signature(place))
+        if attested:
+            self._relink(provenance(place), provenance(self._data / location))
+        else:
+            self._obsolete.append(provenance(place))
         if new.metadata is None:
             self._obsolete.append(metadata(place))
         else:
@@ -185,7 +218,24 @@ class Change:
     def sign(self, location: str) -> None:
         """Serve the signature that lies beside a distribution."""
         self.touched |= self.catalogue.set_signed(location)
-        self._relink(signature(link(self._folder, location)), signature(self._data / location))
+        self._relink(signature(self._place(location)), signature(self._data / location))
+
+    def attest(self, location: str, digest: str) -> None:
+        """Serve the attestations that lie beside a distribution, with this sha256."""
+        kept = provenance(self._data / location)
+        self.touched |= self.catalogue.set_attested(location, scan.attested(kept), digest)
+        self._relink(provenance(self._place(location)), kept)
+
+    def _attested(self, location: str, new: Distribution) -> str | None:
+        """Return the digest of the attestations beside a file, None if they cannot be served."""
+        kept = provenance(self._data / location)
+        try:
+            return attestations.kept(kept, new.file, new.sha256)
+        except AttestationError as error:
+            log.error("not served: %s, as %s", provenance(Path(location)), error)
+        except OSError as error:
+            log.error("not served: %s cannot be read: %s", provenance(Path(location)), error)
+        return None
 
     def refuse(self, location: str, seen: Seen, problem: str) -> None:
         """Do not serve a file of the data folder, and log once why."""
@@ -197,13 +247,15 @@ class Change:
     def drop(self, location: str) -> None:
         """Stop serving a file, which may be gone."""
         self.touched |= self.catalogue.drop(location)
-        place = link(self._folder, location)
-        self._obsolete += [place, metadata(place), signature(place)]
+        for withheld in (False, True):
+            place = link(self._folder, location, withheld=withheld)
+            self._obsolete += [place, metadata(place), signature(place), provenance(place)]
 
     def delete(self, location: str) -> None:
         """Stop serving a distribution and delete it from the data folder."""
         self.drop(location)
-        self._to_delete += [self._data / location, signature(self._data / location)]
+        place = self._data / location
+        self._to_delete += [place, signature(place), provenance(place)]
 
     def delete_removed(self) -> bool:
         """Delete files whose removal a killed process had only noted; return if there were any.
@@ -215,7 +267,7 @@ class Change:
                 stat = (self._data / location).stat()
             except OSError:
                 continue
-            same = Seen.of(stat, signed=seen.signed) == seen
+            same = Seen.of(stat, signed=seen.signed, attested=seen.attested) == seen
             if not same or journal.timestamp(stat.st_ctime) > time_removed:
                 continue
             try:
@@ -239,6 +291,12 @@ class Change:
             if not os.access(folder, os.W_OK):
                 sentence = "nothing can be deleted there: give the folder to the owner of pypi_data"
                 raise PermissionError(errno.EACCES, sentence, str(folder))
+
+    def set_url(self, url: str) -> None:
+        """Say at which URL the index is served; pages that name another one are written anew."""
+        if url != self.catalogue.url:
+            self.catalogue.set_url(url)
+            self.touched |= {*self.catalogue.projects()}
 
     def examine_journal(self) -> str | None:
         """Read the whole journal; return its problem, without a full stop, if there is one."""
@@ -268,15 +326,19 @@ class Change:
     def write_pages(self) -> None:
         """Write the pages of all touched projects, and the list of projects if that changes."""
         if self._found:
-            self._append(self._found)
+            self.note_all(self._found)
+        quarantined = self.catalogue.history.statuses.quarantined()
+        # What is listed has to be there, before and after.
+        self._move(WITHHELD, PACKAGES, self.touched - quarantined - {""})
+        self._to_withhold = self.touched & quarantined
         list_changed = "" in self.touched or not self.catalogue.has_list()
         for project in self.touched - {""}:
             listed = self.catalogue.listed(project)
             folder = pages_of(self._folder, project)
             if listed:
-                fingerprint = pages.write(
-                    folder, pages.project_page(project, listed), self._unfinished
-                )
+                status = self.catalogue.history.statuses.of(project)
+                page = pages.project_page(project, listed, status, self.catalogue.url)
+                fingerprint = pages.write(folder, page, self._unfinished)
             else:
                 shutil.rmtree(folder, ignore_errors=True)
                 fingerprint = None
@@ -288,22 +350,51 @@ class Change:
         self.journal_state = self._journal.state
 
     def delete_obsolete(self) -> None:
-        """Delete the files that no page names any more."""
+        """Delete the files that no page names any more, and withhold those in quarantine."""
+        self._move(PACKAGES, WITHHELD, self._to_withhold)
         for path in self._obsolete + self._to_delete:
             path.unlink(missing_ok=True)
         for folder in {path.parent for path in self._to_delete}:
             disk.sync(folder)
+
+    def _place(self, location: str) -> Path:
+        """Return where in the index a distribution belongs."""
+        status = self.catalogue.history.statuses.of(project_of(location))
+        return link(self._folder, location, withheld=status.status == "quarantined")
+
+    def _move(self, start: str, end: str, projects: set[str]) -> None:
+        """Move what there is of projects from one folder of the index to another.
+
+        When this returns, no power failure takes it back.
+        """
+        if not projects or not (self._folder / start).is_dir():
+            return
+        begins: Callable[[str], object] = bool
+        if len(projects) <= _FEW:
+            # Only names that begin like theirs are parsed: there may be very many.
+            starts = "|".join(project.replace("-", "[-_.]+") for project in projects)
+            begins = re.compile(starts, re.IGNORECASE).match
+        for parent, _, names in os.walk(self._folder / start):
+            found = [
+                Path(parent, name)
+                for name in names
+                if begins(name) and project_of(distribution_of(name)) in projects
+            ]
+            for path in found:
+                place = self._folder / end / path.relative_to(self._folder / start)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                if os.path.lexists(place):
+                    path.unlink()
+                else:
+                    path.rename(place)
+            if found:
+                disk.sync(Path(parent))
 
     def _relink(self, place: Path, target: Path) -> None:
         if not is_link_to(place, target):
             self._unfinished.unlink(missing_ok=True)
             self._unfinished.symlink_to(link_target(place, target))
             self._unfinished.replace(place)
-
-    def _append(self, records: list[Record]) -> None:
-        self._journal.append(records)
-        self.noted = True
-        self.touched |= self.catalogue.history.replay(self._journal)
 
 
 def _second_problem(location: str, first: str) -> str:

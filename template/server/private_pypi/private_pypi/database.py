@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 FILE = "index.sqlite3"
 
-_VERSION = 4
+_VERSION = 5
 _PATIENCE = 60
 """Seconds to wait for other processes that write."""
 
@@ -31,10 +31,12 @@ CREATE TABLE files (
     size INTEGER NOT NULL,
     modified INTEGER NOT NULL,      -- st_mtime_ns
     signed INTEGER NOT NULL,        -- whether its .asc is beside it
+    attested INTEGER NOT NULL,      -- st_mtime_ns of its .provenance, 0 if there is none
     sha256 TEXT,
     requires_python TEXT,
     metadata_sha256 TEXT,
     metadata_size INTEGER,
+    provenance_sha256 TEXT,         -- of its .provenance, if that is served
     problem TEXT                    -- why it is not served
 );
 CREATE INDEX files_project ON files (project);
@@ -49,6 +51,7 @@ CREATE TABLE history (              -- every file there ever was
     uploaded TEXT NOT NULL,
     by TEXT,                        -- the account that published it, if it was one
     signature TEXT,                 -- sha256 of the signature that it published
+    provenance TEXT,                -- sha256 of the attestations that it published
     yanked TEXT                     -- the reason
 );
 CREATE INDEX history_project ON history (project);
@@ -59,14 +62,20 @@ CREATE TABLE about (                -- which of the lines are about a project
     number INTEGER NOT NULL,
     PRIMARY KEY (project, number)
 ) WITHOUT ROWID;
+CREATE TABLE statuses (             -- of the projects that are not active
+    project TEXT PRIMARY KEY,
+    status TEXT NOT NULL,
+    reason TEXT NOT NULL            -- may be empty
+);
 CREATE TABLE pages (project TEXT PRIMARY KEY, fingerprint TEXT NOT NULL);
 CREATE TABLE state (
     journal TEXT,                   -- digest of the last lines that were read
     journal_end INTEGER,            -- how much of it was read
     journal_problem TEXT,           -- what is wrong with it
-    complete INTEGER
+    complete INTEGER,
+    url TEXT NOT NULL               -- of the index, as the pages name it
 );
-INSERT INTO state VALUES ('', 0, NULL, 0);
+INSERT INTO state VALUES ('', 0, NULL, 0, '');
 PRAGMA user_version = {_VERSION};
 """
 

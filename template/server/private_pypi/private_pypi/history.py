@@ -15,6 +15,7 @@ from .distribution import DistributionError, identity, parse_name
 from .journal import FILE, Journal, Record, is_utf8
 from .layout import file_of
 from .scan import Seen
+from .statuses import StatusError, Statuses
 
 
 class Removed(NamedTuple):
@@ -30,11 +31,13 @@ class History:
 
     Attributes:
         removed: the files whose removal the last replay() has read.
+        statuses: those of the projects.
     """
 
     def __init__(self, db: Database) -> None:
         self._db = db
         self.removed: list[Removed] = []
+        self.statuses = Statuses(db)
 
     @property
     def journal_problem(self) -> str | None:
@@ -130,7 +133,7 @@ class History:
         self.removed = [one for one in self.removed if file_of(one.location) != record.file]
         if record.action == "remove" and record.is_valid:
             rows = self._db.execute(
-                "SELECT location, size, modified, signed FROM files WHERE file = :file",
+                "SELECT location, size, modified, signed, attested FROM files WHERE file = :file",
                 {"file": record.file},
             )
             self.removed += [
@@ -143,8 +146,9 @@ class History:
         if not record.is_valid:
             return set()
         try:
-            project, _ = parse_name(record.file)
-        except DistributionError:
+            is_mark = record.action == "mark"
+            project = self.statuses.replay(record) if is_mark else parse_name(record.file)[0]
+        except (DistributionError, StatusError):
             return set()
         self._db.execute(
             "INSERT INTO about (project, number) VALUES (:project, :number)",
@@ -157,7 +161,8 @@ class History:
                 " AND EXISTS (SELECT 1 FROM history WHERE identity = :identity),"
                 " :project, :sha256, :uploaded) ON CONFLICT (file) DO UPDATE"
                 " SET sha256 = excluded.sha256, uploaded = excluded.uploaded,"
-                " by = NULL, signature = NULL, yanked = NULL WHERE sha256 != excluded.sha256",
+                " by = NULL, signature = NULL, provenance = NULL, yanked = NULL"
+                " WHERE sha256 != excluded.sha256",
                 {
                     "file": record.file,
                     "identity": identity(record.file),
@@ -170,9 +175,13 @@ class History:
             if record.action == "upload":
                 by = record.by if record.by is not None and is_utf8(record.by) else None
                 self._set("by", by, record.file)
-        elif record.action in ("sign", "remove"):
-            digest = record.sha256 if record.action == "sign" else None
-            self._set("signature", digest, record.file)
+        elif record.action == "sign":
+            self._set("signature", record.sha256, record.file)
+        elif record.action == "attest":
+            self._set("provenance", record.sha256, record.file)
+        elif record.action == "remove":
+            self._set("signature", None, record.file)
+            self._set("provenance", None, record.file)
         elif record.action in ("yank", "unyank"):
             reason = (record.reason or "") if record.action == "yank" else None
             self._set("yanked", reason, record.file)

@@ -14,7 +14,8 @@ fits.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
 from http import HTTPStatus
 from pathlib import Path
 from typing import IO, Any
@@ -33,9 +34,9 @@ from pypiserver.bottle_wrapper import (
 from pypiserver.config import Config, RunConfig
 from pypiserver.core import PkgFile
 
-from . import disk, distribution
+from . import attestations, disk, distribution, uploads
 from .answers import Answer, Environ, plain
-from .distribution import DistributionError
+from .distribution import Distribution, DistributionError
 from .index import Index
 from .settings import Settings
 from .terminal import printable
@@ -51,6 +52,7 @@ ARCHIVES = 3
 the memory is enough for these, and an account that sends many delays itself alone."""
 
 _ACCOUNT, _DIGESTS = "private_pypi.account", "private_pypi.digests"
+_ATTESTATIONS = "private_pypi.attestations"
 
 
 class Pypiserver:
@@ -84,7 +86,7 @@ class Pypiserver:
         return _call(environ, self._unknown, path.removeprefix("/simple/").removesuffix("/"))
 
     def publish(self, form: Form, account: str) -> Answer:
-        """Publish the distribution of a form and its signature, if it has one.
+        """Publish the distribution of a form, and its attestations and signature if it has any.
 
         Raises:
             Exception: as Storage.add_package.
@@ -98,6 +100,7 @@ class Pypiserver:
             "bottle.request.post": fields,
             _ACCOUNT: account,
             _DIGESTS: form.digests,
+            _ATTESTATIONS: form.attestations,
         }
         return _call(handed_over, self._upload)
 
@@ -117,9 +120,10 @@ class Storage(Backend):
             stream: a file of the folder of unfinished uploads.
 
         Raises:
+            AttestationError: if the form's attestations are not of this file.
             DistributionError: if the file does not match its name, its metadata or the form.
             NameTakenError, NotReadyError, OSError: as Index.add.
-            NotYoursError: as Index.sign.
+            NotYoursError: as Index.sign and Index.add.
         """
         unfinished, account = Path(stream.name), request.environ[_ACCOUNT]
         os.fchmod(stream.fileno(), 0o644)
@@ -131,7 +135,10 @@ class Storage(Backend):
             _check_digests(filename, stream, request.environ[_DIGESTS])
             new = distribution.read(unfinished, filename)
         os.fsync(stream.fileno())
-        self._index.add(unfinished, new, by=account)
+        with _attested(
+            new, request.environ.get(_ATTESTATIONS), account, unfinished.parent
+        ) as attested:
+            self._index.add(unfinished, new, by=account, attested=attested)
 
     def exists(self, filename: str) -> bool:
         """Return False: add_package alone can tell a repeated upload from a conflict."""
@@ -175,6 +182,24 @@ def _call(environ: Environ, handler: Callable[..., Any], *arguments: str) -> Ans
         status, headers, text = response.status_code, response.headerlist, result
     body = text.encode()
     return Answer(status, (*headers, ("Content-Length", str(len(body)))), (body,))
+
+
+@contextmanager
+def _attested(
+    new: Distribution, text: bytes | None, account: str, folder: Path
+) -> Iterator[Path | None]:
+    """Yield an unfinished file with the attestations of a form; None if it has none."""
+    if text is None:
+        yield None
+        return
+    read = attestations.read(text, new.file, new.sha256)
+    # By its own exit, a file on a full disk would stay until it is collected as garbage.
+    with closing(uploads.create(folder)) as kept:
+        kept.write(attestations.provenance(read, attestations.publisher(account)))
+        kept.flush()
+        os.fchmod(kept.fileno(), 0o644)
+        os.fsync(kept.fileno())
+        yield Path(kept.name)
 
 
 def _check_digests(filename: str, content: IO[bytes], sent: dict[str, str]) -> None:

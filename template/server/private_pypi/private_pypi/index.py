@@ -6,6 +6,8 @@
         simple/<project>/index.html
         packages/<location>         a link to the distribution in pypi_data
         packages/<location>.metadata
+        packages/<location>.asc, .provenance    links to what lies beside it in pypi_data
+        withheld/                   the same for the projects in quarantine
         names/<project>             whose name is ours: see names.py
         complete_names              a link to names/ while no name is missing
         public_index                where the gateway sends clients for other names
@@ -18,116 +20,59 @@ catch up with data and journal after any crash.
 
 from __future__ import annotations
 
-import logging
-import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 from typing import Literal
 
-from . import disk, pages, scan
+from packaging.utils import canonicalize_name
+
+from . import pages, scan, statuses
 from .catalogue_access import CatalogueAccess
-from .change import Change
+from .change import NoSuchReleaseError
 from .distribution import Distribution
 from .journal import Record
-from .layout import file_of, pages_of, signature
+from .layout import file_of, pages_of
+from .publishing import NameTakenError as NameTakenError
+from .publishing import NotReadyError as NotReadyError
+from .publishing import NotYoursError as NotYoursError
+from .publishing import Publishing
 from .refresh import Refresher
-from .scan import Seen, Watch
+from .scan import Watch
 from .verify import Progress
 
-log = logging.getLogger(__name__)
-
 Status = Literal["here", "gone", "unknown", "not ready", "unreadable"]
-
-
-class NameTakenError(Exception):
-    """Other bytes have or had that file name, or one that says the same; the message says so."""
-
-
-class NotYoursError(Exception):
-    """Another account published the distribution that is signed; the message says so."""
-
-
-class NotReadyError(Exception):
-    """The index is being made from nothing and does not know yet what it holds."""
 
 
 class Index:
     """The index of one data folder. Any number of processes may have one at the same time."""
 
-    def __init__(self, data: Path, folder: Path) -> None:
+    def __init__(self, data: Path, folder: Path, url: str = "") -> None:
+        """Take the index in a folder, made from another one.
+
+        Args:
+            url: where it is served, with a slash at its end; empty leaves what was said last.
+        """
         self._access = CatalogueAccess(data, folder)
         self._data = self._access.data
         self._watch = Watch(self._data)
-        self._refresher = Refresher(self._access, self._watch)
+        self._refresher = Refresher(self._access, self._watch, url)
+        self._publishing = Publishing(self._access, self._watch)
 
     @property
     def folder(self) -> Path:
         """Where the pages are."""
         return self._access.folder
 
-    def add(self, unfinished: Path, new: Distribution, *, by: str) -> None:
-        """Publish a distribution that lies, whole and on the disk, in a file of the data folder.
-
-        The same bytes under the same name are published already: nothing happens.
-
-        Raises:
-            NameTakenError: if the name has or had other bytes, or its identity belongs to
-                another file, however its name is spelled.
-            NotReadyError: if the index is being made.
-            OSError: if the disk is full, among others; the distribution then is not published.
-        """
-        target = self._data / new.file
-        with self._publication(new.file) as change:
-            if not change.catalogue.complete:
-                raise NotReadyError
-            noted = change.catalogue.sha256(new.file)
-            location = change.catalogue.location(new.file)
-            is_here = location is not None and scan.is_there(self._data / location)
-            if noted not in (None, new.sha256):
-                raise NameTakenError(_taken(new.file, is_here=is_here))
-            if is_here:
-                return
-            # The same bytes may come back under their name, but nothing in place of another.
-            others = change.catalogue.other_names(new.file) if noted is None else []
-            others += [file_of(rival.location) for rival in change.catalogue.rivals(new.file)]
-            if others:
-                is_here = any(map(change.catalogue.location, others))
-                raise NameTakenError(_taken(new.file, f" as {others[0]}", is_here=is_here))
-            if location not in (None, new.file):
-                change.drop(location)
-            with self._linked(change, unfinished, target, new.sha256) as is_new:
-                if is_new or noted is None:
-                    change.note("upload", [new.file], size=new.size, sha256=new.sha256, by=by)
-            seen = Seen.of(target.stat(), signed=signature(target).exists())
-            change.put(new.file, seen, new)
+    def add(
+        self, unfinished: Path, new: Distribution, *, by: str, attested: Path | None = None
+    ) -> None:
+        """Publish a distribution, as Publishing.add."""
+        self._publishing.add(unfinished, new, by=by, attested=attested)
 
     def sign(self, unfinished: Path, file: str, *, by: str) -> None:
-        """Put a detached signature, `<distribution>.asc`, beside its distribution.
-
-        Raises:
-            NameTakenError: if the distribution has another signature, or is not there.
-            NotYoursError: if another account published the distribution.
-            OSError: if the disk is full, among others; the signature then is not published.
-        """
-        signed = file.removesuffix(".asc")
-        with self._publication(file) as change:
-            location = change.catalogue.location(signed)
-            if location is None:
-                raise NameTakenError(f"{file} signs no distribution of this index")
-            # An account that could sign for others could keep them from signing.
-            if change.catalogue.publisher(signed) not in (None, by):
-                raise NotYoursError(
-                    f"{signed} was published by another account, which alone can sign it"
-                )
-            target, digest = signature(self._data / location), disk.sha256(unfinished)
-            with self._linked(change, unfinished, target, digest):
-                if change.catalogue.signature(signed) != digest:
-                    size = target.stat().st_size
-                    change.note("sign", [signed], size=size, sha256=digest, by=by)
-            change.sign(location)
+        """Publish a signature, as Publishing.sign."""
+        self._publishing.sign(unfinished, file, by=by)
 
     def yank(self, project: str, version: str, reason: str, *, by: str) -> list[str]:
         """Mark a version as not to be chosen (PEP 592); return its file names.
@@ -151,6 +96,27 @@ class Index:
             change.note("unyank", files, by=by)
         return files
 
+    def mark(self, project: str, status: str, reason: str = "", *, by: str) -> str:
+        """Give a project a status (PEP 792); return its normalised name.
+
+        Once this returns, nobody gets a file of a quarantined project any more.
+
+        Args:
+            status: active, archived, deprecated or quarantined.
+            reason: for people; may be empty.
+
+        Raises:
+            StatusError: if status or reason cannot be those of a project.
+            NoSuchReleaseError: if there is and was no such project.
+        """
+        statuses.check(status, reason)
+        name = canonicalize_name(project)
+        with self._access.change() as change:
+            if not change.catalogue.ever_had(name):
+                raise NoSuchReleaseError(f"this index has no project {project}")
+            change.note("mark", [name], status=status, reason=reason or None, by=by)
+        return name
+
     def release(self, project: str, version: str) -> list[str]:
         """Return the names of the files of a version, and of others that would be in their place.
 
@@ -158,7 +124,7 @@ class Index:
             NoSuchReleaseError: if there is none.
         """
         with self._access.change() as change:
-            return _names(_locations(change, project, version))
+            return _names(change.locations(project, version))
 
     def remove(self, project: str, version: str, *, by: str) -> list[str]:
         """Delete a version for good; return its file names, which never stand for other bytes.
@@ -168,7 +134,7 @@ class Index:
             PermissionError: if a file cannot be deleted; then nothing is removed.
         """
         with self._access.change() as change:
-            locations = _locations(change, project, version)
+            locations = change.locations(project, version)
             change.require_deletable(locations)
             change.note("remove", _names(locations), by=by)
             for location in locations:
@@ -251,6 +217,11 @@ class Index:
             return "pypi_index/index.sqlite3 was damaged: it is being made again"
         return self._refresher.journal_problem
 
+    def project_status(self, project: str) -> pages.ProjectStatus:
+        """Return the status of a project (PEP 792), by its normalised name."""
+        with self._access.catalogue() as known:
+            return known.history.statuses.of(project)
+
     def listed(self, project: str) -> list[pages.Listed]:
         """Return the distributions of a project, by its normalised name."""
         with self._access.catalogue() as known:
@@ -279,77 +250,6 @@ class Index:
             progress: called with how many of how many files to read are done.
         """
         self._refresher.refresh(reread=reread, progress=progress)
-
-    @contextmanager
-    def _linked(
-        self, change: Change, unfinished: Path, target: Path, digest: str
-    ) -> Iterator[bool]:
-        """Give an unfinished file its name, and take it back if the journal cannot be written.
-
-        Yields:
-            whether the name is new; otherwise the same bytes had it already.
-        """
-        is_new = self._link(unfinished, target, digest)
-        try:
-            yield is_new
-            change.noted = True
-        except BaseException:
-            if is_new and not change.noted:
-                target.unlink()
-            raise
-
-    def _link(self, unfinished: Path, target: Path, digest: str) -> bool:
-        """Give an unfinished file its name; return False if the same bytes have it already."""
-        folder = target.parent
-        try:
-            with self._watch.own_change(folder):
-                os.link(unfinished, target)
-        except FileExistsError:
-            # It was put there by hand, or by an upload that was killed before it was answered.
-            if disk.sha256(target) != digest:
-                message = f"{target.name} already exists: publish a new version"
-                raise NameTakenError(message) from None
-            # It may not have been forced to the disk.
-            disk.sync(target)
-            disk.sync(folder)
-            return False
-        try:
-            disk.sync(folder)
-        except BaseException:
-            target.unlink()
-            raise
-        return True
-
-    @contextmanager
-    def _publication(self, file: str) -> Iterator[Change]:
-        """Make a change that counts once the journal has it: follow() then does the rest."""
-        change = None
-        try:
-            with self._access.change() as change:
-                yield change
-        except (OSError, sqlite3.Error) as error:
-            if not (change and change.noted):
-                raise
-            # The catalogue does not know the name either: it must not be redirected to PyPI.
-            self._watch.note_unread(file)
-            log.error("%s is published, but not listed yet: %s", file, error)
-
-
-def _taken(file: str, where: str = "", *, is_here: bool) -> str:
-    """Return why a name is not free, without a claim that a removed file is still here."""
-    if is_here:
-        return f"{file} already exists{where}: publish a new version"
-    return (
-        f"{file} was here before{where}, and no other bytes take its place: publish a new version"
-    )
-
-
-def _locations(change: Change, project: str, version: str) -> list[str]:
-    """Return where the files of a version lie, and others of the same names, served or not."""
-    found: dict[str, None] = {}
-    for one in change.release(project, version):
-        found.update(dict.fromkeys(change.catalogue.locations(one.file)))
-    return list(found)
 
 
 def _names(locations: list[str]) -> list[str]:

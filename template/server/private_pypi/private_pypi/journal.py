@@ -33,6 +33,7 @@ _TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 _TIMESTAMP = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
 
 _DIGEST = re.compile("[0-9a-f]{64}")
+_WITH_DIGEST = ("upload", "find", "sign", "attest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,7 @@ class Record:
     @property
     def is_valid(self) -> bool:
         """Whether the index can act on it; it cannot if a person edited the line badly."""
-        has_digest = self.sha256 is not None or self.action not in ("upload", "find", "sign")
+        has_digest = self.sha256 is not None or self.action not in _WITH_DIGEST
         is_readable = self.more.keys().isdisjoint(("reason", "uploaded"))
         return has_digest and is_readable and is_utf8(self.file + (self.reason or ""))
 

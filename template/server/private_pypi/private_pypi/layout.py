@@ -14,12 +14,18 @@ from .distribution import DistributionError, parse_name
 SIMPLE, PACKAGES = "simple", "packages"
 """The folders of the index that are served: the pages, and links to the distributions."""
 
+WITHHELD = "withheld"
+"""The folder of the index with what `packages` would have of the projects in quarantine."""
+
 NAMES, COMPLETE_NAMES = "names", "complete_names"
 """The folder of the index that has a file for each name that is ours, and the link to it that is
 there while it has all: see names.py."""
 
 PUBLIC_INDEX = "public_index"
 """The file of the index with the URL to which the gateway redirects names that are unknown here."""
+
+BESIDE = (".metadata", ".asc", ".provenance")
+"""The ends of the names of the files that are served beside a distribution."""
 
 UPLOADS = ".uploads"
 """The folder of unfinished uploads: in the data folder, so that a hard link can publish them."""
@@ -33,9 +39,9 @@ def pages_of(folder: Path, project: str) -> Path:
     return folder / SIMPLE / project
 
 
-def link(folder: Path, location: str) -> Path:
-    """Return where in the index a distribution is served."""
-    return folder / PACKAGES / location
+def link(folder: Path, location: str, *, withheld: bool = False) -> Path:
+    """Return where in the index a distribution is served, or lies if its project is quarantined."""
+    return folder / (WITHHELD if withheld else PACKAGES) / location
 
 
 def metadata(place: Path) -> Path:
@@ -46,6 +52,11 @@ def metadata(place: Path) -> Path:
 def signature(path: Path) -> Path:
     """Return where the detached signature of a distribution is, in the data or in the index."""
     return path.with_name(f"{path.name}.asc")
+
+
+def provenance(path: Path) -> Path:
+    """Return where the attestations of a distribution are, in the data or in the index."""
+    return path.with_name(f"{path.name}.provenance")
 
 
 def is_link_to(place: Path, target: Path) -> bool:
@@ -73,6 +84,11 @@ def _relative(start: Path, folder: Path) -> str:
 def file_of(location: str) -> str:
     """Return the file name of a location."""
     return location.rpartition("/")[2]
+
+
+def distribution_of(location: str) -> str:
+    """Return the location of the distribution that a file is, or beside which it is served."""
+    return location.removesuffix(next(filter(location.endswith, BESIDE), ""))
 
 
 def project_of(location: str) -> str:

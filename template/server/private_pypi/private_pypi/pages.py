@@ -1,23 +1,25 @@
-"""The pages of the Simple API (PEP 503, 691, 700) as files that a web server sends as they are."""
+"""The pages of the Simple API as files that a web server sends as they are.
+
+They follow PyPA's specification "Simple repository API", version 1.4: PEP 503, 592, 629, 658, 691,
+700, 714, 740, 792 and 833.
+"""
 
 from __future__ import annotations
 
 import gzip
-import html
+import json
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import cast
+from typing import Any
 from urllib.parse import quote
 
 from packaging.version import Version
-from simple_repository import model
-from simple_repository.content_negotiation import Format
-from simple_repository.serializer import serialize
 
 from . import disk
+from .html_page import REASON, STATUS, VERSION, html_page
 from .layout import file_of
 
 HTML, JSON = "index.html", "index.json"
@@ -26,7 +28,11 @@ NAMES = (HTML, JSON, f"{HTML}.gz", f"{JSON}.gz")
 # Bytes below which gzip saves a client less than the extra file costs on disk.
 _WORTH_COMPRESSING = 8192
 
-_META = model.Meta(api_version="1.1")
+API_VERSION = "1.4"
+"""The version of the Simple API whose keys the pages have."""
+
+# What browsers call a secure origin: TLS, or this very machine. PEP 740 wants one for provenance.
+_SECURE = re.compile(r"https://|http://(localhost|127\.[0-9.]+|\[::1\])[:/]")
 
 
 @dataclass(frozen=True)
@@ -60,19 +66,31 @@ class Listed:
         """Its file name."""
         return file_of(self.location)
 
-    def as_file(self) -> model.File:
-        """Return it in the model of the Simple API."""
-        return model.File(
-            filename=self.file,
-            url=f"../../packages/{quote(self.location)}",
-            hashes={"sha256": self.sha256},
-            requires_python=self.requires_python,
-            dist_info_metadata={"sha256": self.metadata_sha256} if self.metadata_sha256 else None,
-            gpg_sig=self.signed or None,
-            yanked=self.yanked if self.yanked is None else (self.yanked or True),
-            size=self.size,
-            upload_time=datetime.fromisoformat(self.uploaded.removesuffix("Z")),
-        )
+    def as_json(self, url: str) -> dict[str, Any]:
+        """Return what the JSON page says of it.
+
+        Args:
+            url: as `project_page` has it.
+        """
+        place = f"packages/{quote(self.location)}"
+        said: dict[str, Any] = {
+            "filename": self.file,
+            # Relative: it is right under whatever name and path a proxy gives the index.
+            "url": f"../../{place}",
+            "hashes": {"sha256": self.sha256},
+        }
+        if self.requires_python is not None:
+            said["requires-python"] = self.requires_python
+        if self.metadata_sha256 is not None:
+            said["core-metadata"] = {"sha256": self.metadata_sha256}
+        said["gpg-sig"] = self.signed
+        if self.yanked is not None:
+            said["yanked"] = self.yanked or True
+        said["size"] = self.size
+        said["upload-time"] = f"{self.uploaded[:19]}Z"
+        if self.attested and _SECURE.match(url):
+            said["provenance"] = f"{url}{place}.provenance"
+        return said
 
 
 @dataclass(frozen=True)
@@ -93,32 +111,41 @@ ACTIVE = ProjectStatus()
 
 
 def project_page(
-    project: str, listed: Iterable[Listed], status: ProjectStatus = ACTIVE
+    project: str, listed: Iterable[Listed], status: ProjectStatus = ACTIVE, url: str = ""
 ) -> dict[str, bytes]:
-    """Return the files of a project page, by name, oldest version first."""
-    ordered = sorted(listed, key=lambda one: (version(one.version), one.location))
-    # 1.0 and 1.0.0 are one version.
-    versions = dict.fromkeys(version(one.version) for one in ordered)
-    page = model.ProjectDetail(
-        meta=_META,
-        name=project,
-        files=tuple(one.as_file() for one in ordered),
-        # In order, where the model has a set, so that the same page has the same bytes each time.
-        versions=cast("frozenset[str]", tuple(map(str, versions))),
-    )
-    # The HTML serializer puts a reason into the attribute as it is.
-    escaped = tuple(
-        replace(file, yanked=html.escape(file.yanked)) if isinstance(file.yanked, str) else file
-        for file in page.files
-    )
-    return _files(page, replace(page, files=escaped))
+    """Return the files of a project page, by name, oldest version first.
+
+    Args:
+        url: of the index, with a slash at its end; empty if it is not known. PEP 740 lets a page
+            lead to attestations by a whole URL only, and only to a secure origin.
+    """
+    # Of a quarantined project a page offers nothing (PEP 792), whatever is still there.
+    offered = () if status.status == "quarantined" else listed
+    ordered = sorted(offered, key=lambda one: (version(one.version), one.location))
+    said = {"status": status.status}
+    if status.reason:
+        said["reason"] = status.reason
+    files = [one.as_json(url) for one in ordered]
+    page = {
+        "meta": {"api-version": API_VERSION},
+        "name": project,
+        "project-status": said,
+        # 1.0 and 1.0.0 are one version.
+        "versions": list(map(str, dict.fromkeys(version(one.version) for one in ordered))),
+        "files": files,
+    }
+    metas = {VERSION: API_VERSION, STATUS: status.status}
+    if status.reason:
+        metas[REASON] = status.reason
+    return _files(page, html_page(f"Links for {project}", metas, map(_anchor, files)))
 
 
 def project_list(projects: Iterable[str]) -> dict[str, bytes]:
     """Return the files of the list of all projects, by name."""
-    elements = tuple(model.ProjectListElement(project) for project in sorted(projects))
-    page = model.ProjectList(_META, cast("frozenset[model.ProjectListElement]", elements))
-    return _files(page, page)
+    names = sorted(projects)
+    page = {"meta": {"api-version": API_VERSION}, "projects": [{"name": name} for name in names]}
+    anchors = ((name, {"href": f"{name}/"}) for name in names)
+    return _files(page, html_page("Simple index", {VERSION: API_VERSION}, anchors))
 
 
 def write(folder: Path, files: dict[str, bytes], unfinished: Path) -> str:
@@ -158,15 +185,24 @@ def version(text: str) -> Version:
     return Version(text)
 
 
-def _files(
-    page: model.ProjectDetail | model.ProjectList,
-    page_for_html: model.ProjectDetail | model.ProjectList,
-) -> dict[str, bytes]:
-    files = {
-        HTML: serialize(page_for_html, Format.HTML_V1).encode(),
-        JSON: serialize(page, Format.JSON_V1).encode(),
-    }
-    return with_compressed(files)
+def _anchor(file: dict[str, Any]) -> tuple[str, dict[str, str]]:
+    """Return text and attributes of the link to a file; HTML has no place for size and time."""
+    attributes = {"href": f"{file['url']}#sha256={file['hashes']['sha256']}"}
+    if "requires-python" in file:
+        attributes["data-requires-python"] = file["requires-python"]
+    if "core-metadata" in file:
+        attributes["data-core-metadata"] = f"sha256={file['core-metadata']['sha256']}"
+    attributes["data-gpg-sig"] = "true" if file["gpg-sig"] else "false"
+    if "yanked" in file:
+        attributes["data-yanked"] = "" if file["yanked"] is True else file["yanked"]
+    if "provenance" in file:
+        attributes["data-provenance"] = file["provenance"]
+    return file["filename"], attributes
+
+
+def _files(page: dict[str, Any], as_html: bytes) -> dict[str, bytes]:
+    as_json = json.dumps(page, separators=(",", ":")).encode()
+    return with_compressed({HTML: as_html, JSON: as_json})
 
 
 def with_compressed(files: dict[str, bytes]) -> dict[str, bytes]:

@@ -9,8 +9,7 @@ from packaging.utils import canonicalize_name
 
 from .accounts import Account
 from .index import Index
-from .layout import project_of
-from .rights import BESIDE
+from .layout import distribution_of, project_of
 
 SHOWN = 3
 """Accounts that a sentence names."""
@@ -52,8 +51,7 @@ def of_read(account: Account, path: str, index: Index, everybody: Iterable[Accou
         return ""
     project = ""
     if path.startswith("/packages/"):
-        end = next(filter(path.endswith, BESIDE), "")
-        project = project_of(path.removesuffix(end))
+        project = project_of(distribution_of(path))
     elif (named := _PROJECT.fullmatch(path)) and (named[1] or named[2] not in _OF_ALL):
         project = canonicalize_name(named[2])
         if index.status(project) != "here":

@@ -9,11 +9,11 @@ from urllib.parse import parse_qs, quote
 
 from packaging.utils import canonicalize_name
 
-from . import files, pages
+from . import attestations, files, pages, statuses
 from .answers import Answer, Environ, refusal
 from .distribution import is_normalised
 from .index import Index
-from .layout import PACKAGES, SIMPLE, pages_of
+from .layout import PACKAGES, SIMPLE, distribution_of, pages_of, project_of
 from .names import is_reserved
 from .negotiation import JSON, LEGACY, content_type
 from .refusals import not_ready
@@ -68,7 +68,7 @@ def _find(index: Index, settings: Settings, path: str, environ: Environ) -> Answ
     if path == "/":
         return None
     if path.startswith("/packages/"):
-        return _file(index.folder / PACKAGES, path.removeprefix("/packages/"), environ)
+        return _file(index, path.removeprefix("/packages/"), environ)
     if path == "/simple/":
         return _page(simple, environ) if (simple / pages.HTML).exists() else not_ready()
     if path == "/simple":
@@ -163,12 +163,21 @@ def _page(folder: Path, environ: Environ) -> Answer:
     return answer.with_headers(("Vary", "Accept"), ("Cache-Control", "private, no-cache"))
 
 
-def _file(folder: Path, location: str, environ: Environ) -> Answer:
+def _file(index: Index, location: str, environ: Environ) -> Answer:
     if any(not part or part.startswith(".") for part in location.split("/")):
         return files.missing()
     is_text = location.endswith((".metadata", ".asc"))
     kind = "text/plain; charset=utf-8" if is_text else "application/octet-stream"
-    answer = files.send(folder / location, kind, environ)
+    is_provenance = location.endswith(".provenance")
+    if is_provenance:
+        kind = attestations.CONTENT_TYPE
+    answer = files.send(index.folder / PACKAGES / location, kind, environ)
+    if answer.status == 404:
+        project = project_of(distribution_of(location))
+        statuses.require_offered(project, index.project_status(project))
     if answer.status >= 400:
         return answer
+    if is_provenance:
+        # PEP 740: it may change.
+        return answer.with_headers(("Cache-Control", "private, no-cache"))
     return answer.with_headers(("Cache-Control", "private, max-age=31536000, immutable"))

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import itertools
 import logging
+import sqlite3
 import time
 from collections.abc import Iterator
 from threading import Event, Lock
 
-from . import disk, distribution, journal, pages
-from .catalogue import Rank
+from . import database, disk, distribution, journal, pages
 from .catalogue_access import CatalogueAccess
 from .change import Change
 from .distribution import Distribution, DistributionError
+from .facts import Rank
 from .layout import UNFINISHED, file_of, pages_of, project_of
 from .names import Names
 from .scan import Scan, Seen, Watch, is_there
@@ -29,12 +30,16 @@ _BATCH = 200
 class Refresher:
     """Brings one index up to its data folder and its journal.
 
+    Args:
+        url: where the index is served; empty leaves what was said last.
+
     Attributes:
         journal_problem: what is wrong with the journal, a sentence without its full stop, or empty.
     """
 
-    def __init__(self, access: CatalogueAccess, watch: Watch) -> None:
+    def __init__(self, access: CatalogueAccess, watch: Watch, url: str = "") -> None:
         self.journal_problem = ""
+        self._url = url
         self._access = access
         self._watch = watch
         self._names = Names(access.data, access.folder)
@@ -86,7 +91,13 @@ class Refresher:
 
     def _refresh(self, reread: bool, progress: Progress | None) -> None:
         self._access.delete_spoilt()
-        missing = self._examine(reread)
+        try:
+            missing = self._examine(reread)
+        except sqlite3.DatabaseError as error:
+            if not database.is_damage(error):
+                raise
+            # Now it is read through, and made again.
+            missing = self._examine(reread)
         found, todo = self._compare(reread, missing)
         self._watch.begin_reading(found, todo)
         done = 0
@@ -121,6 +132,8 @@ class Refresher:
             known_problem = change.catalogue.history.journal_problem
             problem = known_problem if is_whole and not reread else change.examine_journal()
             self._note_journal_problem(problem or "")
+            if self._url:
+                change.set_url(self._url)
         return self._mend() if reread or not is_whole else set()
 
     def _compare(self, reread: bool, missing: set[str]) -> tuple[Scan, list[str]]:
@@ -167,9 +180,10 @@ class Refresher:
                     stat = (self._access.data / location).stat()
                 except FileNotFoundError:
                     continue
-                seen = Seen.of(stat, signed=batch[location].signed)
+                was = batch[location]
+                seen = Seen.of(stat, signed=was.signed, attested=was.attested)
                 age = time.time() - stat.st_mtime
-                if seen != batch[location] or (
+                if seen != was or (
                     isinstance(result, DistributionError) and 0 <= age < _STILL_COPIED
                 ):
                     # It is being written: the next scan tells.
@@ -183,7 +197,7 @@ class Refresher:
                 else:
                     problem = f"{location} cannot be read: {result.strerror}"
                     # Its size and time do not change when it can be read again.
-                    change.refuse(location, Seen(-1, 0, signed=False), problem)
+                    change.refuse(location, Seen(-1, 0, signed=False, attested=0), problem)
 
     def _note_journal_problem(self, problem: str) -> None:
         if problem and problem != self.journal_problem:
@@ -195,6 +209,8 @@ class Refresher:
         data, folder = self._access.data, self._access.folder
         with self._access.change() as change:
             (folder / UNFINISHED).unlink(missing_ok=True)
+            # A power failure may have brought back what they had in packages/.
+            change.touched |= change.catalogue.history.statuses.quarantined()
             missing = change.catalogue.not_in_journal()
             for served in change.catalogue.served():
                 if not is_linked(data, folder, served):

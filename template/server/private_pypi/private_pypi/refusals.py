@@ -7,10 +7,12 @@ import logging
 import sqlite3
 
 from .answers import Answer, Environ, plain, refusal
+from .attestations import AttestationError
 from .body import PATIENCE
 from .database import is_damage
 from .distribution import DistributionError
 from .index import NameTakenError, NotReadyError, NotYoursError
+from .statuses import ClosedError
 from .uploads import FormError, StalledError, TooLargeError
 
 log = logging.getLogger(__name__)
@@ -20,12 +22,20 @@ def explain(error: Exception, environ: Environ, max_upload: int) -> Answer:
     """Return the answer to a request that failed; log the error unless it is the client's."""
     if isinstance(error, FormError | DistributionError):
         return refusal(400, str(error))
+    if isinstance(error, AttestationError):
+        return refusal(
+            400,
+            f"Nothing was published, as {error}: make the attestations anew, or send none (uv"
+            " publish --no-attestations).",
+        )
     if isinstance(error, NameTakenError):
         # twine takes only this status for a file that exists, with the words "already exists".
         is_twine = "twine" in environ.get("HTTP_USER_AGENT", "")
         return refusal(400 if is_twine else 409, str(error))
     if isinstance(error, NotYoursError):
         return refusal(403, str(error))
+    if isinstance(error, ClosedError):
+        return refusal(403, f"{error}.")
     if isinstance(error, TooLargeError):
         return too_large(max_upload)
     if isinstance(error, StalledError):

@@ -15,10 +15,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 
-FILE = ".rights"
+from .layout import BESIDE
 
-BESIDE = (".metadata", ".asc", ".provenance")
-"""What follows the name of a distribution in the names of the files that are served beside it."""
+FILE = ".rights"
 
 # A normalised name, or the start of one.
 _PATTERN = re.compile(r"(?=.{1,240}$)[a-z0-9]+(-[a-z0-9]+)*(-?\*)?")

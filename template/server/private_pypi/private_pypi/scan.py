@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from stat import S_ISREG
 from typing import NamedTuple
 
 from packaging.utils import canonicalize_name
@@ -25,7 +26,7 @@ from .terminal import spelled
 log = logging.getLogger(__name__)
 
 # Files that lie beside a distribution and belong to it.
-_COMPANIONS = (".asc", ".metadata")
+_COMPANIONS = (".asc", ".metadata", ".provenance")
 # Folders in which distributions were installed or unpacked, or that are named like a file of one.
 _UNPACKED = re.compile(
     r"\.(egg|egg-info|dist-info|whl|zip|exe|msi|rpm|deb|t(ar\.)?(gz|bz2|xz|z|zst)|tar)\Z"
@@ -49,16 +50,39 @@ _SCAN_AT_LEAST_EVERY = 30
 
 
 class Seen(NamedTuple):
-    """What the status of a file in the data folder tells of it."""
+    """What the status of a file in the data folder tells of it.
+
+    Attributes:
+        attested: when the attestations beside it were modified, 0 if there are none: others that
+            are put in their place are noticed, too.
+    """
 
     size: int
     modified: int
     signed: bool
+    attested: int
 
     @classmethod
-    def of(cls, stat: os.stat_result, *, signed: bool) -> Seen:
+    def of(cls, stat: os.stat_result, *, signed: bool, attested: int) -> Seen:
         """Return what a file's status says; a time that no file can have is the nearest it can."""
-        return cls(stat.st_size, min(max(stat.st_mtime_ns, _LEAST), _MOST), signed)
+        return cls(stat.st_size, _within(stat.st_mtime_ns), signed, attested)
+
+
+def attested(path: str | Path) -> int:
+    """Return when the attestations of a distribution were modified, 0 if there are none.
+
+    Args:
+        path: of the attestations.
+    """
+    try:
+        stat = os.stat(path)  # noqa: PTH116
+    except OSError:
+        return 0
+    return _within(stat.st_mtime_ns) or 1 if S_ISREG(stat.st_mode) else 0
+
+
+def _within(when: int) -> int:
+    return min(max(when, _LEAST), _MOST)
 
 
 @dataclass
@@ -129,8 +153,11 @@ def scan(data: Path) -> Scan:
                     if entry.name.rpartition(".")[0] not in names:
                         found.others.append(location)
                 elif entry.is_file() and is_utf8(location):
+                    beside = f"{entry.name}.provenance"
                     found.files[location] = Seen.of(
-                        entry.stat(), signed=f"{entry.name}.asc" in names
+                        entry.stat(),
+                        signed=f"{entry.name}.asc" in names,
+                        attested=attested(folder / beside) if beside in names else 0,
                     )
                 else:
                     found.others.append(location)

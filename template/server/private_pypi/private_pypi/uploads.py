@@ -12,6 +12,7 @@ from typing import IO
 
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 
+from . import attestations
 from .answers import Environ
 from .body import CHUNK, Body
 from .distribution import parse_name
@@ -69,11 +70,13 @@ class Form:
         action: what to do with the form, such as `file_upload`.
         digests: hex digests of the distribution by the name of their algorithm.
         files: by the name of their field.
+        attestations: of the distribution, not read yet; None if the form has no such field.
     """
 
     action: str = ""
     digests: dict[str, str] = field(default_factory=dict)
     files: dict[str, SentFile] = field(default_factory=dict)
+    attestations: bytes | None = None
 
     @property
     def distribution(self) -> SentFile | None:
@@ -201,8 +204,10 @@ def _fill(
             _store(file.content, chunks, max_upload, is_signature=is_signature)
         else:
             value = bytearray()
+            # One more than is allowed, to tell that there is more.
+            most = attestations.FORM + 1 if name == "attestations" else _TEXT
             for chunk in chunks:
-                value += chunk[: _TEXT - len(value)]
+                value += chunk[: most - len(value)]
                 text += len(chunk)
                 if text > FORM:
                     raise FormError(
@@ -213,6 +218,18 @@ def _fill(
                 form.action = value.decode(errors="replace")
             elif name in _DIGESTS:
                 form.digests[_DIGESTS[name]] = value.decode(errors="replace")
+            elif name == "attestations":
+                _note_attestations(form, bytes(value))
+
+
+def _note_attestations(form: Form, value: bytes) -> None:
+    if form.attestations is not None:
+        raise FormError("The form has more than one field attestations: send one JSON array.")
+    if len(value) > attestations.FORM:
+        raise FormError(
+            f"The attestations have more than {attestations.FORM // 2**10} kB: send fewer."
+        )
+    form.attestations = value
 
 
 def _store(

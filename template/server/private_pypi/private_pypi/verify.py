@@ -7,10 +7,23 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
-from . import disk, pages, scan
-from .catalogue import Catalogue, Served
+from . import attestations, disk, pages, scan
+from .attestations import AttestationError
+from .catalogue import Catalogue
 from .change import changing
-from .layout import PACKAGES, SIMPLE, is_link_to, link, metadata, pages_of, signature
+from .facts import Served
+from .layout import (
+    PACKAGES,
+    SIMPLE,
+    WITHHELD,
+    file_of,
+    is_link_to,
+    link,
+    metadata,
+    pages_of,
+    provenance,
+    signature,
+)
 from .names import Names
 from .terminal import spelled
 
@@ -82,7 +95,9 @@ def _wrong_pages(folder: Path, known: Catalogue) -> Iterator[str]:
     projects = known.pages()
     for project, fingerprint in sorted(projects.items()):
         files = (
-            pages.project_page(project, known.listed(project))
+            pages.project_page(
+                project, known.listed(project), known.history.statuses.of(project), known.url
+            )
             if project
             else pages.project_list(filter(None, projects))
         )
@@ -99,21 +114,45 @@ def _wrong_files(data: Path, folder: Path, served: Served) -> Iterator[str]:
             yield f"{location} has other bytes than those that were published"
     except OSError as error:
         yield f"{location} cannot be read: {error.strerror}"
+    # A project that is quarantined meanwhile, or no longer, has its files elsewhere now: those that
+    # are where they should not be are no part of the index.
+    moved = served._replace(withheld=not served.withheld)
+    served = served if is_linked(data, folder, served) else moved
     if not is_linked(data, folder, served):
         yield f"{location} is not served whole: a link or file in pypi_index/packages is wrong"
     elif (
         served.metadata_sha256 is not None
-        and disk.sha256(metadata(link(folder, location))) != served.metadata_sha256
+        and disk.sha256(metadata(_place(folder, served))) != served.metadata_sha256
     ):
         yield f"{location} is served with metadata of another file"
+    yield from _wrong_attestations(data, served)
+
+
+def _wrong_attestations(data: Path, served: Served) -> Iterator[str]:
+    place, file = provenance(Path(served.location)), file_of(served.location)
+    published = served.published_provenance
+    if served.attested:
+        try:
+            found = attestations.kept(data / place, file, served.sha256)
+        except AttestationError as error:
+            yield f"not served: {place}, as {error}"
+        except OSError as error:
+            yield f"{place} cannot be read: {error.strerror}"
+        else:
+            if found != served.provenance_sha256 or published not in (None, found):
+                yield f"{place} has other bytes than those that were published"
+    elif published:
+        yield f"{place} is gone: {file} was published with attestations"
 
 
 def is_linked(data: Path, folder: Path, served: Served) -> bool:
-    """Return whether link, signature and metadata of a distribution are in their places."""
-    place, target = link(folder, served.location), data / served.location
+    """Return whether the links of a distribution and its metadata are in their places."""
+    place, target = _place(folder, served), data / served.location
     if not is_link_to(place, target):
         return False
     if served.signed and not is_link_to(signature(place), signature(target)):
+        return False
+    if served.provenance_sha256 and not is_link_to(provenance(place), provenance(target)):
         return False
     try:
         size = metadata(place).stat().st_size
@@ -132,11 +171,18 @@ def strays(folder: Path, known: Catalogue) -> Iterator[Path]:
             yield from (page for page in path.iterdir() if page.name not in pages.NAMES)
     kept = set()
     for served in known.served():
-        place = link(folder, served.location)
+        place = _place(folder, served)
         kept.add(place)
         if served.signed:
             kept.add(signature(place))
+        if served.provenance_sha256:
+            kept.add(provenance(place))
         if served.metadata_sha256 is not None:
             kept.add(metadata(place))
-    for parent, _, names in os.walk(folder / PACKAGES):
-        yield from (path for name in names if (path := Path(parent, name)) not in kept)
+    for part in (PACKAGES, WITHHELD):
+        for parent, _, names in os.walk(folder / part):
+            yield from (path for name in names if (path := Path(parent, name)) not in kept)
+
+
+def _place(folder: Path, served: Served) -> Path:
+    return link(folder, served.location, withheld=bool(served.withheld))

@@ -191,6 +191,7 @@ def _from_html(project: str, body: bytes, url: str) -> dict[str, Any]:
     if "pypi:repository-version" not in said and not any(_usable(files, base)):
         # The page of a proxy that wants a login, say.
         raise DocumentError("the page is HTML, but not the page of a project")
+    # Whatever the page says: JSON from 1.1 on must have sizes and versions, which HTML never has.
     raw: dict[str, Any] = {"meta": {"api-version": "1.0"}, "name": project, "files": files}
     if "pypi:project-status" in said:
         raw["project-status"] = {"status": said["pypi:project-status"]}

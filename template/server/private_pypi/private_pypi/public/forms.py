@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import html
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
+from ..html_page import FROZEN_MINOR, REASON, STATUS, VERSION, html_page
 from .document import Document, File, parse_version, strongest
 from .kept import PUBLIC
-
-_STATUS, _REASON = "pypi:project-status", "pypi:project-status-reason"
 
 
 def as_json(document: Document, files: Sequence[File]) -> bytes:
@@ -27,31 +25,15 @@ def as_json(document: Document, files: Sequence[File]) -> bytes:
 
 
 def as_html(document: Document, files: Sequence[File]) -> bytes:
-    """Return a page with some of its files; HTML has no place for size and time of upload.
+    """Return a page with some of its files; HTML has no place for versions, sizes and times.
+
+    What it could have, and a client has no use for here, is left out: that a file has no signature.
 
     Args:
         files: as as_json.
     """
-    title = html.escape(f"Links for {document.name}")
-    lines = [
-        "<!DOCTYPE html>",
-        "<html>",
-        "<head>",
-        *(f"<meta {_attributes(meta)}>" for meta in _metas(document)),
-        f"<title>{title}</title>",
-        "</head>",
-        "<body>",
-        f"<h1>{title}</h1>",
-        *(
-            f"<a {_attributes(_anchor(document, file))}>{html.escape(file.filename)}</a><br>"
-            for file in files
-        ),
-        "</body>",
-        "</html>",
-        "",
-    ]
-    # JSON can hold halves of characters, which no encoding has.
-    return "\n".join(lines).encode(errors="replace")
+    anchors = ((file.filename, _anchor(document, file)) for file in files)
+    return html_page(f"Links for {document.name}", _metas(document), anchors)
 
 
 def _url(document: Document, file: File) -> str:
@@ -70,15 +52,17 @@ def _versions(said: object, files: Sequence[File]) -> list[str]:
     return [text for text in spelled if isinstance(text, str) and parse_version(text) in offered]
 
 
-def _metas(document: Document) -> list[dict[str, str]]:
+def _metas(document: Document) -> dict[str, str]:
     meta = document.raw.get("meta")
     said = meta.get("api-version") if isinstance(meta, dict) else None
-    metas = [{"name": "pypi:repository-version", "content": str(said or "1.0")}]
+    # HTML stays at 1.4 when JSON goes on.
+    minor = min(int(str(said or "1.0").partition(".")[2] or 0), FROZEN_MINOR)
+    metas = {VERSION: f"1.{minor}"}
     status = document.raw.get("project-status")
     if isinstance(status, dict):
-        for key, name in (("status", _STATUS), ("reason", _REASON)):
+        for key, name in (("status", STATUS), ("reason", REASON)):
             if isinstance(status.get(key), str):
-                metas.append({"name": name, "content": status[key]})
+                metas[name] = status[key]
     return metas
 
 
@@ -95,7 +79,3 @@ def _anchor(document: Document, file: File) -> dict[str, str]:
     if file.raw.get("provenance"):
         attributes["data-provenance"] = file.raw["provenance"]
     return attributes
-
-
-def _attributes(values: Mapping[str, str]) -> str:
-    return " ".join(f'{name}="{html.escape(value)}"' for name, value in values.items())

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import islice
 
-from ..catalogue import Catalogue, Mark
+from ..catalogue import Catalogue
+from ..facts import Mark
 from ..layout import project_of
 from ..settings import Settings
 from . import project

@@ -9,7 +9,8 @@ import time
 from contextlib import closing
 
 from .. import database
-from ..catalogue import Catalogue, Mark
+from ..catalogue import Catalogue
+from ..facts import Mark
 from ..settings import Settings
 from ..verify import Progress
 from . import description
