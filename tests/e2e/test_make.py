@@ -112,6 +112,7 @@ def test_every_target_is_documented_or_made_by_another(rendered_here: Repository
         *("pypi-launch", "pypi-reload", "pypi-stop", "pypi-restart", "pypi-logs", "pypi-status"),
         "pypi-local",
         *("pypi-user-add", "pypi-user-passwd", "pypi-user-remove", "pypi-user-list"),
+        *("pypi-trust", "pypi-trust-list", "pypi-trust-remove"),
         *("pypi-yank", "pypi-unyank", "pypi-remove", "pypi-mark", "pypi-index", "pypi-verify"),
         *("pypi-audit", "pypi-journal-repair"),
         *("template-check", "template-update"),
@@ -1058,3 +1059,141 @@ def test_no_shell_ever_runs_what_stands_in_a_release(docker: Docker, value: str)
     text = (repository.folder.parent / "calls").read_text()
     assert f"yank\n--reason={value}\n--\n{value}\n{value}\nend\n" in text
     assert text.endswith(f"web\n--project={value}\nend\n")
+
+
+# Trusted publishing -------------------------------------------------------------------------------
+
+PUBLISHER = """[[publisher]]
+name = "acme/billing publish.yml"
+issuer = "https://ci.acme.com"
+projects = ["billing"]
+claims = { sub = "billing" }
+"""
+FOUND = '{"repository": "acme/billing", "repository_id": "1", "owner_id": "2"}'
+IDS = f"""*" trust ids "*) echo '{FOUND}' ;;\n"""
+KEYS_RUN = '*" ps --quiet --status running keys") echo 0123456789ab ;;\n'
+TRUST = ("pypi-trust", "ISSUER=github", "REPOSITORY=acme/billing", "PROJECTS=billing")
+
+
+def flags(call: list[str]) -> dict[str, str]:
+    """Return what a command was given in its flags."""
+    return dict(word[2:].split("=", 1) for word in call if word.startswith("--") and "=" in word)
+
+
+def test_ids_are_looked_up_by_a_container_of_its_own_and_handed_over(docker: Docker) -> None:
+    repository = docker(IDS)
+
+    said = repository.make(*TRUST, "WORKFLOW=publish.yml", "ENVIRONMENT=production")
+
+    *_, looking, adding, asking, _ = calls(repository)
+    assert looking[-6:] == ["ids", "trust", "ids", "--", "github", "acme/billing"]
+    assert flags(adding) == {
+        "issuer": "github",
+        "repository": "acme/billing",
+        "workflow": "publish.yml",
+        "environment": "production",
+        "projects": "billing",
+        "subject": "",
+        "name": "",
+        "repository-id": "",
+        "owner-id": "",
+        "found": FOUND,
+    }
+    assert asking[-5:] == ["ps", "--quiet", "--status", "running", "keys"]
+    assert said.endswith(
+        "Run make pypi-launch once: it starts the container that fetches the keys.\n"
+    )
+
+
+def test_with_ids_or_a_subject_nothing_is_looked_up(docker: Docker) -> None:
+    repository = docker(KEYS_RUN)
+
+    said = repository.make(*TRUST, "WORKFLOW=publish.yml", "REPOSITORY_ID=1", "OWNER_ID=2")
+    said += repository.make("pypi-trust", "ISSUER=https://ci.acme.com", "SUBJECT=x", "PROJECTS=y")
+
+    assert "pypi-launch" not in said
+    assert not any("ids" in call for call in calls(repository))
+
+
+def test_ids_that_cannot_be_looked_up_trust_nobody(docker: Docker) -> None:
+    repository = docker('*" trust ids "*) echo "error: there is none" >&2; exit 1 ;;\n')
+
+    said = repository.make(*TRUST, "WORKFLOW=publish.yml", ok=False)
+
+    assert "error: there is none" in said
+    assert not any("add" in call for call in calls(repository))
+
+
+def test_the_surroundings_trust_nobody(docker: Docker) -> None:
+    repository = docker(IDS)
+    names = ("ENVIRONMENT", "NAME", "SUBJECT", "WORKFLOW", "REPOSITORY_ID", "OWNER_ID")
+    repository.surroundings = dict.fromkeys((*names, "ISSUER", "REPOSITORY"), "of the login")
+
+    repository.make("pypi-trust", "ISSUER=github", "PROJECTS=billing")
+
+    (adding,) = (call for call in calls(repository) if "add" in call)
+    given = {name: value for name, value in flags(adding).items() if value}
+    assert given == {"issuer": "github", "projects": "billing"}
+    said = repository.make("pypi-trust", "PROJECTS=billing", ok=False)
+    assert "error: say who signs: make pypi-trust ISSUER=github REPOSITORY=acme/billing" in said
+    said = repository.make("pypi-trust-remove", ok=False)
+    assert 'error: say which publisher: make pypi-trust-remove NAME="acme/billing' in said
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_no_shell_ever_runs_what_stands_in_a_publisher(docker: Docker, value: str) -> None:
+    repository = docker('*" trust ids "*) printf %s "$*" ;;\n')
+    names = ("ISSUER", "REPOSITORY", "WORKFLOW", "ENVIRONMENT", "SUBJECT", "NAME", "PROJECTS")
+
+    repository.make("pypi-trust", *(f"{name}={value}" for name in names))
+    repository.make("pypi-trust-remove", f"NAME={value}")
+
+    assert not (repository.folder / "pwned").exists()
+    text = (repository.folder.parent / "calls").read_text()
+    assert f"\nids\n--\n{value}\n{value}\nend\n" in text
+    for name in names:
+        assert f"\n--{name.lower()}={value}\n" in text
+    assert text.endswith(f"remove\n--\n{value}\nend\n")
+
+
+def test_a_launch_starts_what_fetches_keys_only_for_an_issuer(
+    docker: Docker, account: None
+) -> None:
+    repository = docker("")
+    repository.make("pypi-launch")
+    without = [" ".join(call) for call in calls(repository)]
+    (repository.folder.parent / "calls").unlink()
+
+    (repository.folder / "pypi_auth/.publishers.toml").write_text(PUBLISHER)
+    repository.make("pypi-launch")
+    first = [" ".join(call) for call in calls(repository)]
+    (repository.folder.parent / "calls").unlink()
+    repository.make("pypi-launch")
+    again = [" ".join(call) for call in calls(repository)]
+
+    profiles = {
+        name: re.findall(r"--profile (\S+) up ", "\n".join(called))
+        for name, called in (("without", without), ("first", first), ("again", again))
+    }
+    assert profiles == {"without": ["none"], "first": ["trust"], "again": ["trust"]}
+    # One that is left from earlier, or that has a folder which was deleted, goes before.
+    removed = [
+        any("rm --stop --force keys" in call for call in called)
+        for called in (without, first, again)
+    ]
+    assert removed == [True, True, False]
+
+
+@pytest.mark.parametrize("target", ["pypi-stop", "pypi-restart", "pypi-status", "pypi-logs"])
+def test_whatever_is_done_with_all_containers_is_done_with_that_one(
+    docker: Docker, target: str
+) -> None:
+    repository = docker("")
+
+    repository.make(target)
+
+    commands = ("down", "restart", "ps", "logs")
+    doing = [call for call in calls(repository) if {*commands} & {*call}]
+    assert doing
+    for call in doing:
+        assert call[call.index("--profile") + 1] == "trust"

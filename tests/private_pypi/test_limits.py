@@ -27,6 +27,8 @@ from private_pypi.public.files import Files
 from private_pypi.public.settings import GIGABYTE, PublicSettings
 from private_pypi.public.upstream import Upstream
 from private_pypi.settings import Settings
+from private_pypi.trust import documents as trust_documents
+from private_pypi.trust import entries, issuers, publishers
 from private_pypi.web import description, details, project, render
 
 PAGE = (ROOT / "docs/limits.md").read_text()
@@ -145,6 +147,16 @@ ROWS = {
     "space on the disk that is left free": f"{kept.RESERVE // GIGABYTE} GB",
     "`public_policy.toml`": megabytes(watched_policy._MOST_BYTES),
     "the reason of `make pypi-mark`": f"{statuses.REASON} letters",
+    "publishers that are read": f"{publishers.MOST_PUBLISHERS}",
+    "their issuers": f"{publishers.MOST_ISSUERS}",
+    "`pypi_auth/.publishers.toml`": f"{entries.MOST_BYTES // 1024} kB",
+    "the name of a publisher": f"{publishers.LONGEST} letters",
+    "claims of a publisher": f"{publishers.MOST_CLAIMS}",
+    "the value of a claim": f"{publishers.LONGEST_VALUE} letters",
+    "a document of an issuer": f"{issuers.MOST_BYTES // 1024} kB",
+    "time for that document": f"{trust_documents.SECONDS} seconds",
+    "keys of an issuer": f"{issuers.MOST_KEYS}",
+    "age of keys that could not be fetched again": f"{issuers.OLDEST // 3600} hours",
     "its name": "64 letters",
     "its password": f"{accounts.LONGEST} letters, and {accounts.SHORTEST} at least",
 }

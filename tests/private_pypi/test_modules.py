@@ -16,7 +16,7 @@ FILES = {
     if path.stem != "__init__"
 }
 MODULES = sorted(FILES)
-PACKAGES = ("private_pypi", "private_pypi.web", "private_pypi.public")
+PACKAGES = ("private_pypi", "private_pypi.web", "private_pypi.public", "private_pypi.trust")
 
 # From the top to the ground. A module imports from its own floor and those below.
 FLOORS = {
@@ -27,6 +27,10 @@ FLOORS = {
         "gunicorn_conf",
         "user_commands",
         "ours",
+        "trust.commands",
+        "trust.fetch",
+        "trust.ids",
+        "trust.documents",
         "public.commands",
         "public.fetch",
         "public.listing",
@@ -67,7 +71,6 @@ FLOORS = {
         "public.policy",
         "public.document",
         "public.requirements",
-        "public.toml",
         "public.handover",
         "public.settings",
     ],
@@ -97,6 +100,9 @@ FLOORS = {
         "rights",
         "last_use",
         "certificate",
+        "trust.publishers",
+        "trust.entries",
+        "trust.issuers",
     ],
     "what is written where, and what changed by hand": [
         "pages",
@@ -121,6 +127,7 @@ FLOORS = {
         "disk",
         "negotiation",
         "html_page",
+        "toml",
     ],
 }
 
@@ -182,6 +189,17 @@ def test_no_module_imports_one_of_a_higher_floor(floor: str) -> None:
         (("readme_renderer", "nh3", "docutils", "comrak", "pygments"), {"web.description"}),
         (("starlette",), {"public.app"}),
         (("uvicorn",), {"public.server"}),
+        # The processes that answer requests of clients, or write accounts, ask no other server.
+        (
+            ("httpx",),
+            {
+                "public.fetch",
+                "public.listing",
+                "public.upstream",
+                "trust.documents",
+                "trust.fetch",
+            },
+        ),
     ],
 )
 def test_few_modules_know_a_framework(foreign: tuple[str, ...], modules: set[str]) -> None:

@@ -31,6 +31,8 @@ CAPABILITIES = {
     "web": [],
     "accounts": [],
     "account_commands": [],
+    "keys": [],
+    "ids": [],
     # What it is there for, and the way into folders that are closed to others.
     "ownership": ["CHOWN", "DAC_OVERRIDE"],
 }
@@ -68,10 +70,12 @@ def test_every_service_is_confined(render: Render, mode: str) -> None:
         user = "0:0" if name == "ownership" else "${PYPI_UID:-1000}:${PYPI_GID:-1000}"
         assert service["user"] == user
         assert "env_file" not in service
-    for name in ("account_commands", "ownership"):
+    for name in ("account_commands", "ids", "ownership"):
         assert services[name]["profiles"] == [name]
-    for name in ("gateway", "private_pypi", "web", "accounts"):
-        assert "profiles" not in services[name]
+    # Only a launch with an issuer asks for it.
+    assert services["keys"]["profiles"] == ["trust"]
+    for name in ("gateway", "private_pypi", "web", "accounts", "keys"):
+        assert name == "keys" or "profiles" not in services[name]
         assert services[name]["restart"] == "always"
         assert services[name]["logging"]["options"]["max-size"]
     for name in ("gateway", "private_pypi"):
@@ -85,9 +89,14 @@ def test_only_the_gateway_is_reached_from_outside(render: Render, mode: str) -> 
     services = model["services"]
     assert services["gateway"].get("ports", []) == published.get(mode, PUBLIC_PORTS)
     assert "ports" not in services["private_pypi"]
-    for name in services.keys() - {"gateway"}:
+    for name in services.keys() - {"gateway", "keys", "ids"}:
         assert services[name]["network_mode"] == "none"
         assert "networks" not in services[name]
+    for name in ("keys", "ids"):
+        assert services[name]["networks"] == ["keys"]
+        assert "ports" not in services[name]
+    # One of its own, with a way out.
+    assert model["networks"]["keys"] is None
     # Where another had the name of one of ours, DNS would lead there.
     assert services["gateway"].get("networks", []) == (
         ["traefik-network"] if mode == "traefik" else []
@@ -116,10 +125,12 @@ def test_the_socket_of_private_pypi_lies_where_only_the_gateway_comes_beside_it(
 def test_nobody_but_the_account_commands_may_write_accounts(render: Render, mode: str) -> None:
     services = compose(render({"template": "server", "https": mode}))["services"]
     mounts = {
-        name: [volume for volume in service["volumes"] if volume.startswith("./pypi_auth:")]
+        name: [x for x in service.get("volumes", []) if x.startswith("./pypi_auth:")]
         for name, service in services.items()
     }
     assert mounts == {
+        "keys": [],
+        "ids": [],
         "gateway": [],
         "private_pypi": ["./pypi_auth:/pypi/auth:ro"],
         "web": [],
@@ -159,7 +170,7 @@ def test_nobody_with_a_network_may_write_what_the_gateway_takes_for_configuratio
 
 def mounts(service: dict[str, Any]) -> list[tuple[str, str, bool]]:
     """Return source, target and whether it may be written of each folder of a service."""
-    found = [volume.split(":") for volume in service["volumes"]]
+    found = [volume.split(":") for volume in service.get("volumes", [])]
     return [(source, target, mode != ["ro"]) for source, target, *mode in found]
 
 
@@ -191,6 +202,37 @@ def test_what_renders_texts_of_strangers_writes_their_pages_alone(
     assert web["network_mode"] == "none"
     # Of a whole processor in contention it gets a ninth.
     assert web["cpu_shares"] == 128
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_asks_the_issuers_has_nothing_to_lose(render: Render, mode: str) -> None:
+    services = compose(render({"template": "server", "https": mode}))["services"]
+
+    assert mounts(services["keys"]) == [
+        ("./gateway/accounts/issuers", "/pypi/issuers", False),
+        ("keys", "/pypi/keys", True),
+    ]
+    assert services["keys"]["environment"] == {
+        "PYPI_KEYS": "/pypi/keys",
+        "PYPI_ISSUERS": "/pypi/issuers",
+    }
+    assert services["keys"]["command"] == "trust fetch-keys --follow"
+    assert services["keys"]["mem_limit"] == services["ids"]["mem_limit"] == "96m"
+    # It sees nothing of this repository, and what it prints is in no log.
+    assert mounts(services["ids"]) == []
+    assert "environment" not in services["ids"]
+    assert services["ids"]["logging"] == {"driver": "none"}
+    seen = {
+        name: [mount for mount in mounts(service) if mount[0] == "keys"]
+        for name, service in services.items()
+    }
+    assert {name: found for name, found in seen.items() if found} == {
+        "private_pypi": [("keys", "/pypi/keys", False)],
+        "account_commands": [("keys", "/pypi/keys", False)],
+        "keys": [("keys", "/pypi/keys", True)],
+    }
+    for name in ("private_pypi", "account_commands"):
+        assert services[name]["environment"]["PYPI_KEYS"] == "/pypi/keys"
 
 
 @pytest.mark.docker

@@ -17,8 +17,11 @@ fail() {
 	exit 1
 }
 
+# With the profile of `keys`, so that all commands see that container, too.
+profile=trust
+
 compose() {
-	docker compose --file "$COMPOSE_FILE" --env-file .pypi.env "$@"
+	docker compose --file "$COMPOSE_FILE" --env-file .pypi.env --profile "$profile" "$@"
 }
 
 # An attacker may have written into a log: a terminal gets it without characters that it would act on.
@@ -125,13 +128,18 @@ start() {
 	anew=
 	[ -d pypi_index ] && [ -d pypi_web ] || anew=yes
 	! has_mirror || [ -d public_data/public ] || anew=yes
+	[ -d gateway/accounts/issuers ] && had_issuers=yes || had_issuers=
 	prepare
 	url=$(address "$1") || exit 1
 	prepare_uses
 	build
 	compose --progress quiet run --rm --no-deps --no-TTY private_pypi check || exit 1
-	# Before the gateway starts, so that it never accepts accounts other than these.
-	compose --progress quiet run --rm --no-deps --no-TTY accounts follow --once || exit 1
+	# Before the gateway starts, so that it never accepts accounts other than these. It prints the issuers
+	# of trusted publishers: without any, there is no container `keys`.
+	issuers=$(compose --progress quiet run --rm --no-deps --no-TTY accounts follow --once) || exit 1
+	[ -n "$issuers" ] && [ -n "$had_issuers" ] ||
+		compose --progress quiet rm --stop --force keys >/dev/null 2>&1 || :
+	[ -n "$issuers" ] || profile=none
 	check_certificate
 	install_caddyfile
 	if ! compose up --detach --wait --wait-timeout 120 --remove-orphans \

@@ -26,6 +26,8 @@ from .ownership import OwnershipError
 from .settings import SettingError, Settings
 from .statuses import EFFECTS, StatusError
 from .terminal import guarded
+from .trust import commands as trust_commands
+from .trust import issuers
 from .verify import differences
 
 MIRROR = Path(__file__).with_name("public")
@@ -91,6 +93,8 @@ def run_follow(settings: Settings, options: argparse.Namespace) -> None:
     if options.once:
         preflight.require_place_for_accounts(settings.gateway, "gateway/accounts")
         gateway.write(settings.auth, settings.gateway)
+        # For launch.sh, which starts the container `keys` if there are any.
+        print(*issuers.listed(settings.gateway / issuers.FOLDER), sep="\n", end="")
         return
     # Without an init, a container's first process gets no signal that it does not handle.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
@@ -314,6 +318,7 @@ def _parser() -> argparse.ArgumentParser:
     subparser.add_argument("group", type=int)
     subparser.add_argument("folders", type=Path, nargs="+")
     user_commands.add_to(commands)
+    trust_commands.add_to(commands)
     return parser
 
 

@@ -22,6 +22,7 @@ from .disk import locked, write_atomically
 from .last_use import Uses
 from .rights import FILE as RIGHTS_FILE
 from .rights import files_of, pages_of
+from .trust import issuers, publishers
 
 FILE = "accounts.caddy"
 UNKNOWN_USERS = "strangers.conf"
@@ -69,6 +70,9 @@ def write(auth: Path, gateway: Path) -> list[str]:
         files = [(RIGHTS, rights), (FILE, users)]
         for file, lines in files if rights else reversed(files):
             _write(gateway / file, lines)
+        trusted, not_trusted = publishers.read(auth)
+        issuers.write_for_keys(auth, gateway, trusted)
+        complaints += not_trusted
     if not complaints and not any(account.role == "publisher" for account in valid):
         # An editor that empties the file before it writes, or a full disk, may have left it so.
         complaints.append(
@@ -153,7 +157,7 @@ def follow(auth: Path, gateway: Path, uses: Path | None = None, *, every: float 
     names: set[str] = set()
     noting = Uses(uses, gateway) if uses else None
     while True:
-        now = accounts.fingerprint(auth)
+        now = [part.fingerprint(auth) for part in (accounts, publishers, issuers)]
         if now != written and not (had_rights and accounts.is_being_saved(auth)):
             try:
                 for complaint in write(auth, gateway):

@@ -15,6 +15,7 @@ from .index import Index
 from .layout import UPLOADS
 from .names import is_reserved
 from .settings import SettingError, Settings
+from .trust import publishers
 
 SHOWN = 5
 """Names that a warning lists."""
@@ -28,11 +29,12 @@ def check(settings: Settings) -> list[str]:
         reserved prefix covers.
 
     Raises:
-        AccountError: if there is no account, or a line of an htpasswd file or of the file of rights
-            is refused.
+        AccountError: if there is no account, or a line of an htpasswd file, of the file of rights,
+            or an entry of the trusted publishers is refused.
         SettingError: if a folder or its file system cannot be used.
     """
     valid, complaints = accounts.read(settings.auth)
+    complaints += publishers.read(settings.auth)[1]
     if complaints:
         raise AccountError("\nerror: ".join(complaints))
     if not valid:

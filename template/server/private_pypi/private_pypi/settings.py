@@ -35,6 +35,8 @@ class Settings:
         max_upload: bytes a distribution may have.
         name: of the index, as its pages for people show it.
         url: where people and clients reach it, with a slash at the end.
+        keys: folder of the keys of trusted publishers' issuers.
+        issuers: folder of the list of these issuers; None but in the container that asks them.
     """
 
     data: Path
@@ -53,6 +55,8 @@ class Settings:
     max_upload: int
     name: str
     url: str
+    keys: Path = Path("pypi_keys")
+    issuers: Path | None = None
 
     @property
     def asks_pypi(self) -> bool:
@@ -76,6 +80,7 @@ class Settings:
         address = f"[{host}]" if ":" in host else host
         gateway, socket = environ.get("PYPI_GATEWAY"), environ.get("PYPI_SOCKET")
         uses = environ.get("PYPI_USES")
+        issuers = environ.get("PYPI_ISSUERS")
         return cls(
             data=Path(environ.get("PYPI_DATA") or "pypi_data"),
             index=Path(environ.get("PYPI_INDEX") or "pypi_index"),
@@ -93,6 +98,8 @@ class Settings:
             max_upload=number(environ, "PYPI_MAX_UPLOAD_MB", "512", most=102400) * MEBIBYTE,
             name=_name(environ.get("PYPI_NAME") or "Private index"),
             url=_url(environ.get("PYPI_URL") or f"http://{address}:{port}"),
+            keys=Path(environ.get("PYPI_KEYS") or "pypi_keys"),
+            issuers=Path(issuers) if issuers else None,
         )
 
 

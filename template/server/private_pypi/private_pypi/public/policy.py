@@ -32,9 +32,9 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import InvalidName, canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from .. import toml
 from ..settings import SettingError
 from ..terminal import quoted
-from . import toml
 
 if TYPE_CHECKING:
     from .document import File

@@ -28,9 +28,9 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import InvalidName, canonicalize_name
 
+from .. import toml
 from ..settings import SettingError
 from ..terminal import quoted
-from . import toml
 
 _IN_LISTS = ("pdm.lock", "poetry.lock")
 _PATH = re.compile(r"^[.~]|[/\\]|\.(whl|zip|tgz|tar\.\w+)$")

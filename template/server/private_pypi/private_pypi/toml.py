@@ -1,10 +1,10 @@
-"""TOML (version 1.0), read once for the policy and for lock files."""
+"""TOML (version 1.0), read once for policies, publishers and lock files."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ..settings import SettingError
+from .settings import SettingError
 
 
 class NoTomlError(Exception):

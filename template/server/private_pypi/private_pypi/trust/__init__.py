@@ -1,0 +1,1 @@
+"""Trusted publishing: CI jobs publish without a stored password, by a token of their issuer."""

@@ -1,0 +1,103 @@
+"""A server of JSON documents on this machine, over TLS or not, that can send anything."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from kit.authority import Pair
+
+Document = tuple[int, bytes]
+"""Status and body of an answer."""
+
+
+@dataclass
+class Documents:
+    """A server that runs.
+
+    Attributes:
+        url: without a slash at the end.
+        answers: by path; 404 for any other. A path that is in `held` waits for `let_go`.
+        headers: more of each answer.
+        asked: the paths that were asked for, and the headers of these requests.
+    """
+
+    url: str
+    answers: dict[str, Document] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+    held: set[str] = field(default_factory=set)
+    let_go: threading.Event = field(default_factory=threading.Event)
+    asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+
+    def put(self, path: str, told: object, status: int = 200) -> None:
+        """Answer a path with JSON."""
+        self.answers[path] = status, json.dumps(told).encode()
+
+    def paths(self) -> list[str]:
+        """Return what was asked for."""
+        return [path for path, _ in self.asked]
+
+
+@contextmanager
+def running(
+    pair: Pair | None = None, address: str = "127.0.0.1", host: str = ""
+) -> Iterator[Documents]:
+    """Run a server as long as the block runs.
+
+    Args:
+        pair: its certificate and key; None for plain HTTP.
+        address: on which it listens.
+        host: by which clients know it, if not by that.
+    """
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            documents.asked.append((self.path, dict(self.headers.items())))
+            if self.path in documents.held:
+                documents.let_go.wait(60)
+            status, body = documents.answers.get(self.path, (404, b"{}"))
+            self.send_response(status)
+            for name, value in documents.headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    class Quiet(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_: object) -> None:
+            pass  # A client that does not trust it hangs up.
+
+    with Quiet((address, 0), Handler) as server:
+        if pair:
+            server.socket = _context(pair).wrap_socket(
+                server.socket, server_side=True, do_handshake_on_connect=False
+            )
+        scheme, port = "https" if pair else "http", server.server_address[1]
+        documents = Documents(f"{scheme}://{host or address}:{port}")
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield documents
+        finally:
+            documents.let_go.set()
+            server.shutdown()
+            thread.join()
+
+
+def _context(pair: Pair) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.TemporaryDirectory() as name:
+        pair.write(Path(name))
+        context.load_cert_chain(Path(name, "fullchain.pem"), Path(name, "privkey.pem"))
+    return context
