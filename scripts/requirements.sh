@@ -8,8 +8,9 @@ pin() {
 }
 
 pin template/server/private_pypi/requirements
-# The container `public` has the Python of its image alone.
+# These containers have the Python of their image alone.
 pin template/server/private_pypi/requirements-public 3.11
+pin template/server/private_pypi/requirements-attestations 3.13
 pin requirements/test
 pin requirements/bench
 # The demo runs on the very versions the tests ran on.

@@ -24,7 +24,7 @@ from pytest_copie.plugin import Copie
 
 FOREIGN = (
     *("COMPOSE_", "CONDA_", "COPIER_", "MAKE", "MFLAGS", "PIP_", "POETRY_", "TWINE_", "UV_"),
-    "GITHUB_ACTIONS",
+    *("ACTIONS_ID_TOKEN", "GITHUB_ACTIONS", "GITLAB_CI", "PYPI_ID_TOKEN"),
     "VIRTUAL_ENV",
 )
 """Starts of the names of environment variables that would change what the programs do."""

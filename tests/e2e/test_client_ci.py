@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 import yaml
-from kit import commands
+from kit import commands, trusting_index
 from kit.client import Client, MakeClient
 from kit.git import commit, git
 from kit.server import Server
@@ -48,6 +48,8 @@ class Job(NamedTuple):
     planted: tuple[str, ...]
     """Files that build code can plant where this job takes what another one left."""
     checked_out: bool = True
+    audiences: tuple[str, ...] = ()
+    """Whom GitLab's token for this job is for; an empty text if the job asks GitHub for one."""
 
 
 def github_jobs(folder: Path) -> list[Job]:
@@ -73,7 +75,8 @@ def github_jobs(folder: Path) -> list[Job]:
         leaves = any("upload-artifact" in action for action in with_dist)
         # The action unpacks into that folder and nowhere else.
         planted = tuple(f"dist/{name}" for name in NAMES) if takes else ()
-        jobs.append(Job(name, steps, takes, leaves, planted))
+        audiences = ("",) if job["permissions"].get("id-token") == "write" else ()
+        jobs.append(Job(name, steps, takes, leaves, planted, audiences=audiences))
     return jobs
 
 
@@ -112,7 +115,8 @@ def gitlab_jobs(folder: Path) -> list[Job]:
                 # A runner may have kept what a job of another pipeline left there.
                 planted += ("dist/left-1.0-py3-none-any.whl",)
             checked_out = strategy not in ("none", "empty")
-            jobs.append(Job(name, steps, takes, leaves, planted, checked_out))
+            audiences = tuple(one["aud"] for one in job.get("id_tokens", {}).values())
+            jobs.append(Job(name, steps, takes, leaves, planted, checked_out, audiences))
     stages = pipeline["stages"]
     return sorted(jobs, key=lambda job: stages.index(pipeline[job.name]["stage"]))
 
@@ -200,6 +204,37 @@ def test_a_tag_is_tested_built_and_published_by_jobs_of_which_the_builder_knows_
         f"{stem}-0.1.0-py3-none-any.whl",
         f"{stem}-0.1.0.tar.gz",
     ]
+
+
+@pytest.mark.parametrize(("ci", "manager"), [("github", "poetry"), ("gitlab", "uv")])
+def test_a_tag_is_published_without_a_stored_password(
+    client: MakeClient, programs: Path, tmp_path: Path, ci: str, manager: str
+) -> None:
+    with trusting_index.running() as index:
+        trusted = {"trusted_publishing": True, "index_user": "", "pypi_url": index.url}
+        app = client({"ci": ci, "package_manager": manager, **trusted})
+        git(app.folder, "tag", TAG)
+        app.make("package")
+        shutil.copytree(app.folder / "dist", tmp_path / "dist")
+        jobs = (github_jobs if ci == "github" else gitlab_jobs)(app.folder)
+        (job,) = (job for job in jobs if job.audiences)
+        assert job.name == "publish"
+        # The host of the index, as its server calls itself.
+        assert job.audiences == (("",) if ci == "github" else ("127.0.0.1",))
+        assert not [seen for _, seen in job.steps if "INDEX_USER" in seen]
+        identity = index.on_github() if ci == "github" else index.on_gitlab()
+        app.environment.update(identity)
+
+        said = run(job, app, programs, tmp_path)
+
+        assert "Published my-app 0.1.0" in said
+        assert sorted(index.uploads) == ["my_app-0.1.0-py3-none-any.whl", "my_app-0.1.0.tar.gz"]
+        hidden = [trusting_index.MINTED] if ci == "github" else []
+        assert masks(said) == hidden
+        assert said.count(trusting_index.MINTED) == 0
+        assert not (tmp_path / "stolen").exists()
+        # Nothing but uv is with what proves the job's identity.
+        assert re.fullmatch(r"pipx? install uv==[\d.]+\n", (tmp_path / "publish-calls").read_text())
 
 
 @pytest.mark.parametrize("ci", ["github", "gitlab"])

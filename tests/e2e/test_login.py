@@ -201,6 +201,25 @@ def test_an_index_that_lists_nothing_is_asked_for_what_the_app_requires(
     assert taken.returncode == 0, taken.stderr
 
 
+def test_an_account_that_may_read_some_projects_alone_logs_in_by_one_of_them(
+    repository: Render,
+) -> None:
+    with foreign_index.running() as index:
+        index.pages["/simple/"] = (403, "text/plain", b"You may not list all projects.")
+        folder = repository({**ANSWERS, "pypi_url": index.url})
+        index.pages["/simple/my-private-lib/"] = (403, "text/plain", b"")
+        refused = login(folder, "alice", PASSWORD)
+        index.has("my-private-lib")
+        taken = login(folder, "alice", PASSWORD)
+        index.pages["/simple/"] = (401, "text/plain", b"")
+        unknown = login(folder, "alice", PASSWORD)
+
+    assert "refuses this user or password (403): run `make login` again." in refused.stderr
+    assert refused.returncode != 0
+    assert taken.returncode == 0, taken.stderr
+    assert "refuses this user or password (401): run `make login` again." in unknown.stderr
+
+
 # One account, every tool --------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ import ssl
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -24,7 +24,9 @@ class Documents:
 
     Attributes:
         url: without a slash at the end.
-        answers: by path; 404 for any other. A path that is in `held` waits for `let_go`.
+        answers: by path; 404 for any other.
+        held: paths that are answered once `let_go` is set.
+        dripping: paths whose answers come a byte at a time, and do not end until then.
         headers: more of each answer.
         asked: the paths that were asked for, and the headers of these requests.
     """
@@ -33,6 +35,7 @@ class Documents:
     answers: dict[str, Document] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     held: set[str] = field(default_factory=set)
+    dripping: set[str] = field(default_factory=set)
     let_go: threading.Event = field(default_factory=threading.Event)
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
 
@@ -67,7 +70,10 @@ def running(
             for name, value in documents.headers.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(body)
+            with suppress(OSError):
+                while self.path in documents.dripping and not documents.let_go.wait(0.05):
+                    self.wfile.write(b" ")
+                self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
             pass

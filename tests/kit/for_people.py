@@ -11,7 +11,7 @@ from private_pypi.index import Index
 from private_pypi.settings import Settings
 from private_pypi.web.writer import Writer
 
-from kit import wheel
+from kit import attestation, wheel
 from kit.waiting import wait_until
 
 PACKAGE = Path(private_pypi.__file__).parent.parent
@@ -50,16 +50,26 @@ class ForPeople:
         description: str = "",
         *,
         by: str = "alice",
+        publisher: dict[str, str] | None = None,
+        is_attested: bool = False,
     ) -> str:
         """Publish a wheel; return its file name.
 
         Args:
             fields: lines of its core metadata, each with a line end.
+            publisher: which CI job sends it.
+            is_attested: whether attestations come with it.
         """
         unfinished = self.settings.data / ".uploads/unfinished"
         unfinished.mkdir()
         path = wheel.described(unfinished, name, version, fields, description)
-        self.index.add(path, distribution.read(path), by=by)
+        new, attested = distribution.read(path), None
+        if is_attested:
+            attested = unfinished / "attested"
+            attested.write_bytes(
+                attestation.provenance(attestation.of(path.name, path.read_bytes()))
+            )
+        self.index.add(path, new, by=by, publisher=publisher, attested=attested)
         shutil.rmtree(unfinished)
         return path.name
 

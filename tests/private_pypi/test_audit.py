@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ import pytest
 from kit import attestation, wheel
 from private_pypi import distribution, journal
 from private_pypi.__main__ import main
+from private_pypi.audit import audit
 from private_pypi.index import Index
 
 WHEEL = "my_lib-1.0-py3-none-any.whl"
@@ -241,3 +243,69 @@ def test_a_journal_that_cannot_be_read_is_an_error_in_a_sentence(
     assert main(["audit"]) == 1
 
     assert capsys.readouterr().err.startswith("error: [Errno 21] Is a directory")
+
+
+# Tokens of CI jobs --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def refused_tokens(repository: Path) -> None:
+    """A log of tokens that were refused before and after what is in HISTORY."""
+    folder = repository / "pypi_index"
+    folder.mkdir()
+    older = {"time": "2026-03-02T00:00:00.000000Z", "reason": "The token is no JSON Web Token."}
+    newer = {
+        "time": "2026-03-04T12:00:00.000000Z",
+        "reason": "This job is not trusted: repository_id is '6', not '123'.",
+        "issuer": "https://ci.example",
+        "repository": "evil/\x1b[2Jevil",
+    }
+    (folder / "refused.1.jsonl").write_text(f"{json.dumps(older)}\n")
+    (folder / "refused.jsonl").write_text(f"{json.dumps(newer)}\nnonsense\n")
+
+
+@pytest.mark.usefixtures("refused_tokens")
+def test_refused_tokens_stand_among_the_lines_of_the_journal_by_their_time(
+    data: Path, capsys: Captured
+) -> None:
+    (data / journal.FILE).write_bytes(HISTORY)
+
+    assert main(["audit"]) == 0
+
+    lines = capsys.readouterr().out.splitlines()
+    told = [re.split("  +", line) for line in lines if "refused" in line]
+    assert told == [
+        ["2026-03-02 00:00:00 UTC", "refused", "a token", "-", "The token is no JSON Web Token."],
+        [
+            *("2026-03-04 12:00:00 UTC", "refused", "a token", r"evil/\x1b[2Jevil"),
+            "This job is not trusted: repository_id is '6', not '123'. (issuer https://ci.example)",
+        ],
+    ]
+    assert "\x1b" not in "".join(audit(data, data.parent / "pypi_index")[0])
+    assert [line[:19] for line in lines] == sorted(line[:19] for line in lines)
+    assert len(lines) == 8
+
+
+@pytest.mark.usefixtures("refused_tokens")
+def test_no_refused_token_is_about_one_project(data: Path, capsys: Captured) -> None:
+    (data / journal.FILE).write_bytes(HISTORY)
+
+    assert main(["audit", "--project=my-lib"]) == 0
+
+    assert "refused" not in capsys.readouterr().out
+
+
+def test_an_upload_of_a_ci_job_is_told_with_workflow_commit_and_run(
+    data: Path, capsys: Captured
+) -> None:
+    job = {"issuer": "https://ci.example", "workflow": "w.yml@main", "commit": "0123", "run": "7"}
+    (data / journal.FILE).write_bytes(
+        record("01T09:00:00", "upload", by="a/b w", sha256="0" * 64, publisher=job)
+        + record("01T09:00:01", "upload", by="a/b w", sha256="0" * 64, publisher={"run": "\x9b8"})
+    )
+
+    assert main(["audit"]) == 0
+
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.endswith("  a/b w  workflow w.yml@main, commit 0123, run 7")
+    assert second.endswith(r"  a/b w  run \x9b8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import json
 import os
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kit import wheel
+from kit import attestation, wheel
 from kit.template import PASSWORD
 from kit.waiting import wait_until
 from passlib.hash import bcrypt
@@ -1326,3 +1327,30 @@ def test_the_containers_health_check_imports_no_library() -> None:
     listed = subprocess.check_output([sys.executable, "-c", lists], env=environment, text=True)
 
     assert not {"argparse", "packaging", "passlib", "pypiserver", "sqlite3"} & {*listed.split()}
+
+
+# Attestations -------------------------------------------------------------------------------------
+
+
+def test_the_attestations_of_a_projects_files_are_printed_to_be_verified(
+    folders: Path, capsys: Captured
+) -> None:
+    data = folders / "pypi_data"
+    with_them, without = (
+        wheel.build(data, "my-lib", version, origin="us") for version in ("1.0", "2.0")
+    )
+    kept = attestation.provenance(attestation.of(with_them.name, with_them.read_bytes()))
+    (data / f"{with_them.name}.provenance").write_bytes(kept)
+    for path in (with_them, without):
+        os.utime(path, (1_700_000_000,) * 2)
+    Index(data, folders / "pypi_index").refresh()
+
+    assert main(["provenance", "My.Lib"]) == 0
+
+    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [one["file"] for one in printed] == [with_them.name, without.name]
+    assert [one["provenance"] for one in printed] == [json.loads(kept), None]
+    assert printed[0]["sha256"] == hashlib.sha256(with_them.read_bytes()).hexdigest()
+
+    assert main(["provenance", "other"]) == 1
+    assert capsys.readouterr().err == "error: this index has no project other\n"

@@ -18,7 +18,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kit.http import basic
-from kit.template import PASSWORD
+from kit.template import PASSWORD, ROOT
+from kit.tokens import PUBLISHERS
 from private_pypi import accounts, gateway, rights
 from private_pypi.rights import Rights
 
@@ -73,7 +74,7 @@ def test_the_copy_is_only_for_its_owner_and_nothing_else_is_left_behind(
 
     gateway.write(auth, folder)
 
-    names = {gateway.FILE, gateway.RIGHTS, gateway.UNKNOWN_USERS}
+    names = {gateway.FILE, gateway.RIGHTS, gateway.UNKNOWN_USERS, gateway.TRUSTED}
     assert {entry.name for entry in folder.iterdir()} == {".lock", *names}
     for name in names:
         assert (folder / name).stat().st_mode & 0o777 == 0o600
@@ -166,7 +167,7 @@ def test_between_two_writes_no_account_has_more_rights(
     gateway.write(auth, folder)
 
     order = [gateway.RIGHTS, gateway.FILE]
-    assert written[1:] == (order if limited else order[::-1])
+    assert written[2:] == (order if limited else order[::-1])
 
 
 def test_rights_of_no_account_and_a_line_that_cannot_be_read_are_complained_about(
@@ -315,6 +316,47 @@ def test_whoever_is_added_or_removed_is_so_in_the_copy_after_one_look(
     follow(auth, folder, monkeypatch, steps())
 
 
+def test_ci_jobs_are_let_in_while_a_publisher_is_trusted(
+    auth: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = auth / ".publishers.toml"
+
+    def let_in() -> tuple[bool, bool]:
+        """Return whether their requests are, and whether their login is one that is known."""
+        unknown = (folder / gateway.UNKNOWN_USERS).read_text()
+        login = authorization("__token__", "x" * 43)
+        (pattern,) = re.findall(r'not vars_regexp \S+ "(.*)"', unknown)
+        return "mint-token" in (folder / gateway.TRUSTED).read_text(), bool(
+            re.search(pattern, login)
+        )
+
+    def steps() -> Iterator[None]:
+        assert let_in() == (False, False)
+        file.write_text(PUBLISHERS)
+        yield
+        assert let_in() == (True, True)
+        file.write_text("no TOML")
+        yield
+        assert let_in() == (False, False)
+        file.write_text(PUBLISHERS)
+        yield
+        assert let_in() == (True, True)
+        file.unlink()
+        yield
+        assert let_in() == (False, False)
+
+    follow(auth, folder, monkeypatch, steps())
+
+
+def test_an_entry_that_is_not_trusted_is_complained_about(auth: Path, folder: Path) -> None:
+    accounts.add(auth, "alice", "publisher", PASSWORD)
+    (auth / ".publishers.toml").write_text("[[publisher]]\n")
+
+    (complaint,) = gateway.write(auth, folder)
+
+    assert complaint.startswith("pypi_auth/.publishers.toml: publisher 1 is not trusted: ")
+
+
 def test_the_copy_is_written_at_the_start_and_then_only_after_a_change(
     auth: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -423,3 +465,12 @@ def test_a_line_that_is_refused_is_complained_about_once_in_the_log(
         "pypi_auth/.htpasswd line 1: alice has a plaintext password, which the gateway refuses;"
         " run make pypi-user-passwd USER=alice"
     ]
+
+
+def test_an_upload_of_a_ci_job_has_the_time_of_any_other(auth: Path, folder: Path) -> None:
+    (auth / ".publishers.toml").write_text(PUBLISHERS)
+    gateway.write(auth, folder)
+
+    caddyfile = (ROOT / "template/server/gateway/Caddyfile.jinja").read_text()
+    (time,) = re.findall(r"read_timeout \S+ [0-9]+", caddyfile)
+    assert time in (folder / gateway.TRUSTED).read_text()

@@ -28,7 +28,7 @@ from private_pypi.public.settings import GIGABYTE, PublicSettings
 from private_pypi.public.upstream import Upstream
 from private_pypi.settings import Settings
 from private_pypi.trust import documents as trust_documents
-from private_pypi.trust import entries, issuers, publishers
+from private_pypi.trust import entries, issuers, minted, publishers, refused, routes, tokens
 from private_pypi.web import description, details, project, render
 
 PAGE = (ROOT / "docs/limits.md").read_text()
@@ -130,6 +130,20 @@ ROWS = {
     "releases of a project": f"the newest {project.RELEASES}",
     "history of a project": f"the last {project.HISTORY} records",
     "releases in a feed": f"{render.FEED_LENGTH}",
+    "a request to mint a password": f"{routes.MOST_BYTES // 1024} kB",
+    "time for that request": f"{routes.SECONDS} seconds",
+    "such requests at once, at private_pypi, and as many questions whether a password works": (
+        f"{routes.AT_ONCE}"
+    ),
+    "time that a token counts, from when it was issued": f"{tokens.LIFE // 60} minutes",
+    "difference between the clocks of its issuer and of the server": f"{tokens.LEEWAY} seconds",
+    "its `jti`": f"{tokens.LONGEST_ID} letters",
+    "time that a minted password works": f"{minted.LIFE // 60} minutes",
+    "minted passwords that work at once": f"{minted.MOST:,}",
+    "lines of refused tokens in the audit, and as many of those that no issuer signed": (
+        f"{refused.MOST_LINES} a minute"
+    ),
+    "the log of refused tokens, and the one before it": megabytes(refused.MOST_BYTES),
     "a page of PyPI, as JSON": megabytes(asked_of_pypi("max_page")),
     "a page of PyPI, as HTML": megabytes(document._HTML_LIMIT),
     "time for a page": f"{asked_of_pypi('total')} seconds",

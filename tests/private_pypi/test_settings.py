@@ -26,6 +26,7 @@ def test_an_empty_environment_serves_the_folders_at_hand_on_this_machine_only() 
         max_upload=512 * MEBIBYTE,
         name="Private index",
         url="http://127.0.0.1:8080/",
+        keys=Path("pypi_keys"),
     )
 
 
@@ -46,6 +47,7 @@ def test_every_variable_is_read() -> None:
         "PYPI_MAX_UPLOAD_MB": "1",
         "PYPI_NAME": "Größe & <Co>",
         "PYPI_URL": "https://pypi.example/team",
+        "PYPI_KEYS": "/pypi/keys",
     }
 
     assert Settings.from_environment(environment) == Settings(
@@ -65,6 +67,7 @@ def test_every_variable_is_read() -> None:
         max_upload=MEBIBYTE,
         name="Größe & <Co>",
         url="https://pypi.example/team/",
+        keys=Path("/pypi/keys"),
     )
 
 

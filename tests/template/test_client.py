@@ -352,7 +352,7 @@ def test_no_module_of_the_app_takes_the_place_of_one_of_pythons(repository: Rend
 
 
 TOOLS = ROOT / "template/client/tools"
-LONGEST = 2230
+LONGEST = 2400
 
 
 def test_the_tools_stay_small_and_are_the_same_in_every_repository() -> None:
@@ -562,8 +562,9 @@ def test_the_apps_own_tests_pass(repository: Render) -> None:
 
 
 def test_the_checkers_find_nothing(render: Render) -> None:
-    on_github = [render({**way, "ci": "github"}) for way in WAYS]
-    on_gitlab = [render({**way, "ci": "gitlab"}) for way in WAYS]
+    ways = [*WAYS, *({**way, "trusted_publishing": True} for way in WAYS[::4])]
+    on_github = [render({**way, "ci": "github"}) for way in ways]
+    on_gitlab = [render({**way, "ci": "gitlab"}) for way in ways]
 
     def check(folders: list[Path], name: str, *command: str) -> None:
         output(*command, *(folder / name for folder in folders))
@@ -602,6 +603,73 @@ def test_ci_gives_the_publishers_account_to_the_job_that_publishes_alone(render:
     assert jobs["publish"]["needs"] == "package"
     for action in re.findall(r"uses: (\S+)", workflow):
         assert re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", action)
+
+
+TRUSTED = {"template": "client", "trusted_publishing": True, "package_name": "Acme.Billing"}
+
+
+def test_with_trusted_publishing_the_job_that_publishes_proves_who_it_is_and_has_no_secret(
+    render: Render,
+) -> None:
+    workflow = (render(TRUSTED) / ".github/workflows/ci.yml").read_text()
+    jobs = yaml.safe_load(workflow)["jobs"]
+    assert {name for name, job in jobs.items() if "secrets." in str(job)} == {"test", "image"}
+    assert {name for name, job in jobs.items() if "id-token" in job["permissions"]} == {"publish"}
+    assert jobs["publish"]["permissions"] == {"contents": "read", "id-token": "write"}
+    assert jobs["publish"]["environment"] == "publish"
+    assert "PUBLISH_" not in workflow
+
+    folder = render({**TRUSTED, "ci": "gitlab", "pypi_url": "https://PyPI.Acme.com:8443/"})
+    pipeline = yaml.safe_load((folder / ".gitlab-ci.yml").read_text())
+    jobs = {name: job for name, job in pipeline.items() if "script" in job}
+    assert {name for name, job in jobs.items() if "id_tokens" in job} == {"publish"}
+    publish = jobs["publish"]
+    assert publish["id_tokens"] == {"PYPI_ID_TOKEN": {"aud": "pypi.acme.com"}}
+    # A token of GitLab's lasts as long as its job may.
+    assert publish["timeout"] == "10 minutes"
+    assert publish["environment"]["name"] == "publish"
+    assert "PUBLISH_" not in (folder / ".gitlab-ci.yml").read_text()
+
+
+@pytest.mark.parametrize("ci", ["github", "gitlab"])
+def test_the_readme_has_the_line_that_has_the_server_trust_this_repository(
+    render: Render, ci: str
+) -> None:
+    packages = ["acme-lib", "Other_Lib[x]==2.*"]
+    folder = render({**TRUSTED, "ci": ci, "private_packages": packages})
+    readme = (folder / "README.md").read_text()
+    lines = re.findall(r"^    make (pypi-(?:.*\\\n)*.*)$", readme, re.M)
+    (trust, *values), (account, *rights) = [
+        shlex.split(line.replace("\\\n", " ")) for line in lines
+    ]
+    assert (trust, account) == ("pypi-trust", "pypi-user-add")
+    given = dict(value.split("=", 1) for value in values)
+    owner, file = {"github": ("OWNER", "ci.yml"), "gitlab": ("GROUP", ".gitlab-ci.yml")}[ci]
+    assert given == {
+        "ISSUER": ci,
+        "REPOSITORY": f"{owner}/my-app",
+        "WORKFLOW": file,
+        "ENVIRONMENT": "publish",
+        "PROJECTS": "Acme.Billing",
+    }
+    where = folder / (".github/workflows" if ci == "github" else ".") / file
+    assert where.is_file()
+    assert rights == ["USER=ci-my-app", "ROLE=reader", "PROJECTS=acme-lib,other-lib"]
+    assert ("Protect the tags `v*`" in readme) is (ci == "gitlab")
+    assert len(readme.splitlines()) < 120
+
+
+@pytest.mark.parametrize("ci", ["github", "gitlab"])
+def test_without_trusted_publishing_nobody_is_bothered_with_it(
+    render: Render, way: Answers, ci: str
+) -> None:
+    folder = render({**way, "ci": ci})
+    for path in folder.rglob("*"):
+        # tools/ is the same for everybody.
+        if path.is_file() and path.name != ".copier-answers.yml" and path.parent.name != "tools":
+            text = path.read_text().lower()
+            for word in ("id-token", "id_token", "trust this", "trusted-publishing", "pypi-trust"):
+                assert word not in text, path
 
 
 def test_help_lists_every_documented_target_without_colour_in_a_pipe(render: Render) -> None:

@@ -49,7 +49,7 @@ def test_public_is_confined_and_alone(render: Render, mode: str) -> None:
     assert public["networks"] == ["public"]
     assert "ports" not in public
     for name, service in found.items():
-        if name not in ("gateway", "keys", "ids"):
+        if name not in ("gateway", "keys", "ids", "attestations"):
             assert service["network_mode"] == "none"
         assert "public" not in service.get("networks", [])
         assert "public" not in service.get("depends_on", [])

@@ -25,9 +25,9 @@ PROMISES = {
     "scripts/requirements.sh": r'--python-version (?:"\$\{2-)?(3\.\d+)',
     "template/server/private_pypi/pyproject.toml": r'requires-python = ">=(.*?)"',
     "template/server/README.md.jinja": r"Python\s(3\.\d+) or newer",
-    # The container `public` has the Python of its image alone.
+    # Two containers have the Python of their image alone.
     "template/server/Makefile.jinja": r"(?:older than Python|--python-version) (3\.\d+)"
-    r"(?!.*\n.*requirements-public)",
+    r"(?!.*\n.*requirements-(?:public|attestations))",
 }
 
 PROMISES_OF_A_CLIENT = {

@@ -61,6 +61,7 @@ ASKED = {
         "index_user",
         "index_password",
         "ci",
+        "trusted_publishing",
     ],
 }
 """What the questions are called is an interface: people keep these names in their answer files."""
@@ -743,6 +744,7 @@ def test_at_a_terminal_a_default_that_would_be_refused_is_not_offered(
         *[(question, "") for question in ("How should the app use", "How many days old")],
         ("How should the Docker build", ""),
         *[(question, "") for question in ("Your account on", "Where does continuous")],
+        ("How should CI prove to the index that it may publish?", ""),
     ]
     options = ["--trust", "--data", "template=client"]
 

@@ -33,6 +33,7 @@ CAPABILITIES = {
     "account_commands": [],
     "keys": [],
     "ids": [],
+    "attestations": [],
     # What it is there for, and the way into folders that are closed to others.
     "ownership": ["CHOWN", "DAC_OVERRIDE"],
 }
@@ -70,7 +71,7 @@ def test_every_service_is_confined(render: Render, mode: str) -> None:
         user = "0:0" if name == "ownership" else "${PYPI_UID:-1000}:${PYPI_GID:-1000}"
         assert service["user"] == user
         assert "env_file" not in service
-    for name in ("account_commands", "ids", "ownership"):
+    for name in ("account_commands", "attestations", "ids", "ownership"):
         assert services[name]["profiles"] == [name]
     # Only a launch with an issuer asks for it.
     assert services["keys"]["profiles"] == ["trust"]
@@ -89,10 +90,10 @@ def test_only_the_gateway_is_reached_from_outside(render: Render, mode: str) -> 
     services = model["services"]
     assert services["gateway"].get("ports", []) == published.get(mode, PUBLIC_PORTS)
     assert "ports" not in services["private_pypi"]
-    for name in services.keys() - {"gateway", "keys", "ids"}:
+    for name in services.keys() - {"gateway", "keys", "ids", "attestations"}:
         assert services[name]["network_mode"] == "none"
         assert "networks" not in services[name]
-    for name in ("keys", "ids"):
+    for name in ("keys", "ids", "attestations"):
         assert services[name]["networks"] == ["keys"]
         assert "ports" not in services[name]
     # One of its own, with a way out.
@@ -131,6 +132,7 @@ def test_nobody_but_the_account_commands_may_write_accounts(render: Render, mode
     assert mounts == {
         "keys": [],
         "ids": [],
+        "attestations": [],
         "gateway": [],
         "private_pypi": ["./pypi_auth:/pypi/auth:ro"],
         "web": [],
@@ -449,17 +451,18 @@ def test_images_and_requirements_are_pinned(render: Render) -> None:
     folder = render({"template": "server"})
     images = re.findall(r"^FROM (\S+)", (folder / "private_pypi/Dockerfile").read_text(), re.M)
     images.append(compose(folder)["services"]["gateway"]["image"])
-    assert len(images) == 3
+    assert len(images) == 4
     for image in images:
         assert re.fullmatch(r"(python:3\.13\.\d+-slim-\w+|caddy:\d+\.\d+\.\d+-alpine)", image)
-    text = (folder / "private_pypi/requirements.txt").read_text().replace("\\\n", "")
-    lines = [line for line in text.splitlines() if not line.startswith("#")]
-    pinned = {Requirement(line.split(" --hash")[0]).name for line in lines}
-    asked = (folder / "private_pypi/requirements.in").read_text().splitlines()
-    assert pinned > {Requirement(line).name for line in asked if not line.startswith("#")}
-    for line in lines:
-        assert "==" in line
-        assert "--hash=sha256:" in line
+    for name in ("requirements", "requirements-attestations"):
+        text = (folder / f"private_pypi/{name}.txt").read_text().replace("\\\n", "")
+        lines = [line for line in text.splitlines() if not line.startswith("#")]
+        pinned = {Requirement(line.split(" --hash")[0]).name for line in lines}
+        asked = (folder / f"private_pypi/{name}.in").read_text().splitlines()
+        assert pinned > {Requirement(line).name for line in asked if not line.startswith("#")}
+        for line in lines:
+            assert "==" in line
+            assert "--hash=sha256:" in line
 
 
 def test_caddy_under_test_is_the_caddy_that_is_shipped(render: Render) -> None:

@@ -71,6 +71,7 @@ QUESTIONS_ASKED = {
         "Your account on the private index?",
         "Its password?",
         "Where does continuous integration run?",
+        "How should CI prove to the index that it may publish?",
     ],
 }
 """Of an update; which template it was is settled."""
@@ -473,6 +474,37 @@ def test_an_update_never_touches_the_locks_and_what_was_exported(
     assert {name: (locked / name).read_text() for name in LOCKED} == LOCKED
     commit(locked)
     assert_no_conflict(locked)
+
+
+@pytest.mark.parametrize("ci", ["github", "gitlab"])
+def test_an_app_can_do_without_a_stored_publisher_later_and_go_back(
+    versions: Path, tmp_path: Path, ci: str
+) -> None:
+    folder, file = (
+        tmp_path / "app",
+        {"github": ".github/workflows/ci.yml"}.get(ci, ".gitlab-ci.yml"),
+    )
+    copy(versions, folder, {**ANSWERS["client"], "ci": ci})
+    (folder / file).write_text(EDIT + (folder / file).read_text())
+    commit(folder, "Render")
+    before = tracked(folder)
+
+    answer = ("--data", "trusted_publishing=true")
+    succeed("update", "--trust", "--defaults", *answer, cwd=folder)
+
+    assert_no_conflict(folder)
+    changed = {name for name, found in tracked(folder).items() if before.get(name) != found}
+    assert changed == {file, "README.md", "pyproject.toml", ".copier-answers.yml"}
+    text = (folder / file).read_text()
+    assert text.startswith(EDIT)
+    assert "PUBLISH_PASSWORD" not in text
+    assert {"github": "id-token: write", "gitlab": "PYPI_ID_TOKEN:"}[ci] in text
+    assert "make pypi-trust" in (folder / "README.md").read_text()
+    assert "trusted-publishing = true" in (folder / "pyproject.toml").read_text()
+
+    commit(folder, "Trust")
+    succeed("update", "--trust", "--defaults", "--data", "trusted_publishing=false", cwd=folder)
+    assert tracked(folder) == before
 
 
 def test_a_repository_can_be_locked_later_and_unlocked_again(

@@ -6,7 +6,7 @@ import socket
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -35,12 +35,14 @@ def open_page(
     *,
     accept: str = "text/html",
     data: bytes | None = None,
+    more: Mapping[str, str] | None = None,
 ) -> Any:
     """Open a page as pip would, or POST `data`, but follow no redirect; return the response.
 
-    Raises urllib.error.HTTPError if the answer is an error or a redirect, or what NO_ANSWER lists.
+    `more` are further headers of the request. Raises urllib.error.HTTPError if the answer is an
+    error or a redirect, or what NO_ANSWER lists.
     """
-    headers = {"Accept": accept}
+    headers = {"Accept": accept, **(more or {})}
     if user:
         account = base64.b64encode(f"{user}:{password}".encode()).decode("ascii")
         headers["Authorization"] = f"Basic {account}"
@@ -51,8 +53,9 @@ def open_page(
 def access_error(url: str, user: str, password: str, projects: Iterable[str] = ()) -> str:
     """Return why an account cannot read the index and what to do, or an empty string.
 
-    An index without a list of all projects is asked for some of these. An index without accounts
-    takes an empty user. No message repeats the password.
+    An index without a list of all projects, or with none for this account, which may read only some
+    of them, is asked for some of these. An index without accounts takes an empty user. No message
+    repeats the password.
     """
     refusal = ""
     for page in (url, *(f"{url}{project}/" for project in [*projects][:5])):
@@ -61,9 +64,9 @@ def access_error(url: str, user: str, password: str, projects: Iterable[str] = (
         except urllib.error.HTTPError as error:
             if page != url and error.code in REDIRECTS:
                 return ""
-            if error.code != 404:
-                return _status_error(url, error)
             refusal = _status_error(url, error)
+            if error.code != 404 and (page != url or error.code != 403):
+                return refusal
         except NO_ANSWER as error:
             return connection_error(url, error)
         else:

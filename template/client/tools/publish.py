@@ -3,7 +3,8 @@
 Before that it looks whether dist/ has the version of pyproject.toml, and nothing else, and which of
 its files the index has already. It asks that index alone, and follows no redirect: of a name that
 the index does not have, another one may have an attacker's files. The credentials come from the
-environment, in the variables of the tool that sends.
+environment, in the variables of the tool that sends. With trusted publishing, a job of CI that has
+none there gets a password from the index, with which nothing can be read.
 """
 
 import email
@@ -23,7 +24,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from . import ROOT
+from . import ROOT, trusted
 from .checkout import tags
 from .index import access_error, project_page
 from .run import ask
@@ -172,8 +173,9 @@ def run(command: list[str], environment: dict[str, str]) -> tuple[int, str]:
     return process.returncode, output
 
 
-def explanation(output: str, settings: Settings, account: tuple[str, str]) -> str:
+def explanation(output: str, settings: Settings, account: tuple[str, str], *, minted: bool) -> str:
     """Return in one sentence why the upload failed and what to do, or an empty string."""
+    remedies = REMEDIES | trusted.REMEDIES if minted else REMEDIES
     if status := STATUS.search(output):
         code = int(status[1])
         if code in (400, 403) and EXISTS.search(output):
@@ -181,9 +183,9 @@ def explanation(output: str, settings: Settings, account: tuple[str, str]) -> st
         return (
             "The index failed: look into the server's log."
             if code >= 500
-            else REMEDIES.get(code, "")
+            else remedies.get(code, "")
         )
-    if refusal := access_error(settings.url, *account, settings.projects):
+    if not minted and (refusal := access_error(settings.url, *account, settings.projects)):
         return refusal
     if not BROKE_OFF.search(output):
         return ""
@@ -203,23 +205,30 @@ def main(settings: Settings, arguments: list[str]) -> int:
     tool, command = arguments[0], shlex.split(arguments[1])
     prefix = {"uv": "UV_INDEX", "poetry": "POETRY_HTTP_BASIC"}[tool] + f"_{settings.variable}"
     account = os.environ.get(f"{prefix}_USERNAME", ""), os.environ.get(f"{prefix}_PASSWORD", "")
-    if not all(account):
+    job = None
+    if settings.trusted_publishing and not all(account):
+        job = trusted.Job.taken_from(os.environ)
+    if not job and not all(account):
         sys.exit("No credentials for the private index: run `make login` first.")
     files = sorted(path for path in DIST.glob("*") if path.name.endswith((".whl", ".tar.gz")))
     name, version = release_of(settings, command, files)
     if refusal := dist_error(files, name, version) or tag_error(tool, command, version):
         sys.exit(refusal)
-    files = missing(files, settings, name, account)
+    if job:
+        account = trusted.USER, job.mint(settings)
+    else:
+        files = missing(files, settings, name, account)
     if not files:
         print("The index had this version already: `make bump PART=patch` makes the next one.")
         return 0
+    variables = (f"{prefix}_USERNAME", f"{prefix}_PASSWORD")
     environment = dict(os.environ)
     with tempfile.TemporaryDirectory() as folder:
         links = [Path(folder, path.name) for path in files]
         for link, path in zip(links, files, strict=True):
             link.symlink_to(path)
         if tool == "uv":
-            environment |= zip(("UV_PUBLISH_USERNAME", "UV_PUBLISH_PASSWORD"), account, strict=True)
+            variables = ("UV_PUBLISH_USERNAME", "UV_PUBLISH_PASSWORD")
             # With `--index` it would ask the index whether it has the files, and follow where that
             # sends it. What settings name as `check-url` is overruled by a folder that is not
             # there: there is no other way.
@@ -228,9 +237,10 @@ def main(settings: Settings, arguments: list[str]) -> int:
         else:
             command += ["publish", "--no-interaction", f"--dist-dir={folder}"]
             command.append(f"--repository={settings.name}")
+        environment |= zip(variables, account, strict=True)
         code, output = run(command, environment)
     if not code:
         print(f"Published {name} {version} to {settings.publish_url}")
-    elif sentence := explanation(output, settings, account):
+    elif sentence := explanation(output, settings, account, minted=bool(job)):
         print(sentence, file=sys.stderr)
     return code

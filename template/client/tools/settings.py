@@ -13,7 +13,7 @@ LISTS = ("packages", "prefixes")
 KEYS: dict[str, type] = {
     **dict.fromkeys(TEXTS, str),
     **dict.fromkeys(LISTS, list),
-    "locked": bool,
+    **dict.fromkeys(("locked", "trusted-publishing"), bool),
     "cooldown-days": int,
 }
 """The keys of the table and their types."""
@@ -31,6 +31,7 @@ class Settings:
     strategy: str  # single or extra: whether pip asks this index alone, or PyPI as well
     manager: str  # poetry or uv
     locked: bool
+    trusted_publishing: bool  # whether CI publishes without a stored password
     cooldown_days: int  # how old a release on PyPI must be before a tool takes it
     credentials: str  # arg or secret: how the Docker build gets them
     ca_certificate: str  # the file of the index's own authority, empty if it has none
@@ -47,7 +48,8 @@ class Settings:
         except (OSError, ValueError) as error:
             sys.exit(f"pyproject.toml cannot be read: {error}")
         table = document.get("tool", {}).get("private-index", {})
-        table = {"ca-certificate": "", "prefixes": [], "cooldown-days": 0, **table}
+        optional = {"ca-certificate": "", "prefixes": [], "cooldown-days": 0}
+        table = {**optional, "trusted-publishing": False, **table}
         wrong = {key for key, kind in KEYS.items() if not isinstance(table.get(key), kind)}
         if wrong:
             sys.exit(

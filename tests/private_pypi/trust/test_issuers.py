@@ -220,6 +220,15 @@ def test_an_issuer_that_hangs_is_given_up(
     assert refusal(server, listed) == f"{server.url}/keys took more than 0.2 seconds"
 
 
+def test_an_issuer_that_is_slow_without_end_is_given_up(
+    server: Documents, listed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetched_documents, "SECONDS", 1)
+    server.dripping.add("/keys")
+
+    assert refusal(server, listed) == f"{server.url}/keys took more than 1 seconds"
+
+
 def test_an_issuer_whose_authority_is_unknown_is_refused(server: Documents, listed: Path) -> None:
     (listed / issuers.AUTHORITIES).unlink()
 
@@ -340,8 +349,10 @@ def test_a_turn_waits_twice_as_long_after_each_failure_up_to_ten_minutes() -> No
 
 
 def test_an_issuer_that_hangs_keeps_no_other_waiting(
-    server: Documents, listed: Path, keys: Path
+    server: Documents, listed: Path, keys: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Longer than this test waits.
+    monkeypatch.setattr(fetched_documents, "SECONDS", 600)
     with documents.running() as other:
         other.put(CONFIGURATION, {"issuer": other.url, "jwks_uri": f"{other.url}/keys"})
         other.put("/keys", {"keys": [EC]})
@@ -429,7 +440,9 @@ def test_a_file_that_says_something_else_counts_as_none(keys: Path, told: object
 
 
 def test_a_file_that_is_too_long_is_not_read(keys: Path) -> None:
-    written(keys, {"issuer": ISSUER, "fetched": 0, "keys": [RSA], "more": "x" * 2**18})
+    path = written(keys, {"issuer": ISSUER, "fetched": int(time.time()), "keys": [RSA]})
+    with path.open("a") as file:
+        file.write(" " * 2**18)
 
     assert "is damaged" in said(keys)
 

@@ -286,6 +286,13 @@ def test_a_token_that_says_something_else_is_refused_with_the_claim(
     assert sentence.isprintable()
 
 
+def test_only_a_text_or_a_number_fits_a_text() -> None:
+    publisher = Publisher("a b", "https://ci.acme.com", ("billing",), {"sub": "x", "is": "True"})
+
+    assert publisher.mismatch({"sub": "x", "is": "True"}) == ""
+    assert publisher.mismatch({"sub": "x", "is": True}) == "is is no text, not 'True'."
+
+
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_every_pinned_claim_counts(claim: str) -> None:
     assert BILLING.mismatch({**TOKEN, claim: "x"})

@@ -126,6 +126,7 @@ def test_a_pipeline_of_gitlab_is_pinned_by_file_and_ids(
         "project_id": "123",
         "namespace_id": "45",
         "ci_config_ref_uri": configuration,
+        "ref_protected": "true",
     }
 
 
@@ -419,6 +420,25 @@ def test_the_container_follows_the_list_and_ends_when_told_to(
     assert process.returncode == 0
     assert said == f"the keys of {server.url} were fetched: 1\n"
     assert issuers.keys_of(folders / "keys", server.url) == [key]
+
+
+def test_what_is_edited_by_hand_reaches_that_container(folders: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGE)}
+    with subprocess.Popen(
+        [sys.executable, "-m", "private_pypi", "follow"], env=environment, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            wait_until(lambda: (folders / "gateway/accounts.caddy").exists())
+            assert not (folders / "gateway/issuers").exists()
+            claims = {"sub": "x"}
+            hand = Publisher("x/y", "https://ci.acme.com", ("billing",), claims)
+            publishers.add(folders / "pypi_auth", hand)
+            listed = folders / "gateway/issuers"
+            wait_until(lambda: issuers.listed(listed) == ["https://ci.acme.com"])
+            (folders / "pypi_auth/.issuers.pem").write_text("certificates")
+            wait_until(lambda: (listed / "authorities.pem").exists())
+        finally:
+            process.kill()
 
 
 def test_fetch_keys_once_ends_by_itself(

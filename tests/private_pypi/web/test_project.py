@@ -148,12 +148,12 @@ def test_a_size_is_short(size: int, shown: str) -> None:
 
 def test_a_release_is_of_the_account_that_published_its_first_file(people: ForPeople) -> None:
     people.publish(version="1.0", by="bob")
-    assert [release.by for release in read(people).releases] == ["bob"]
+    assert [release.first.by for release in read(people).releases] == ["bob"]
 
     # It is older, whatever its name.
     put(people, wheel.build_sdist(people.settings.data, "my-lib", "1.0", origin="us"))
 
-    assert [release.by for release in read(people).releases] == [""]
+    assert [release.first.by for release in read(people).releases] == [""]
 
 
 def test_a_file_that_was_put_there_by_hand_is_of_nobody(people: ForPeople) -> None:
@@ -161,7 +161,7 @@ def test_a_file_that_was_put_there_by_hand_is_of_nobody(people: ForPeople) -> No
 
     (release,) = read(people).releases
 
-    assert release.by == ""
+    assert release.first.by == ""
     assert release.files[0].by == ""
 
 
@@ -311,3 +311,112 @@ def test_of_a_project_that_was_removed_the_history_stays(people: ForPeople) -> N
     assert found.is_removed
     assert (found.title, found.version, found.details.summary) == ("my-lib", "", "")
     assert [one.what for one in found.history] == ["removed", "published"]
+
+
+# Statuses (PEP 792) -------------------------------------------------------------------------------
+
+MEANS = {
+    "archived": "It takes no new release.",
+    "deprecated": "It is advised against",
+    "quarantined": "The index offers none of its files",
+}
+
+
+@pytest.mark.parametrize("status", MEANS)
+def test_the_page_says_the_status_why_and_what_it_means(people: ForPeople, status: str) -> None:
+    people.publish()
+    people.index.mark("my-lib", status, "stolen <token>", by="alice")
+    people.update()
+
+    page = people.page()
+
+    assert f"This project is {status}: stolen &lt;token&gt;" in page
+    assert MEANS[status] in page
+    event = read(people).history[0]
+    assert (event.what, event.file, event.reason) == (
+        f"marked {status}",
+        "my-lib",
+        "stolen <token>",
+    )
+
+    people.index.mark("my-lib", "active", by="alice")
+    people.update()
+    assert "This project is " not in people.page()
+
+
+def test_of_a_quarantined_project_no_file_is_linked_and_nothing_says_how_to_install_it(
+    people: ForPeople,
+) -> None:
+    name = people.publish()
+    people.sign(name)
+    people.update()
+    assert f'href="../../packages/{name}"' in people.page()
+    assert 'id="install"' in people.page()
+
+    people.index.mark("my-lib", "quarantined", by="alice")
+    people.update()
+
+    page = people.page()
+    assert name in page
+    assert "packages/" not in page
+    assert 'id="install"' not in page
+
+
+def test_a_project_that_is_removed_keeps_its_status(people: ForPeople) -> None:
+    people.publish()
+    people.index.mark("my-lib", "archived", "moved", by="alice")
+    people.index.remove("my-lib", "1.0", by="alice")
+    people.update()
+
+    assert "Nothing of this project is served any more." in people.page()
+    assert "This project is archived: moved" in people.page()
+
+
+# Trusted publishers and attestations --------------------------------------------------------------
+
+JOB = {
+    "issuer": "https://issuer.example",
+    "workflow": "acme/billing/.github/workflows/publish.yml@refs/tags/v1",
+    "commit": "0123456789abcdef0123456789abcdef01234567",
+    "run": "4711",
+    "url": "https://ci.example/acme/billing/runs/4711",
+}
+
+
+def test_a_file_of_a_trusted_publisher_names_workflow_commit_and_run(people: ForPeople) -> None:
+    people.publish(by="acme/billing publish.yml", publisher=JOB)
+    people.update()
+
+    found, page = read(people), people.page()
+
+    job = project.Job(JOB["workflow"], JOB["commit"], JOB["run"], JOB["url"])
+    assert found.releases[0].first.job == found.history[0].job == job
+    link = f'<a href="{JOB["url"]}" rel="nofollow noopener noreferrer">4711</a>'
+    # With the facts, the file and the history.
+    assert page.count(f"acme/billing publish.yml, run {link} of commit") == 3
+    assert page.count(f'<code title="{JOB["workflow"]}">0123456789ab</code>') == 3
+
+
+@pytest.mark.parametrize("url", ["javascript:alert(1)", "", "//elsewhere.example/x"])
+def test_a_run_whose_address_is_none_of_the_web_is_not_linked(people: ForPeople, url: str) -> None:
+    people.publish(publisher=JOB | {"url": url, "run": "<b>4711"})
+    people.update()
+
+    page = people.page()
+
+    assert "run &lt;b&gt;4711 of commit" in page
+    assert "elsewhere" not in page
+    assert "javascript:" not in page
+
+
+def test_attestations_are_linked_and_not_called_verified(people: ForPeople) -> None:
+    name = people.publish()
+    people.update()
+    assert "attestations" not in people.page()
+
+    people.publish(version="2.0", is_attested=True)
+    people.update()
+
+    newer = name.replace("1.0", "2.0")
+    link = f'<a href="../../packages/{newer}.provenance">attestations</a>, not verified here'
+    assert people.page().count(link) == 1

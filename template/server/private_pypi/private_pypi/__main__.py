@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import sqlite3
@@ -22,6 +23,7 @@ from .certificate import CertificateError, copy_pair
 from .change import NoSuchReleaseError
 from .health import HealthError
 from .index import Index
+from .layout import provenance
 from .ownership import OwnershipError
 from .settings import SettingError, Settings
 from .statuses import EFFECTS, StatusError
@@ -197,12 +199,23 @@ def run_verify(settings: Settings, _: argparse.Namespace) -> None:
 
 
 def run_audit(settings: Settings, options: argparse.Namespace) -> None:
-    """Print from the journal who published, yanked or removed which file, and when."""
-    lines, complaints = audit(settings.data, options.project)
+    """Print who published, yanked or removed which file, and which tokens were refused."""
+    lines, complaints = audit(settings.data, settings.index, options.project)
     for line in lines:
         print(line)
     for complaint in complaints:
         print(f"error: {complaint}", file=sys.stderr)
+
+
+def run_provenance(settings: Settings, options: argparse.Namespace) -> None:
+    """Print the attestations of a project's files, one JSON object a line, to be verified."""
+    listed = _index(settings).listed(canonicalize_name(options.project))
+    if not listed:
+        raise NoSuchReleaseError(f"this index has no project {options.project}")
+    for one in listed:
+        kept = provenance(settings.data / one.location).read_bytes() if one.attested else b"null"
+        file = {"file": one.file, "sha256": one.sha256, "provenance": json.loads(kept)}
+        print(json.dumps(file))
 
 
 def run_journal_repair(settings: Settings, options: argparse.Namespace) -> None:
@@ -295,6 +308,7 @@ def _parser() -> argparse.ArgumentParser:
     _add(commands, "verify", run_verify)
     _add(commands, "follow", run_follow).add_argument("--once", action="store_true")
     _add(commands, "audit", run_audit).add_argument("--project", default="")
+    _add(commands, "provenance", run_provenance).add_argument("project")
     repair = _add(commands, "journal-repair", run_journal_repair)
     repair.add_argument("--yes", action="store_true")
     for name, command in (("yank", run_yank), ("unyank", run_unyank), ("remove", run_remove)):

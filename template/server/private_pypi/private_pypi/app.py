@@ -6,13 +6,13 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 
 from . import disk, permissions, reads, refusals, uploads
 from .accounts import Account
 from .answers import Answer, Environ, StartResponse, plain, refusal
-from .authentication import Authenticator
+from .authentication import Authenticator, credentials
 from .body import Body
 from .distribution import parse_name
 from .hosting import Pypiserver
@@ -20,6 +20,9 @@ from .index import Index
 from .layout import PUBLIC_INDEX, UPLOADS
 from .settings import Settings
 from .slots import UploadSlots
+from .trust import routes
+from .trust.minted import LIFE
+from .trust.service import TrustService, as_account
 from .web import errors
 
 SLOTS, REFUSED_SLOTS = 24, 8
@@ -50,6 +53,11 @@ DIED = (
 DIED_SHOWS = 300
 """The sentence of health check and log for that, and how many seconds the health check fails."""
 
+_ENDED = (
+    f"The password of {routes.LOGIN} does not work, or does not any more: one that is minted lasts"
+    f" {LIFE // 60} minutes. Run the job again."
+)
+
 log = logging.getLogger(__name__)
 
 # User, password and query may be secret: they are left out of an address, as in the gateway's log.
@@ -57,6 +65,9 @@ _SECRET = re.compile(r"//[^/]*@|\?.*")
 _ALLOWED = ("Allow", "GET, HEAD, POST")
 _HOST = re.compile(r"([A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(:[0-9]{0,5})?")
 _REFUSED_ACTIONS = ("remove_pkg", "doc_upload")
+
+# Marks a request that anybody may send: the rest of its body is not worth a thread.
+_HANGS_UP = "private_pypi.hangs_up"
 
 
 def create_app(settings: Settings | None = None) -> Gatekeeper:
@@ -83,6 +94,7 @@ class Gatekeeper:
         self._pypiserver = Pypiserver(settings, index)
         self._authenticator = authenticator
         self._settings = settings
+        self._trust = TrustService(settings)
         self._death_shows_until = 0.0
         self._upload_slots, self._refused_slots = UploadSlots(SLOTS), UploadSlots(REFUSED_SLOTS)
 
@@ -95,7 +107,7 @@ class Gatekeeper:
             answer = refusals.explain(error, environ, self._settings.max_upload)
         # The rest of the body would be taken for the next request on this connection, which may be
         # of another client: the gateway keeps its connections for all.
-        if not body.whole:
+        if not body.whole and _HANGS_UP not in environ:
             with self._refused_slots.slot(environ.get("private_pypi.account", "")) as is_granted:
                 if is_granted:
                     self._discard(body)
@@ -141,13 +153,17 @@ class Gatekeeper:
         if path == "/health":
             return self._health()
         try:
-            account = self._authenticator.authenticate(environ.get("HTTP_AUTHORIZATION", ""))
+            if path in (routes.AUDIENCE, routes.MINT, routes.BURN) and self._trust.publishers():
+                environ[_HANGS_UP] = True
+                return self._trust.answer(environ)
+            account, job = self._who(environ)
         except OSError as error:
             log.error("the accounts cannot be read: %s", error)
             return refusal(503, "The accounts of the index cannot be read: see its log.")
         if not account:
             challenge = ("WWW-Authenticate", 'Basic realm="private index", charset="UTF-8"')
-            return refusal(401, "Wrong or missing user name and password.", challenge)
+            text = _ENDED if _HANGS_UP in environ else "Wrong or missing user name and password."
+            return refusal(401, text, challenge)
         environ["private_pypi.account"] = account.name
         if ended := permissions.of_account(account):
             return refusal(403, ended)
@@ -157,6 +173,9 @@ class Gatekeeper:
         if path.startswith("/RPC2"):
             return refusal(404, "This index has no XML-RPC.")
         if method in ("GET", "HEAD"):
+            if job is not None:
+                works = path == routes.PASSWORD
+                return Answer(204) if works else refusal(403, routes.PUBLISHES_ALONE)
             return self._read(environ, account)
         # A browser that is logged in sends the login with every request that another site makes
         # it send. These headers tell that a request is of a browser (RFC 6454, W3C Fetch Metadata);
@@ -174,7 +193,7 @@ class Gatekeeper:
         with self._upload_slots.slot(account.name) as is_granted:
             if is_granted:
                 try:
-                    return self._publish(environ, account)
+                    return self._publish(environ, account, job)
                 finally:
                     self._discard(body)
         text = "Too many uploads at once: send it again later."
@@ -184,9 +203,8 @@ class Gatekeeper:
         # PEP 3333 has each byte of a path as a character.
         path = environ.get("PATH_INFO", "").encode("latin-1").decode(errors="replace")
         found = reads.answer(self.index, self._settings, environ)
-        everybody = self._authenticator.everybody()
         # Last: a project that gets its first file in between is refused.
-        if refused := permissions.of_read(account, path, self.index, everybody):
+        if refused := permissions.of_read(account, path, self.index, self._everybody()):
             if found:
                 found.close()
             return refusal(403, refused)
@@ -195,7 +213,21 @@ class Gatekeeper:
         self.tell_gateway()  # The file may have been deleted together with the index.
         return self._pypiserver.read(environ)
 
-    def _publish(self, environ: Environ, account: Account) -> Answer:
+    def _who(self, environ: Environ) -> tuple[Account | None, Mapping[str, str] | None]:
+        """Return the account of a request, and the CI job if it is that of a trusted publisher."""
+        header = environ.get("HTTP_AUTHORIZATION", "")
+        name, password = credentials(header)
+        if name != routes.LOGIN or not self._trust.publishers():
+            return self._authenticator.authenticate(header), None
+        if minted := self._trust.minted(password):
+            return as_account(minted.publisher), minted.job
+        environ[_HANGS_UP] = True
+        return None, None
+
+    def _everybody(self) -> list[Account]:
+        return [*self._authenticator.everybody(), *self._trust.accounts()]
+
+    def _publish(self, environ: Environ, account: Account, job: Mapping[str, str] | None) -> Answer:
         """Let a whole form publish and nothing else: the index that CI depends on only grows."""
         if "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
             return refusal(411, "Send a Content-Length: this index takes no chunked uploads.")
@@ -206,10 +238,9 @@ class Gatekeeper:
             uploads.check(form)
             if form.distribution:
                 project, _ = parse_name(form.distribution.name)
-                everybody = self._authenticator.everybody()
-                if refused := permissions.of_upload(account, project, everybody):
+                if refused := permissions.of_upload(account, project, self._everybody()):
                     return refusal(403, refused)
-            return self._pypiserver.publish(form, account.name)
+            return self._pypiserver.publish(form, account.name, job)
 
     def _discard(self, body: Body) -> None:
         """Let the client of a refused upload send on until it reads why, unless that has no end."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import heapq
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ from packaging.utils import canonicalize_name
 from .journal import FILE, Record, check_chain
 from .layout import project_of
 from .terminal import printable
+from .trust import refused
+from .trust.refused import Refused
 
 DONE = {
     "upload": "published",
@@ -26,19 +29,26 @@ DONE = {
 }
 """What each action of the journal is called for people."""
 
+JOB = ("workflow", "commit", "run")
+"""What is shown of the CI job of a trusted publisher."""
 
-def audit(data: Path, project: str = "") -> tuple[list[str], list[str]]:
-    """Return the journal as aligned lines, the oldest first, and complaints about it.
+
+def audit(data: Path, index: Path, project: str = "") -> tuple[list[str], list[str]]:
+    """Return the journal and the refused tokens as aligned lines, and complaints about the journal.
+
+    The oldest line is the first.
 
     There is a complaint about each damaged line, and each that does not follow the one before.
     Writers do not wait for this: lines that are written meanwhile are not in it.
 
     Args:
-        data: the data folder; if it has no journal, nothing is returned.
-        project: return only the lines about this project, however it is spelled; all if empty.
+        data: the data folder.
+        index: the folder with the log of refused tokens.
+        project: return only the lines about this project, however it is spelled; all if empty. No
+            refused token is about a project.
 
     Raises:
-        OSError: if the journal cannot be read.
+        OSError: if the journal or the log cannot be read.
     """
     rows, complaints = [], []
     for number, line, follows in check_chain(_lines(data)):
@@ -50,11 +60,13 @@ def audit(data: Path, project: str = "") -> tuple[list[str], list[str]]:
         record = Record.parse(line)
         if record and record.more.keys().isdisjoint(("by", "reason")):
             if not project or canonicalize_name(project) == _project(record):
-                rows.append(_row(record))
+                rows.append((record.time, _row(record)))
         elif line.strip():
             torn = "" if line.endswith(b"\n") else ", and ends early"
             complaints.append(f"pypi_data/{FILE} line {number} is damaged{torn}: left out")
-    return _aligned(rows), complaints
+    tokens = [] if project else [(one.time, _row_of_token(one)) for one in refused.read(index)]
+    merged = heapq.merge(rows, tokens, key=lambda row: row[0])
+    return _aligned([row for _, row in merged]), complaints
 
 
 def as_lines(records: list[Record]) -> list[str]:
@@ -92,8 +104,22 @@ def _project(record: Record) -> str:
 
 
 def _row(record: Record) -> tuple[str, ...]:
-    """Return the time in UTC to the second, the action, the file, the user and the reason."""
-    time = f"{record.time[:19].replace('T', ' ')} UTC"
+    """Return the time in UTC to the second, the action, the file, the user and the reason.
+
+    In place of a reason, an upload of a trusted publisher has which CI job sent it.
+    """
     done = DONE.get(record.action, record.action)
     by = record.by or ("in pypi_data/" if record.action == "find" else "-")
-    return (time, *map(printable, (done, record.file, by, why(record))))
+    told = record.publisher or {}
+    job = ", ".join(f"{name} {told[name]}" for name in JOB if name in told)
+    return (_time(record.time), *map(printable, (done, record.file, by, why(record) or job)))
+
+
+def _row_of_token(token: Refused) -> tuple[str, ...]:
+    by = token.repository or "-"
+    told = token.reason + (f" (issuer {token.issuer})" if token.issuer else "")
+    return (_time(token.time), *map(printable, ("refused", "a token", by, told)))
+
+
+def _time(time: str) -> str:
+    return f"{time[:19].replace('T', ' ')} UTC"

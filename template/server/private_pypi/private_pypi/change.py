@@ -5,11 +5,10 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import re
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,17 +16,14 @@ from typing import Any
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from . import attestations, database, disk, journal, pages, scan
+from . import attestations, database, disk, journal, pages, scan, withheld
 from .attestations import AttestationError
 from .catalogue import Catalogue
 from .distribution import Distribution
 from .journal import Journal, Record
 from .layout import (
-    PACKAGES,
     SIMPLE,
     UNFINISHED,
-    WITHHELD,
-    distribution_of,
     file_of,
     is_link_to,
     link,
@@ -42,9 +38,6 @@ from .names import Names
 from .scan import Seen
 
 log = logging.getLogger(__name__)
-
-# Projects whose names make a regular expression that is soon compiled.
-_FEW = 50
 
 
 class NoSuchReleaseError(Exception):
@@ -247,8 +240,8 @@ class Change:
     def drop(self, location: str) -> None:
         """Stop serving a file, which may be gone."""
         self.touched |= self.catalogue.drop(location)
-        for withheld in (False, True):
-            place = link(self._folder, location, withheld=withheld)
+        for is_withheld in (False, True):
+            place = link(self._folder, location, withheld=is_withheld)
             self._obsolete += [place, metadata(place), signature(place), provenance(place)]
 
     def delete(self, location: str) -> None:
@@ -329,7 +322,7 @@ class Change:
             self.note_all(self._found)
         quarantined = self.catalogue.history.statuses.quarantined()
         # What is listed has to be there, before and after.
-        self._move(WITHHELD, PACKAGES, self.touched - quarantined - {""})
+        withheld.release(self._folder, self.touched - quarantined - {""})
         self._to_withhold = self.touched & quarantined
         list_changed = "" in self.touched or not self.catalogue.has_list()
         for project in self.touched - {""}:
@@ -351,7 +344,7 @@ class Change:
 
     def delete_obsolete(self) -> None:
         """Delete the files that no page names any more, and withhold those in quarantine."""
-        self._move(PACKAGES, WITHHELD, self._to_withhold)
+        withheld.withhold(self._folder, self._to_withhold)
         for path in self._obsolete + self._to_delete:
             path.unlink(missing_ok=True)
         for folder in {path.parent for path in self._to_delete}:
@@ -361,34 +354,6 @@ class Change:
         """Return where in the index a distribution belongs."""
         status = self.catalogue.history.statuses.of(project_of(location))
         return link(self._folder, location, withheld=status.status == "quarantined")
-
-    def _move(self, start: str, end: str, projects: set[str]) -> None:
-        """Move what there is of projects from one folder of the index to another.
-
-        When this returns, no power failure takes it back.
-        """
-        if not projects or not (self._folder / start).is_dir():
-            return
-        begins: Callable[[str], object] = bool
-        if len(projects) <= _FEW:
-            # Only names that begin like theirs are parsed: there may be very many.
-            starts = "|".join(project.replace("-", "[-_.]+") for project in projects)
-            begins = re.compile(starts, re.IGNORECASE).match
-        for parent, _, names in os.walk(self._folder / start):
-            found = [
-                Path(parent, name)
-                for name in names
-                if begins(name) and project_of(distribution_of(name)) in projects
-            ]
-            for path in found:
-                place = self._folder / end / path.relative_to(self._folder / start)
-                place.parent.mkdir(parents=True, exist_ok=True)
-                if os.path.lexists(place):
-                    path.unlink()
-                else:
-                    path.rename(place)
-            if found:
-                disk.sync(Path(parent))
 
     def _relink(self, place: Path, target: Path) -> None:
         if not is_link_to(place, target):

@@ -22,7 +22,7 @@ from .disk import locked, write_atomically
 from .last_use import Uses
 from .rights import FILE as RIGHTS_FILE
 from .rights import files_of, pages_of
-from .trust import issuers, publishers
+from .trust import issuers, publishers, routes
 
 FILE = "accounts.caddy"
 UNKNOWN_USERS = "strangers.conf"
@@ -30,6 +30,9 @@ UNKNOWN_USERS = "strangers.conf"
 
 RIGHTS = "rights.routes"
 """What accounts with rights of their own may read; the Caddyfile imports all `*.routes`."""
+
+TRUSTED = "trusted.conf"
+"""Which requests of trusted publishers it passes on; imported together with UNKNOWN_USERS."""
 
 DECOY = "_none"
 """The decoy's name. No account can have it. The base64 of `_none:` ends where a group of four
@@ -63,17 +66,22 @@ def write(auth: Path, gateway: Path) -> list[str]:
     with locked(gateway):
         valid, complaints = accounts.read(auth)
         pairs = [(DECOY, accounts.DECOY), *((account.name, account.hash) for account in valid)]
-        _write(gateway / UNKNOWN_USERS, _unknown_users([name for name, _ in pairs]))
+        trusted, wrong = publishers.read(auth)
+        complaints += wrong
+        issuers.write_for_keys(auth, gateway, trusted)
+        names = [name for name, _ in pairs]
+        # Their login must reach what is in TRUSTED, and is not one of an unknown user.
+        others = [routes.LOGIN] if trusted else []
+        _write(gateway / TRUSTED, routes.lines(logins(others)) if others else [])
+        _write(gateway / UNKNOWN_USERS, _unknown_users(names + others))
         users, rights = [f"{name} {digest}" for name, digest in pairs], rights_of(valid)
         # Caddy may read them between two writes. Where there are rights, an account that they do
         # not name reads nothing from the disk. So they come first, unless there are none any more.
         files = [(RIGHTS, rights), (FILE, users)]
         for file, lines in files if rights else reversed(files):
             _write(gateway / file, lines)
-        trusted, not_trusted = publishers.read(auth)
-        issuers.write_for_keys(auth, gateway, trusted)
-        complaints += not_trusted
-    if not complaints and not any(account.role == "publisher" for account in valid):
+    is_lost = not trusted and not any(account.role == "publisher" for account in valid)
+    if not complaints and is_lost:
         # An editor that empties the file before it writes, or a full disk, may have left it so.
         complaints.append(
             f"pypi_auth/{accounts.FILES['publisher']} has no account: nobody may publish until you"

@@ -1,6 +1,7 @@
 """How gunicorn runs the index; `python -m private_pypi serve` starts it with this file."""
 
 import ctypes
+import logging
 import os
 import signal
 import subprocess
@@ -48,6 +49,31 @@ access_log_format = (
 )
 
 
+class FewStrangers(logging.Filter):
+    """Lets sixty lines a minute pass of requests without an account, as the gateway's log does.
+
+    The health check is one, and whoever asks to mint a password: a flood of these would push the
+    requests of accounts out of the log.
+    """
+
+    most = 60
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._minute, self._lines = 0, 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a line is to be written."""
+        fields = record.args
+        if not isinstance(fields, dict) or fields["{private_pypi.account}e"] != "-":
+            return True
+        minute = int(record.created // 60)
+        if minute != self._minute:
+            self._minute, self._lines = minute, 0
+        self._lines += 1
+        return self._lines <= self.most
+
+
 def when_ready(server: Any) -> None:
     """Write the pages for people, unless a container of its own does: there is none for an address.
 
@@ -86,6 +112,7 @@ def post_worker_init(worker: Any) -> None:
     # Ctrl-C reaches this process, too, and then gunicorn's own signal to stop it. Both at once can
     # block it for graceful_timeout seconds.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.getLogger("gunicorn.access").addFilter(FewStrangers())
     application: Gatekeeper = worker.wsgi
     if worker.age > 1:
         worker.log.error(application.note_death())

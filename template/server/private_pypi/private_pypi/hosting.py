@@ -14,7 +14,7 @@ fits.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from http import HTTPStatus
 from pathlib import Path
@@ -52,6 +52,7 @@ ARCHIVES = 3
 the memory is enough for these, and an account that sends many delays itself alone."""
 
 _ACCOUNT, _DIGESTS = "private_pypi.account", "private_pypi.digests"
+_JOB = "private_pypi.job"
 _ATTESTATIONS = "private_pypi.attestations"
 
 
@@ -85,8 +86,12 @@ class Pypiserver:
             return _call(environ, self._welcome)
         return _call(environ, self._unknown, path.removeprefix("/simple/").removesuffix("/"))
 
-    def publish(self, form: Form, account: str) -> Answer:
+    def publish(self, form: Form, account: str, job: Mapping[str, str] | None = None) -> Answer:
         """Publish the distribution of a form, and its attestations and signature if it has any.
+
+        Args:
+            account: that of the client, or the name of a trusted publisher.
+            job: which CI job of a trusted publisher sent it.
 
         Raises:
             Exception: as Storage.add_package.
@@ -99,6 +104,7 @@ class Pypiserver:
             "REQUEST_METHOD": "POST",
             "bottle.request.post": fields,
             _ACCOUNT: account,
+            _JOB: job,
             _DIGESTS: form.digests,
             _ATTESTATIONS: form.attestations,
         }
@@ -135,10 +141,11 @@ class Storage(Backend):
             _check_digests(filename, stream, request.environ[_DIGESTS])
             new = distribution.read(unfinished, filename)
         os.fsync(stream.fileno())
-        with _attested(
-            new, request.environ.get(_ATTESTATIONS), account, unfinished.parent
-        ) as attested:
-            self._index.add(unfinished, new, by=account, attested=attested)
+        job = request.environ.get(_JOB)
+        text = request.environ.get(_ATTESTATIONS)
+        with _attested(new, text, account, job, unfinished.parent) as attested:
+            publisher = dict(job) if job else None
+            self._index.add(unfinished, new, by=account, publisher=publisher, attested=attested)
 
     def exists(self, filename: str) -> bool:
         """Return False: add_package alone can tell a repeated upload from a conflict."""
@@ -186,7 +193,11 @@ def _call(environ: Environ, handler: Callable[..., Any], *arguments: str) -> Ans
 
 @contextmanager
 def _attested(
-    new: Distribution, text: bytes | None, account: str, folder: Path
+    new: Distribution,
+    text: bytes | None,
+    account: str,
+    job: Mapping[str, str] | None,
+    folder: Path,
 ) -> Iterator[Path | None]:
     """Yield an unfinished file with the attestations of a form; None if it has none."""
     if text is None:
@@ -195,7 +206,7 @@ def _attested(
     read = attestations.read(text, new.file, new.sha256)
     # By its own exit, a file on a full disk would stay until it is collected as garbage.
     with closing(uploads.create(folder)) as kept:
-        kept.write(attestations.provenance(read, attestations.publisher(account)))
+        kept.write(attestations.provenance(read, attestations.publisher(account, job)))
         kept.flush()
         os.fchmod(kept.fileno(), 0o644)
         os.fsync(kept.fileno())

@@ -65,10 +65,16 @@ class Index:
         return self._access.folder
 
     def add(
-        self, unfinished: Path, new: Distribution, *, by: str, attested: Path | None = None
+        self,
+        unfinished: Path,
+        new: Distribution,
+        *,
+        by: str,
+        publisher: dict[str, str] | None = None,
+        attested: Path | None = None,
     ) -> None:
         """Publish a distribution, as Publishing.add."""
-        self._publishing.add(unfinished, new, by=by, attested=attested)
+        self._publishing.add(unfinished, new, by=by, publisher=publisher, attested=attested)
 
     def sign(self, unfinished: Path, file: str, *, by: str) -> None:
         """Publish a signature, as Publishing.sign."""

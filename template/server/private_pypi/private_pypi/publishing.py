@@ -42,7 +42,13 @@ class Publishing:
         self._watch = watch
 
     def add(
-        self, unfinished: Path, new: Distribution, *, by: str, attested: Path | None = None
+        self,
+        unfinished: Path,
+        new: Distribution,
+        *,
+        by: str,
+        publisher: dict[str, str] | None = None,
+        attested: Path | None = None,
     ) -> None:
         """Publish a distribution that lies, whole and on the disk, in a file of the data folder.
 
@@ -50,6 +56,7 @@ class Publishing:
         attestations come with them, and none were there.
 
         Args:
+            by, publisher: as Record has them.
             attested: another such file, with its attestations as a provenance object (PEP 740).
 
         Raises:
@@ -93,7 +100,10 @@ class Publishing:
                     links.enter_context(self._linked(change, attested, place, digest))
                 linked = self._linked(change, unfinished, target, new.sha256)
                 if links.enter_context(linked) or noted is None:
-                    records.insert(0, Record(now, "upload", new.file, new.size, new.sha256, by=by))
+                    upload = Record(
+                        now, "upload", new.file, new.size, new.sha256, by=by, publisher=publisher
+                    )
+                    records.insert(0, upload)
                 if records:
                     change.note_all(records)
             seen = Seen.of(

@@ -9,7 +9,8 @@ import logging
 import re
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -104,9 +105,16 @@ def run_fetch_keys(settings: Settings, options: argparse.Namespace) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     # It would log each request.
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    # Without an init, a container's first process gets no signal that it does not handle.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    asyncio.run(fetch.follow(settings.issuers, settings.keys, once=not options.follow))
+    asyncio.run(_until_told(fetch.follow(settings.issuers, settings.keys, once=not options.follow)))
+
+
+async def _until_told(work: Coroutine[Any, Any, None]) -> None:
+    """Run to the end, or until SIGTERM, which ends connections in order first."""
+    task = asyncio.ensure_future(work)
+    # sys.exit() in a handler of `signal` would come up within any line, some of which swallow it.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    with suppress(asyncio.CancelledError):
+        await task
 
 
 def _publisher(options: argparse.Namespace) -> Publisher:
@@ -167,6 +175,8 @@ def _of_repository(issuer: str, options: argparse.Namespace) -> tuple[str, dict[
         "namespace_id": owner_id,
         "ci_config_ref_uri": f"{urlsplit(issuer).netloc}{urlsplit(issuer).path.rstrip('/')}/"
         f"{repository}//{workflow}@*",
+        # Without it, whoever may push a branch could change that file there, and publish.
+        "ref_protected": "true",
     }
 
 

@@ -13,8 +13,8 @@ from .. import audit, distribution, layout
 from ..catalogue import Catalogue
 from ..distribution import DistributionError
 from ..journal import Record
-from ..pages import Listed, version
-from .details import Dependency, Details, line
+from ..pages import Listed, ProjectStatus, version
+from .details import Dependency, Details, is_web, line
 
 RELEASES = 200
 """Releases that a page shows; the simple page has all."""
@@ -23,12 +23,27 @@ HISTORY = 100
 
 
 @dataclass(frozen=True)
+class Job:
+    """The job of CI that published a file, as its token told.
+
+    Attributes:
+        url: of its log; empty if the token told none.
+    """
+
+    workflow: str
+    commit: str
+    run: str
+    url: str
+
+
+@dataclass(frozen=True)
 class File:
     """A distribution as a person sees it.
 
     Attributes:
-        url: relative to the page of its project, as the others.
-        by: the account that published it, empty if it was put there by hand.
+        url: relative to the page of its project, as the others; empty if it is not offered.
+        by: the account or trusted publisher that published it, empty if it was put there by hand.
+        job: the job that published it, if it was a trusted publisher's and the page has the record.
     """
 
     name: str
@@ -38,8 +53,10 @@ class File:
     sha256: str
     uploaded: str
     by: str
+    job: Job | None
     metadata_url: str
     signature_url: str
+    provenance_url: str
 
 
 @dataclass(frozen=True)
@@ -56,9 +73,9 @@ class Release:
     files: tuple[File, ...]
 
     @property
-    def by(self) -> str:
-        """The account that published its first file, empty if it was put there by hand."""
-        return min(self.files, key=lambda one: one.uploaded).by
+    def first(self) -> File:
+        """The file that was published first."""
+        return min(self.files, key=lambda one: one.uploaded)
 
 
 @dataclass(frozen=True)
@@ -69,6 +86,7 @@ class Event:
     what: str
     file: str
     by: str
+    job: Job | None
     reason: str
 
 
@@ -78,6 +96,7 @@ class Project:
 
     Attributes:
         name: normalised.
+        status: its status and the reason, on one line (PEP 792).
         releases: the newest first; empty if nothing is served any more.
         older: how many releases there are besides these.
         history: the newest first.
@@ -85,6 +104,7 @@ class Project:
     """
 
     name: str
+    status: ProjectStatus
     details: Details
     releases: tuple[Release, ...]
     older: int
@@ -97,6 +117,11 @@ class Project:
     def is_removed(self) -> bool:
         """Whether nothing of it is served any more."""
         return not self.releases
+
+    @property
+    def is_offered(self) -> bool:
+        """Whether clients get files of it."""
+        return bool(self.releases) and self.status.status != "quarantined"
 
     @property
     def title(self) -> str:
@@ -137,16 +162,21 @@ def read(name: str, data: Path, folder: Path, known: Catalogue, held: Set[str]) 
         held: the normalised names of all projects that are served.
     """
     listed = sorted(known.listed(name), key=lambda one: version(one.version), reverse=True)
+    records = known.history.about(name, HISTORY + 1)
+    jobs = {one.file: _job(one) for one in reversed(records) if one.action == "upload"}
+    status = known.history.statuses.of(name)
+    is_offered = status.status != "quarantined"
     releases = tuple(
-        _release(list(files)) for _, files in groupby(listed, lambda one: version(one.version))
+        _release([_file(one, jobs.get(one.file), is_offered) for one in files], files)
+        for files in _by_version(listed)
     )
     latest = _latest(releases)
     files = [one for one in listed if latest and version(one.version) == version(latest.version)]
     details = Details.parse(_metadata(files, data, folder))
     requires = tuple(replace(one, is_held=one.project in held) for one in details.requires)
-    records = known.history.about(name, HISTORY + 1)
     return Project(
         name=name,
+        status=replace(status, reason=line(status.reason)),
         details=replace(details, requires=requires),
         releases=releases[:RELEASES],
         older=len(releases[RELEASES:]),
@@ -177,19 +207,23 @@ def _metadata(files: list[Listed], data: Path, folder: Path) -> bytes:
     return b""
 
 
-def _release(files: list[Listed]) -> Release:
-    yanked = [one.yanked for one in files]
+def _release(files: list[File], listed: list[Listed]) -> Release:
+    yanked = [one.yanked for one in listed]
     return Release(
-        version=files[0].version,
-        uploaded=seconds(min(one.uploaded for one in files)),
+        version=listed[0].version,
+        uploaded=seconds(min(one.uploaded for one in listed)),
         # As PyPI has it: a release is yanked if all of its files are.
         yanked=None if None in yanked else line(yanked[0] or ""),
-        files=tuple(map(_file, sorted(files, key=lambda one: one.file))),
+        files=tuple(sorted(files, key=lambda one: one.name)),
     )
 
 
-def _file(one: Listed) -> File:
-    url = f"../../packages/{quote(one.location)}"
+def _by_version(listed: list[Listed]) -> list[list[Listed]]:
+    return [list(files) for _, files in groupby(listed, lambda one: version(one.version))]
+
+
+def _file(one: Listed, job: Job | None, is_offered: bool) -> File:
+    url = f"../../packages/{quote(one.location)}" if is_offered else ""
     return File(
         name=one.file,
         kind="wheel" if one.file.endswith(".whl") else "sdist",
@@ -198,19 +232,37 @@ def _file(one: Listed) -> File:
         sha256=one.sha256,
         uploaded=seconds(one.uploaded),
         by=line(one.by or ""),
-        metadata_url=f"{url}.metadata" if one.metadata_sha256 else "",
-        signature_url=f"{url}.asc" if one.signed else "",
+        job=job,
+        metadata_url=f"{url}.metadata" if url and one.metadata_sha256 else "",
+        signature_url=f"{url}.asc" if url and one.signed else "",
+        provenance_url=f"{url}.provenance" if url and one.attested else "",
     )
+
+
+def _job(record: Record) -> Job | None:
+    told = record.publisher
+    if not told:
+        return None
+    workflow, commit, run, url = (
+        line(told.get(it, "")) for it in ("workflow", "commit", "run", "url")
+    )
+    return Job(workflow, commit, run, url if is_web(url) else "")
 
 
 def _event(record: Record) -> Event:
     return Event(
         time=seconds(record.time),
-        what=audit.DONE.get(record.action, line(record.action)),
+        what=_what(record),
         file=record.file,
         by=line(record.by or ""),
+        job=_job(record),
         reason=line(record.reason or ""),
     )
+
+
+def _what(record: Record) -> str:
+    done = audit.DONE.get(record.action, line(record.action))
+    return f"{done} {line(record.status)}" if record.status else done
 
 
 def seconds(time: str) -> str:

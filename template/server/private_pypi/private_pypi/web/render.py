@@ -98,7 +98,7 @@ class Pages:
                 release.version,
                 project.details.summary,
                 release.uploaded,
-                release.by,
+                release.first.by,
             )
             for release in sorted(project.releases, key=attrgetter("uploaded"), reverse=True)
         ]
