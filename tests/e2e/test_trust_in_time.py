@@ -11,12 +11,7 @@ from kit import issuer as issuers
 from kit import trusting
 from kit.authority import Authority
 from kit.http import basic
-from kit.issuer import (
-    NAMESPACE_ID,
-    PROJECT,
-    PROJECT_ID,
-    Issuer,
-)
+from kit.issuer import NAMESPACE_ID, PROJECT, PROJECT_ID, Issuer
 from kit.trusting import AUDIENCE, GITHUB, TrustingIndex, workflow
 from kit.waiting import wait_until
 
@@ -163,6 +158,17 @@ def test_a_token_is_remembered_as_long_as_it_is_valid(index: TrustingIndex, issu
 
     later(index, issuer, 11)
     assert "ended at" in index.refusal(used)
+
+
+def test_a_token_of_a_long_job_counts_for_an_hour(index: TrustingIndex, issuer: Issuer) -> None:
+    # Those of GitLab end together with the longest time that their job may take.
+    end = issuer.now() + 3 * HOUR
+    assert index.mint(token(issuer, exp=end)).status == 200
+    unused = token(issuer, exp=end)
+
+    later(index, issuer, HOUR + 31)
+
+    assert "60 minutes after it was issued" in index.refusal(unused)
 
 
 def test_a_publisher_that_is_removed_publishes_nothing_more(

@@ -165,7 +165,7 @@ def test_a_rendered_app_publishes_from_its_ci_and_says_why_not(
     )
     app.environment |= {"SSL_CERT_FILE": str(index.ca), "REQUESTS_CA_BUNDLE": str(index.ca)}
     app.make("package")
-    runner: dict[str, Any] = issuer.runner_of_github(repository_id="1")
+    runner = issuer.runner_of_github(repository_id="1")
 
     said = app.make("upload", ok=False, **runner)
 

@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from joserfc import jws
@@ -202,7 +203,7 @@ class Issuer:
         """Return a token with these claims, as SigningKey.sign() does, by the newest key."""
         return self.keys[-1].sign(claims, **header)
 
-    def runner_of_github(self, **changed: object) -> dict[str, str]:
+    def runner_of_github(self, **changed: object) -> dict[str, Any]:
         """Return what the environment of a job with `id-token: write` has more than others.
 
         Args:
@@ -220,7 +221,7 @@ class Issuer:
             "ACTIONS_ID_TOKEN_REQUEST_TOKEN": secret,
         }
 
-    def runner_of_gitlab(self, audience: str, **changed: object) -> dict[str, str]:
+    def runner_of_gitlab(self, audience: str, **changed: object) -> dict[str, Any]:
         """Return what the environment of a job with `id_tokens` has more than others.
 
         The variable is named as uv and the `id` package look for it.

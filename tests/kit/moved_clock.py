@@ -1,4 +1,8 @@
-"""A clock that a test moves forward, so that no test waits for a quarter of an hour to pass."""
+"""A clock that a test moves forward, so that no test waits for a quarter of an hour to pass.
+
+What a clock on the wall shows is moved, as by an operator; time.monotonic() is not, by which
+servers measure how long their connections idle.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +14,20 @@ import time
 FILE = {file!r}
 
 
-def moved(clock):
-    def read():
-        with open(FILE) as file:
-            return clock() + float(file.read())
-
-    return read
+clock = time.time
 
 
-time.time, time.monotonic = moved(time.time), moved(time.monotonic)
+def moved():
+    with open(FILE) as file:
+        return clock() + float(file.read())
+
+
+time.time = moved
 """
 
 
 class MovedClock:
-    """What Python's clocks show in processes that have a folder on their PYTHONPATH.
+    """What time.time() returns in processes that have a folder on their PYTHONPATH.
 
     Attributes:
         folder: that folder.
@@ -38,7 +42,7 @@ class MovedClock:
         (folder / "sitecustomize.py").write_text(_STARTS_WITH_PYTHON.format(file=str(self._file)))
 
     def set(self, seconds: float) -> None:
-        """Let the clocks be so many seconds ahead."""
+        """Let the clock be so many seconds ahead."""
         new = self._file.with_suffix(".new")
         new.write_text(str(seconds))
         new.rename(self._file)

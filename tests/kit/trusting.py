@@ -84,12 +84,12 @@ class Keys(Running):
         folder: where it puts them.
     """
 
-    def __init__(self, repository: Path, folder: Path) -> None:
+    def __init__(self, repository: Path, folder: Path, clock: MovedClock) -> None:
         self.folder = folder / "keys"
         self.folder.mkdir()
         environment = {
             **os.environ,
-            "PYTHONPATH": str(repository / "private_pypi"),
+            "PYTHONPATH": f"{repository / 'private_pypi'}:{clock.folder}",
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYPI_KEYS": str(self.folder),
             "PYPI_ISSUERS": str(folder / "accounts/issuers"),
@@ -144,7 +144,7 @@ class TrustingIndex:
         plain: the gateway's own URL, without one.
         ca: the certificate of the authority that signed for it and for the issuers.
         keys: what fetches the issuers' keys.
-        clock: of private_pypi.
+        clock: of private_pypi, and of what fetches the keys.
     """
 
     server: Server
@@ -241,7 +241,7 @@ def running(rendered: Path, folder: Path, authority: Authority) -> Iterator[Trus
     (server.auth / AUTHORITIES).write_bytes(authority.certificate)
     server.user("add", "alice", "--role", "publisher", password=PASSWORD)
     server.user("add", "bob", "--role", "reader", password=PASSWORD)
-    accounts, keys = Follower(rendered, folder), Keys(rendered, folder)
+    accounts, keys = Follower(rendered, folder), Keys(rendered, folder, clock)
     front = Front(folder, port, authority, gateway)
     with ExitStack() as stack:
         for program in (server, accounts, gateway, keys, front):

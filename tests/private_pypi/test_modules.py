@@ -195,7 +195,7 @@ def test_no_module_imports_one_of_a_higher_floor(floor: str) -> None:
         # It runs in an image of its own, which alone has these.
         (("pypi_attestations", "sigstore", "pydantic"), {"attestation_check"}),
         (("readme_renderer", "nh3", "docutils", "comrak", "pygments"), {"web.description"}),
-        (("jwt", "cryptography"), {"trust.tokens"}),
+        (("jwt",), {"trust.tokens"}),
         (("starlette",), {"public.app"}),
         (("uvicorn",), {"public.server"}),
         # The processes that answer requests of clients, or write accounts, ask no other server.

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kit import wheel
+from kit import attestation, wheel
 from kit.forms import form, upload_form
 from kit.http import basic
 from kit.template import PASSWORD
@@ -31,7 +31,9 @@ Ask = Callable[..., Answer]
 def ask(settings: Settings) -> Ask:
     """An index with some projects, asked by the account that is the first argument."""
     for name in ("acme-billing", "acme", "acmex", "payments"):
-        wheel.build(settings.data, name, "1.0", origin="us")
+        built = wheel.build(settings.data, name, "1.0", origin="us")
+        attested = attestation.provenance(attestation.of(built.name, built.read_bytes()))
+        built.with_name(f"{built.name}.provenance").write_bytes(attested)
     app = create_app(settings)
     app.index.refresh()
 

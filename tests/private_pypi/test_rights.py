@@ -28,7 +28,9 @@ def files(draw: st.DrawFn) -> str:
     name = draw(st.sampled_from(["-", "_", ".", "__", "-_."])).join(draw(WORDS))
     name = draw(st.sampled_from([name, name.upper(), f"{name}_", f"_{name}"]))
     version = draw(st.sampled_from(["1.0", "2", "1.0rc1", "1.0.post1", "1!2.0", "1.0+local.1"]))
-    kind = draw(st.sampled_from(["-py3-none-any.whl", "-1-py2.py3-none-any.whl", ".tar.gz", ".zip"]))
+    kind = draw(
+        st.sampled_from(["-py3-none-any.whl", "-1-py2.py3-none-any.whl", ".tar.gz", ".zip"])
+    )
     return f"{name}-{version}{kind}"
 
 
@@ -57,9 +59,7 @@ def test_the_gateways_expression_fits_exactly_the_names_of_the_projects(
 
 
 @given(PROJECTS, st.none() | st.dates(date(2000, 1, 1), date(2999, 12, 31)))
-def test_rights_are_read_as_they_are_written(
-    projects: tuple[str, ...], until: date | None
-) -> None:
+def test_rights_are_read_as_they_are_written(projects: tuple[str, ...], until: date | None) -> None:
     given = Rights(rights.parse_projects(",".join(projects)), until)
 
     assert Rights.parse(str(given).split()) == given
@@ -80,7 +80,9 @@ def test_projects_may_be_written_in_any_spelling(typed: str, meant: tuple[str, .
     assert rights.parse_projects(typed) == meant
 
 
-@pytest.mark.parametrize("typed", ["*", "", "a,,b", "a*b", "-a", "a-", "a b", "ä", "a/b", "-*", "a**"])
+@pytest.mark.parametrize(
+    "typed", ["*", "", "a,,b", "a*b", "-a", "a-", "a b", "ä", "a/b", "-*", "a**"]
+)
 def test_what_is_no_name_and_no_start_of_one_is_refused(typed: str) -> None:
     with pytest.raises(RightsError, match="is not the name of a project"):
         rights.parse_projects(typed)

@@ -24,7 +24,7 @@ REQUEST_URL, REQUEST_TOKEN = "ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_R
 """With these a job of GitHub, or of what works alike, asks for its token."""
 
 ID_TOKEN = "PYPI_ID_TOKEN"
-"""In this a job of GitLab, or of any other CI, has its token; twine and uv read the same."""
+"""In this a job of GitLab, or of any other CI, has its token, as for PyPI."""
 
 HINTS = {
     "GITHUB_ACTIONS": "let the job's `permissions` in the workflow have `id-token: write`",

@@ -347,7 +347,7 @@ def test_the_page_says_the_status_why_and_what_it_means(people: ForPeople, statu
 def test_of_a_quarantined_project_no_file_is_linked_and_nothing_says_how_to_install_it(
     people: ForPeople,
 ) -> None:
-    name = people.publish()
+    name = people.publish(fields="Summary: a library\n")
     people.sign(name)
     people.update()
     assert f'href="../../packages/{name}"' in people.page()
@@ -358,6 +358,7 @@ def test_of_a_quarantined_project_no_file_is_linked_and_nothing_says_how_to_inst
 
     page = people.page()
     assert name in page
+    assert "a library" in page
     assert "packages/" not in page
     assert 'id="install"' not in page
 

@@ -98,6 +98,7 @@ class Refresher:
                 raise
             # Now it is read through, and made again.
             missing = self._examine(reread)
+        made = database.state(self._access.folder).inode
         found, todo = self._compare(reread, missing)
         self._watch.begin_reading(found, todo)
         done = 0
@@ -107,10 +108,17 @@ class Refresher:
             if progress:
                 progress(done, len(todo))
         with self._access.change() as change:
-            change.catalogue.set_complete()
-            refused = [location for location, _ in change.catalogue.problems()]
-            self._watch.end_reading(found, refused)
-            self._names.replace(change.catalogue.names() | self._watch.unserved)
+            is_the_same = database.state(self._access.folder).inode == made
+            if is_the_same:
+                change.catalogue.set_complete()
+                refused = [location for location, _ in change.catalogue.problems()]
+                self._watch.end_reading(found, refused)
+                self._names.replace(change.catalogue.names() | self._watch.unserved)
+        if not is_the_same:
+            # It was spoilt and made again meanwhile, and lacks what was indexed before.
+            self._access.is_checked = False
+            self._refresh(reread, progress)
+            return
         if reread:
             self._sweep()
         self._access.keep_open()

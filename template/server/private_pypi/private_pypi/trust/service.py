@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from ..accounts import Account
@@ -43,7 +42,7 @@ class TrustService:
 
     def __init__(self, settings: Settings, now: Callable[[], float] = time.time) -> None:
         self.audience = urlsplit(settings.url).hostname or ""
-        self._auth, self._keys, self._now = settings.auth, settings.keys or Path("pypi_keys"), now
+        self._auth, self._keys, self._now = settings.auth, settings.keys, now
         self._minted = MintedPasswords(since=now())
         self._log = RefusedLog(settings.index, now)
         self._lock = threading.Lock()

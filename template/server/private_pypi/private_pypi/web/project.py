@@ -172,7 +172,7 @@ def read(name: str, data: Path, folder: Path, known: Catalogue, held: Set[str]) 
     )
     latest = _latest(releases)
     files = [one for one in listed if latest and version(one.version) == version(latest.version)]
-    details = Details.parse(_metadata(files, data, folder))
+    details = Details.parse(_metadata(files, data, folder, is_offered))
     requires = tuple(replace(one, is_held=one.project in held) for one in details.requires)
     return Project(
         name=name,
@@ -194,12 +194,13 @@ def _latest(releases: tuple[Release, ...]) -> Release | None:
     return next(iter(final or offered), None)
 
 
-def _metadata(files: list[Listed], data: Path, folder: Path) -> bytes:
+def _metadata(files: list[Listed], data: Path, folder: Path, is_offered: bool) -> bytes:
     """Return the core metadata of a release: of a wheel, if there is one."""
     for one in sorted(files, key=lambda one: not one.file.endswith(".whl")):
         try:
             if one.metadata_sha256:
-                return layout.metadata(layout.link(folder, one.location)).read_bytes()
+                place = layout.link(folder, one.location, withheld=not is_offered)
+                return layout.metadata(place).read_bytes()
             return distribution.read(data / one.location).core
         except (OSError, DistributionError):
             # It was replaced just now, or is damaged: that keeps no other project from its page.
