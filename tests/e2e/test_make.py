@@ -102,6 +102,10 @@ def test_make_alone_lists_every_target_by_category(rendered_here: Repository) ->
     assert re.findall(r"^  ([a-z-]+) +[A-Z]", said, re.MULTILINE) == rendered_here.targets()
 
 
+def test_help_fits_into_a_hundred_columns(rendered_here: Repository) -> None:
+    assert [line for line in rendered_here.make().splitlines() if len(line) > 99] == []
+
+
 def test_every_target_is_documented_or_made_by_another(rendered_here: Repository) -> None:
     makefile = (rendered_here.folder / "Makefile").read_text()
     (phony,) = re.findall(r"^\.PHONY: ((?:.*\\\n)*.*)$", makefile, re.MULTILINE)
@@ -962,6 +966,25 @@ def test_accounts_are_changed_in_a_container(
     assert called[called.index("account_commands") :] == ["account_commands", "user", *arguments]
 
 
+@pytest.mark.parametrize("projects", ["billing", ""])
+def test_a_new_password_is_not_taken_for_other_projects(docker: Docker, projects: str) -> None:
+    repository = docker("")
+
+    said = repository.make("pypi-user-passwd", "USER=ci", f"PROJECTS={projects}", ok=False)
+
+    assert "error: to change projects, edit pypi_auth/.rights\n" in said
+    assert not any("account_commands" in call for call in calls(repository))
+
+
+def test_projects_of_the_surroundings_keep_nobody_from_a_new_password(docker: Docker) -> None:
+    repository = docker("")
+    repository.surroundings = {"PROJECTS": "of the login"}
+
+    repository.make("pypi-user-passwd", "USER=ci")
+
+    assert any("passwd" in call for call in calls(repository))
+
+
 @pytest.mark.parametrize(
     ("given", "arguments", "then"),
     [
@@ -1086,7 +1109,8 @@ def test_ids_are_looked_up_by_a_container_of_its_own_and_handed_over(docker: Doc
     said = repository.make(*TRUST, "WORKFLOW=publish.yml", "ENVIRONMENT=production")
 
     *_, looking, adding, asking, _ = calls(repository)
-    assert looking[-6:] == ["ids", "trust", "ids", "--", "github", "acme/billing"]
+    wanted = ["--workflow=publish.yml", "--", "github", "acme/billing"]
+    assert looking[-7:] == ["ids", "trust", "ids", *wanted]
     assert flags(adding) == {
         "issuer": "github",
         "repository": "acme/billing",
@@ -1115,6 +1139,29 @@ def test_with_ids_or_a_subject_nothing_is_looked_up(docker: Docker) -> None:
     assert not any("ids" in call for call in calls(repository))
 
 
+def test_without_projects_nothing_is_looked_up_and_the_command_says_what_is_missing(
+    docker: Docker,
+) -> None:
+    repository = docker(IDS)
+
+    repository.make(*TRUST[:3], "WORKFLOW=publish.yml")
+
+    assert not any("ids" in call for call in calls(repository))
+    (adding,) = (call for call in calls(repository) if "add" in call)
+    assert flags(adding)["projects"] == ""
+
+
+def test_without_docker_nothing_fetches_keys_and_the_command_says_so(local: Repository) -> None:
+    said = local.make(
+        "pypi-trust", "LOCAL=1", "ISSUER=https://ci.acme.com", "SUBJECT=x", "PROJECTS=y"
+    )
+
+    assert said.endswith(
+        "make pypi-local fetches no keys: jobs publish once make pypi-launch runs the index.\n"
+    )
+    local.make("pypi-trust-remove", "LOCAL=1", "NAME=ci.acme.com x")
+
+
 def test_ids_that_cannot_be_looked_up_trust_nobody(docker: Docker) -> None:
     repository = docker('*" trust ids "*) echo "error: there is none" >&2; exit 1 ;;\n')
 
@@ -1127,13 +1174,13 @@ def test_ids_that_cannot_be_looked_up_trust_nobody(docker: Docker) -> None:
 def test_the_surroundings_trust_nobody(docker: Docker) -> None:
     repository = docker(IDS)
     names = ("ENVIRONMENT", "NAME", "SUBJECT", "WORKFLOW", "REPOSITORY_ID", "OWNER_ID")
-    repository.surroundings = dict.fromkeys((*names, "ISSUER", "REPOSITORY"), "of the login")
+    more = ("ISSUER", "REPOSITORY", "PROJECTS")
+    repository.surroundings = dict.fromkeys((*names, *more), "of the login")
 
-    repository.make("pypi-trust", "ISSUER=github", "PROJECTS=billing")
+    repository.make("pypi-trust", "ISSUER=github")
 
     (adding,) = (call for call in calls(repository) if "add" in call)
-    given = {name: value for name, value in flags(adding).items() if value}
-    assert given == {"issuer": "github", "projects": "billing"}
+    assert {name: value for name, value in flags(adding).items() if value} == {"issuer": "github"}
     said = repository.make("pypi-trust", "PROJECTS=billing", ok=False)
     assert "error: say who signs: make pypi-trust ISSUER=github REPOSITORY=acme/billing" in said
     said = repository.make("pypi-trust-remove", ok=False)
@@ -1150,7 +1197,7 @@ def test_no_shell_ever_runs_what_stands_in_a_publisher(docker: Docker, value: st
 
     assert not (repository.folder / "pwned").exists()
     text = (repository.folder.parent / "calls").read_text()
-    assert f"\nids\n--\n{value}\n{value}\nend\n" in text
+    assert f"\nids\n--workflow={value}\n--\n{value}\n{value}\nend\n" in text
     for name in names:
         assert f"\n--{name.lower()}={value}\n" in text
     assert text.endswith(f"remove\n--\n{value}\nend\n")

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from kit import wheel
+from kit import attestation, wheel
 from kit.commands import as_root
 from kit.git import commit, git
 from kit.https import ask, https_server
@@ -63,12 +63,12 @@ def reader(server: Server) -> tuple[str, str]:
 
 
 def upload(
-    server: Server, account: tuple[str, str], name: str, content: bytes
+    server: Server, account: tuple[str, str], name: str, content: bytes, **fields: str
 ) -> requests.Response:
     """Send an upload form as the publishing tools do."""
     return requests.post(
         f"{server.url}/",
-        data={":action": "file_upload", "protocol_version": "1"},
+        data={":action": "file_upload", "protocol_version": "1", **fields},
         files={"content": (name, content)},
         auth=account,
         timeout=60,
@@ -333,6 +333,32 @@ def test_a_version_is_yanked_and_removed_and_the_index_made_anew_while_it_runs(
     assert status(server, "/simple/doomed/", ALICE) == 404
     assert status(server, f"/packages/{name}", ALICE) == 404
     assert not (server.folder / "pypi_data" / name).exists()
+
+
+def test_nobody_gets_a_file_of_a_project_in_quarantine(server: Server) -> None:
+    name, content = made("marked-lib")
+    assert upload(server, ALICE, name, content).status_code == 200
+    wait_until(lambda: status(server, f"/packages/{name}", ALICE) == 200)
+
+    server.make("pypi-mark", "PKG=marked-lib", "STATUS=quarantined", "REASON=stolen")
+
+    answer = requests.get(f"{server.url}/packages/{name}", auth=ALICE, timeout=30)
+    assert (answer.status_code, "quarantined (stolen)" in answer.text) == (403, True)
+    assert upload(server, ALICE, *made("marked-lib", "0.2.0")).status_code == 403
+
+    server.make("pypi-mark", "PKG=marked-lib", "STATUS=active")
+    assert status(server, f"/packages/{name}", ALICE) == 200
+
+
+def test_attestations_are_verified_apart_from_the_index(server: Server) -> None:
+    name, content = made("attested-lib")
+    sent = attestation.field(attestation.of(name, content))
+    assert upload(server, ALICE, name, content, attestations=sent).status_code == 200
+
+    said = server.make("pypi-attestations", "PKG=attested-lib", "OFFLINE=1", ok=False)
+
+    assert f"{name}: not verified: " in said
+    assert "error: 1 of 1 lines are not verified, see above" in said
 
 
 def test_reads_go_on_while_private_pypi_is_down(server: Server) -> None:

@@ -108,8 +108,8 @@ def test_once_the_command_has_returned_nobody_gets_a_file(
     url = programs.server.url() if direct else programs.gateway.url
     answer = ask(url, f"{files(project)[0]}?x=1", BOB)
     assert answer.body.decode() == (
-        f"{project} is quarantined ({REASON}), so no file of it is served: make pypi-mark"
-        f" PKG={project} STATUS=active on the server takes that back.\n"
+        f"{project} is quarantined ({REASON}), so no file of it is served: ask the server's"
+        " owner.\n"
     )
     page = ask(url, f"/simple/{project}/", {**BOB, "Accept": JSON})
     assert page.status == 200

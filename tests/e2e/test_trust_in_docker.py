@@ -144,7 +144,8 @@ def test_what_fetches_them_is_confined_and_sees_nothing_of_ours(server: Server) 
 def test_another_publisher_needs_no_launch_and_a_restart_fetches_anew(
     server: Server, issuer: Documents
 ) -> None:
-    said = server.make("pypi-trust", f"ISSUER={issuer.url}", *GIVEN, "NAME=another one")
+    another = ("ENVIRONMENT=publish", "NAME=another one")
+    said = server.make("pypi-trust", f"ISSUER={issuer.url}", *GIVEN, *another)
     assert "pypi-launch" not in said
     server.make("pypi-trust-remove", "NAME=another one")
 

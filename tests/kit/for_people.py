@@ -50,14 +50,14 @@ class ForPeople:
         description: str = "",
         *,
         by: str = "alice",
-        publisher: dict[str, str] | None = None,
+        job: dict[str, str] | None = None,
         is_attested: bool = False,
     ) -> str:
         """Publish a wheel; return its file name.
 
         Args:
             fields: lines of its core metadata, each with a line end.
-            publisher: which CI job sends it.
+            job: which CI job sends it.
             is_attested: whether attestations come with it.
         """
         unfinished = self.settings.data / ".uploads/unfinished"
@@ -69,7 +69,7 @@ class ForPeople:
             attested.write_bytes(
                 attestation.provenance(attestation.of(path.name, path.read_bytes()))
             )
-        self.index.add(path, new, by=by, publisher=publisher, attested=attested)
+        self.index.add(path, new, by=by, job=job, attested=attested)
         shutil.rmtree(unfinished)
         return path.name
 

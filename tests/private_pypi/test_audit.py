@@ -300,8 +300,8 @@ def test_an_upload_of_a_ci_job_is_told_with_workflow_commit_and_run(
 ) -> None:
     job = {"issuer": "https://ci.example", "workflow": "w.yml@main", "commit": "0123", "run": "7"}
     (data / journal.FILE).write_bytes(
-        record("01T09:00:00", "upload", by="a/b w", sha256="0" * 64, publisher=job)
-        + record("01T09:00:01", "upload", by="a/b w", sha256="0" * 64, publisher={"run": "\x9b8"})
+        record("01T09:00:00", "upload", by="a/b w", sha256="0" * 64, job=job)
+        + record("01T09:00:01", "upload", by="a/b w", sha256="0" * 64, job={"run": "\x9b8"})
     )
 
     assert main(["audit"]) == 0

@@ -228,9 +228,15 @@ def test_list_shows_what_single_accounts_may_do_and_when_they_were_used(
     )
 
 
-@pytest.mark.parametrize(("role", "does"), [("publisher", "publishes"), ("reader", "installs")])
+@pytest.mark.parametrize(
+    ("role", "may"),
+    [
+        ("publisher", "install, and publish these alone"),
+        ("reader", "install these alone of the projects here"),
+    ],
+)
 def test_add_says_what_the_account_may_do_and_until_when(
-    folders: Path, capsys: Captured, role: str, does: str
+    folders: Path, capsys: Captured, role: str, may: str
 ) -> None:
     last = rights.today() + timedelta(days=90)
 
@@ -238,10 +244,8 @@ def test_add_says_what_the_account_may_do_and_until_when(
     assert main(["user", "add", "--role", role, *given, "ci"]) == 0
 
     said = capsys.readouterr().out.splitlines()
-    assert said[1:3] == [
-        f"Of the projects here it {does} these alone: billing, acme-*.",
-        f"Its last day is {last}.",
-    ]
+    assert said[:2] == [f"ci may {may}: billing, acme-*.", f"Its last day is {last}."]
+    assert said[2].startswith("password: ")
     line = f"ci projects=billing,acme-* until={last}\n"
     assert (folders / "pypi_auth/.rights").read_text() == line
     assert ("ci" in (folders / "gateway/rights.routes").read_text()) is (role == "reader")
@@ -250,11 +254,14 @@ def test_add_says_what_the_account_may_do_and_until_when(
 def test_add_says_which_rights_a_line_gives_that_was_written_beforehand(
     folders: Path, capsys: Captured
 ) -> None:
-    (folders / "pypi_auth/.rights").write_text("ci projects=billing\n")
+    (folders / "pypi_auth/.rights").write_text("ci projects=billing until=2020-01-31\n")
 
     assert main(["user", "add", "ci"]) == 0
 
-    assert "Of the projects here it installs these alone: billing.\n" in capsys.readouterr().out
+    assert capsys.readouterr().out.startswith(
+        "ci may install these alone of the projects here: billing.\n"
+        "Its last day is 2020-01-31, which has passed.\n"
+    )
 
 
 def test_passwd_gives_an_account_more_days_and_leaves_its_projects(
@@ -268,6 +275,24 @@ def test_passwd_gives_an_account_more_days_and_leaves_its_projects(
     assert f"Its last day is {last}.\n" in capsys.readouterr().out
     line = f"ci projects=billing until={last}\n"
     assert (folders / "pypi_auth/.rights").read_text() == line
+
+
+@pytest.mark.parametrize("days", [-1, 0])
+def test_passwd_says_of_an_account_that_ended_how_to_give_it_more_days(
+    folders: Path, capsys: Captured, days: int
+) -> None:
+    main(["user", "add", "ci"])
+    last = rights.today() + timedelta(days=days)
+    (folders / "pypi_auth/.rights").write_text(f"ci until={last}\n")
+    capsys.readouterr()
+
+    assert main(["user", "passwd", "ci"]) == 0
+
+    ended = f"It ended on {last}: run make pypi-user-passwd USER=ci DAYS=90 to give it more days.\n"
+    said = capsys.readouterr().out
+    assert said.startswith("ci has a new password; the old one no longer works.\n")
+    assert (ended in said) is (days < 0)
+    assert (folders / "pypi_auth/.rights").read_text() == f"ci until={last}\n"
 
 
 def test_remove_leaves_no_rights_to_an_account_of_the_same_name(folders: Path) -> None:
@@ -292,10 +317,10 @@ def test_remove_leaves_no_rights_to_an_account_of_the_same_name(folders: Path) -
         (["user", "remove", "bob"], "'bob' has no account: make pypi-user-list shows all"),
         (["user", "add", "--days=0", "bob"], "DAYS='0' is not a number of days: use 1 to 9999"),
         (["user", "passwd", "--days=x", "alice"], "DAYS='x' is not a number of days"),
-        (["user", "add", "--projects=", "bob"], "'' is not the name of a project, nor the start"),
+        (["user", "add", "--projects=", "bob"], "PROJECTS= is empty: say which projects"),
         (["user", "add", "--days=", "bob"], "DAYS='' is not a number of days"),
         (["user", "add", "--projects=*", "bob"], "'*' is not the name of a project, nor the start"),
-        (["user", "add", "--projects=a,,b", "bob"], "'' is not the name of a project, nor the"),
+        (["user", "add", "--projects=a,,b", "bob"], "an entry of 'a,,b' is empty: write one comma"),
     ],
 )
 def test_a_request_that_cannot_be_met_fails_in_one_sentence(

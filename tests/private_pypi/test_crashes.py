@@ -435,7 +435,7 @@ def test_what_a_hand_put_back_after_a_killed_removal_is_served(place: Place) -> 
     index = place.app.index
 
     def deletes() -> None:
-        Change.delete_obsolete = lambda self: die()  # type: ignore[method-assign]
+        Change.finish_files = lambda self: die()  # type: ignore[method-assign]
 
     assert ended(partial(index.remove, "back", "1.0", by="alice"), deletes) == signal.SIGKILL
     assert file.exists()

@@ -474,3 +474,20 @@ def test_an_upload_of_a_ci_job_has_the_time_of_any_other(auth: Path, folder: Pat
     caddyfile = (ROOT / "template/server/gateway/Caddyfile.jinja").read_text()
     (time,) = re.findall(r"read_timeout \S+ [0-9]+", caddyfile)
     assert time in (folder / gateway.TRUSTED).read_text()
+
+
+def test_an_older_caddyfile_never_imports_what_it_cannot_read(auth: Path, folder: Path) -> None:
+    # Before the launch after an update, and after a step back, the gateway has one that knows
+    # nothing of CI jobs.
+    (auth / ".publishers.toml").write_text(PUBLISHERS)
+    gateway.write(auth, folder)
+    caddy = Path(sys.executable).with_name("caddy")
+    imports = f"\timport {folder}/*.conf\n\tbasic_auth {{\n\t\timport {folder}/*.caddy\n\t}}\n"
+    (folder / "Caddyfile").write_text(f":80 {{\n{imports}}}\n")
+
+    said = subprocess.run(
+        [caddy, "adapt", "--config", folder / "Caddyfile"], capture_output=True, text=True
+    )
+
+    assert said.returncode == 0, said.stderr
+    assert "mint-token" not in said.stdout

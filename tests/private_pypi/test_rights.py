@@ -80,11 +80,21 @@ def test_projects_may_be_written_in_any_spelling(typed: str, meant: tuple[str, .
     assert rights.parse_projects(typed) == meant
 
 
-@pytest.mark.parametrize(
-    "typed", ["*", "", "a,,b", "a*b", "-a", "a-", "a b", "ä", "a/b", "-*", "a**"]
-)
+@pytest.mark.parametrize("typed", ["*", "a*b", "-a", "a-", "a b", "ä", "a/b", "-*", "a**"])
 def test_what_is_no_name_and_no_start_of_one_is_refused(typed: str) -> None:
     with pytest.raises(RightsError, match="is not the name of a project"):
+        rights.parse_projects(typed)
+
+
+@pytest.mark.parametrize("typed", ["", "  "])
+def test_a_list_without_projects_is_not_all_projects(typed: str) -> None:
+    with pytest.raises(RightsError, match=r"^PROJECTS= is empty: say which projects$"):
+        rights.parse_projects(typed)
+
+
+@pytest.mark.parametrize("typed", ["a,,b", "a,", ",a", "a, ,b", ","])
+def test_an_entry_without_a_name_is_refused(typed: str) -> None:
+    with pytest.raises(RightsError, match=f"^an entry of '{typed}' is empty: write one comma"):
         rights.parse_projects(typed)
 
 

@@ -127,7 +127,8 @@ def test_a_file_of_a_quarantined_project_is_refused_with_a_sentence(
 ) -> None:
     assert [site.get(f"/packages/{file}", method).status for file in ALL] == [200] * len(ALL)
     site.app.index.mark("my-lib", "quarantined", "it steals", by="bob")
-    said = f"my-lib is quarantined (it steals), so no file of it is served: {REMEDY}"
+    # A reader cannot run the command, which the answer to an upload names.
+    said = "my-lib is quarantined (it steals), so no file of it is served: ask the server's owner."
 
     # What never was there, too: the project is quarantined, whatever it is asked for.
     for file in [*ALL, f"{WHEEL}.provenance", "My.Lib-9.0.tar.gz", "MY_LIB-1.0-py3-none-any.whl"]:

@@ -290,6 +290,7 @@ def test_the_tool_is_asked_for_a_release_where_it_may_write_it_in_another_way(
         version=version,
         python="",
         required=(),
+        trusted_publishing=False,
     )
     tool = [sys.executable, "-c", "print('told 9.9')"]
 
@@ -655,6 +656,7 @@ def test_the_readme_has_the_line_that_has_the_server_trust_this_repository(
     assert where.is_file()
     assert rights == ["USER=ci-my-app", "ROLE=reader", "PROJECTS=acme-lib,other-lib"]
     assert ("Protect the tags `v*`" in readme) is (ci == "gitlab")
+    assert ("Let the environment `publish` take tags `v*` alone" in readme) is (ci == "github")
     assert len(readme.splitlines()) < 120
 
 

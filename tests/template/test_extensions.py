@@ -321,7 +321,9 @@ class TestText:
 
     @given(st.emails(domains=st.just("example.com")) | st.text(".-@ax%+_", max_size=9))
     def test_an_address_without_error_is_one_to_poetry(self, address: str) -> None:
-        assume(address != "" and text.email_error(address) == "")
+        # Most of what is made up is none, too much to assume() that it is.
+        if address == "" or text.email_error(address):
+            return
 
         assert re.fullmatch(r"(?!.*\.\..*@)[^@.][^@]*(?<!\.)@[^@]+\.[^@]+", address)
         assert address.isascii()

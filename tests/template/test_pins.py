@@ -160,7 +160,7 @@ def found_by_custom_managers(
     return found
 
 
-IMAGES = {"server": ["gateway", "private_pypi"], "client": [""]}
+IMAGES = {"server": ["gateway", "private_pypi", "attestations"], "client": [""]}
 """Of which services an SBOM is made; where there is one alone, it has no name."""
 
 
@@ -247,7 +247,31 @@ def test_ci_scans_the_images_that_compose_runs(render: Render) -> None:
     assert done.stdout.splitlines() == [
         f"gateway={image['image']}",
         "private_pypi=ours/private_pypi",
+        "attestations=ours/attestations",
     ]
+
+
+@pytest.mark.parametrize("ci", ["github", "gitlab"])
+def test_ci_lists_and_scans_every_image_of_the_server_and_builds_all_that_it_scans(
+    render: Render, ci: str
+) -> None:
+    server = render({"template": "server", "unknown_packages": "mirror", "ci": ci})
+    services = yaml.safe_load((server / "docker-compose.pypi.yml").read_text())["services"]
+    file = {"github": ".github/workflows/check.yml", "gitlab": ".gitlab-ci.yml"}[ci]
+    text = yaml.safe_load((server / file).read_text())
+    if ci == "github":
+        lines = [step.get("run", "") for step in text["jobs"]["check"]["steps"]]
+    else:
+        lines = text["check"]["script"]
+
+    (listed,) = re.findall(r"for service in (.+); do", "\n".join(lines))
+    images = {services[name]["image"] for name in listed.split()}
+    assert listed.split() == IMAGES["server"]
+    assert images == {service["image"] for service in services.values()}
+    # Without its profile, Compose neither builds nor knows a service that no launch starts.
+    (built,) = (line for line in lines if line.endswith(" build"))
+    profiles = {one for name in listed.split() for one in services[name].get("profiles", [])}
+    assert {*re.findall(r"--profile (\S+)", built)} == profiles
 
 
 def bare(pattern: str) -> str:

@@ -128,6 +128,7 @@ start() {
 	anew=
 	[ -d pypi_index ] && [ -d pypi_web ] || anew=yes
 	! has_mirror || [ -d public_data/public ] || anew=yes
+	# A running `keys` would keep a folder that was deleted.
 	[ -d gateway/accounts/issuers ] && had_issuers=yes || had_issuers=
 	prepare
 	url=$(address "$1") || exit 1

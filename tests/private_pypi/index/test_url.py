@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
-import pytest
+from kit import attestation
 from kit.an_index import WHEEL, copy, page
-from private_pypi.catalogue import Catalogue
 from private_pypi.index import Index
-from private_pypi.pages import Listed
 from private_pypi.verify import differences
 
 OLD, NEW = "https://old.example.com/", "https://new.example.com/py/"
 
 
-@pytest.fixture(autouse=True)
-def one_attested(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the files of my-lib have attestations."""
-    listed = Catalogue.listed
-
-    def with_attestations(self: Catalogue, project: str) -> list[Listed]:
-        return [replace(one, attested=project == "my-lib") for one in listed(self, project)]
-
-    monkeypatch.setattr(Catalogue, "listed", with_attestations)
+def copy_attested(data: Path) -> None:
+    """Put a wheel of my-lib with attestations into a folder by hand."""
+    wheel = copy(data)
+    attested = attestation.provenance(attestation.of(wheel.name, wheel.read_bytes()))
+    wheel.with_name(f"{wheel.name}.provenance").write_bytes(attested)
 
 
 def times(folder: Path, project: str) -> list[int]:
@@ -32,7 +25,7 @@ def times(folder: Path, project: str) -> list[int]:
 
 
 def test_a_page_follows_the_url_of_the_index_and_others_stay(data: Path, folder: Path) -> None:
-    copy(data)
+    copy_attested(data)
     copy(data, "other")
     Index(data, folder, OLD).refresh()
     assert page(folder)[0]["provenance"] == f"{OLD}packages/{WHEEL}.provenance"
@@ -48,7 +41,7 @@ def test_a_page_follows_the_url_of_the_index_and_others_stay(data: Path, folder:
 
 
 def test_a_command_keeps_the_url_that_the_server_said(data: Path, folder: Path) -> None:
-    copy(data)
+    copy_attested(data)
     Index(data, folder, OLD).refresh()
 
     command = Index(data, folder)
@@ -62,7 +55,7 @@ def test_a_command_keeps_the_url_that_the_server_said(data: Path, folder: Path) 
 
 
 def test_an_index_that_was_never_served_names_no_url(data: Path, folder: Path) -> None:
-    copy(data)
+    copy_attested(data)
 
     Index(data, folder).refresh()
 

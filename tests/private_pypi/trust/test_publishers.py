@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -405,6 +406,8 @@ def test_what_is_added_is_read_back_and_removed_without_a_trace(
     with folder_with(before) as folder:
         others, _ = publishers.read(folder)
         assume(all(other.name != publisher.name for other in others))
+        job = (publisher.issuer, publisher.claims)
+        assume(all((other.issuer, other.claims) != job for other in others))
 
         publishers.add(folder, publisher)
         assert publishers.read(folder) == ([*others, publisher], [])
@@ -498,10 +501,21 @@ def test_removing_nobody_changes_nothing(auth: Path, text: str | None) -> None:
 def test_a_name_that_is_taken_is_refused_and_nothing_is_written(auth: Path) -> None:
     put(auth, TEXT)
 
+    other = dataclasses.replace(BILLING, claims={**CLAIMS, "ref": "refs/heads/main"})
     with pytest.raises(
         PublishersError, match=r"has a publisher 'acme/billing publish\.yml' already"
     ):
-        publishers.add(auth, BILLING)
+        publishers.add(auth, other)
+
+    assert content(auth) == TEXT
+
+
+def test_a_job_that_is_trusted_is_refused_under_any_name_and_nothing_is_written(auth: Path) -> None:
+    put(auth, TEXT)
+
+    for name in (BILLING.name, "acme/other"):
+        with pytest.raises(PublishersError, match=r"this job already, as 'acme/billing publish"):
+            publishers.add(auth, dataclasses.replace(BILLING, name=name, projects=("other",)))
 
     assert content(auth) == TEXT
 
@@ -533,7 +547,8 @@ def test_two_commands_at_once_both_count(auth: Path) -> None:
     names = [f"acme/billing {number}" for number in range(8)]
     adding = [
         threading.Thread(
-            target=publishers.add, args=(auth, Publisher(name, GITHUB, ("billing",), CLAIMS))
+            target=publishers.add,
+            args=(auth, Publisher(name, GITHUB, ("billing",), {**CLAIMS, "ref": name})),
         )
         for name in names
     ]

@@ -130,6 +130,36 @@ def test_a_pipeline_of_gitlab_is_pinned_by_file_and_ids(
     }
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("https://gitlab.acme.com/", "https://gitlab.acme.com"),
+        ("https://acme.com/gitlab/", "https://acme.com/gitlab"),
+        ("https://gitlab.com/", GITLAB),
+        ("https://github.com", GITHUB),
+        ("https://github.com/", GITHUB),
+        (f"{GITHUB}/", GITHUB),
+        ("https://github.acme.com/_services/token/", "https://github.acme.com/_services/token"),
+    ],
+)
+def test_an_address_as_a_browser_shows_it_is_the_issuer_that_tokens_name(
+    folders: Path, typed: str, meant: str
+) -> None:
+    assert add(*BILLING, f"--issuer={typed}") == 0
+    shown = trusted(folders)[0]
+    (folders / "pypi_auth/.publishers.toml").unlink()
+    assert add(*BILLING, f"--issuer={meant}") == 0
+
+    assert shown.issuer == meant
+    assert trusted(folders) == [shown]
+
+
+def test_the_slash_of_an_issuer_that_is_pinned_by_its_subject_stays(folders: Path) -> None:
+    assert add("--issuer=https://ci.acme.com/", "--subject=x", "--projects=billing") == 0
+
+    assert trusted(folders)[0].issuer == "https://ci.acme.com/"
+
+
 def test_a_github_of_a_company_is_pinned_as_github_is(folders: Path) -> None:
     issuer = "https://github.acme.com/_services/token"
 
@@ -143,12 +173,12 @@ def test_a_github_of_a_company_is_pinned_as_github_is(folders: Path) -> None:
 def test_another_issuer_is_pinned_by_its_subject(folders: Path) -> None:
     flags = ("--issuer=https://ci.acme.com", "--subject=jobs/billing", "--projects=billing")
     assert add(*flags) == 0
-    assert add(*flags, "--name=acme's billing") == 0
+    assert add(*flags, "--subject=jobs/tax", "--name=acme's tax") == 0
 
     first, second = trusted(folders)
     assert first.name == "ci.acme.com jobs/billing"
-    assert first.claims == second.claims == {"sub": "jobs/billing"}
-    assert second.name == "acme's billing"
+    assert first.claims == {"sub": "jobs/billing"}
+    assert second.name == "acme's tax"
 
 
 @pytest.mark.parametrize(
@@ -221,12 +251,27 @@ def test_what_was_not_asked_for_is_not_trusted(folders: Path, capsys: Captured, 
     assert trusted(folders) == []
 
 
-def test_the_same_twice_says_what_to_do(folders: Path, capsys: Captured) -> None:
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ((), f"trusts this job already, as '{BILLING_NAME}': add the projects there\n"),
+        # It would never count: the first entry that fits a job does.
+        (("--name=acme/other",), f"trusts this job already, as '{BILLING_NAME}': add the projects"),
+        (
+            ("--repository-id=9",),
+            f"has a publisher '{BILLING_NAME}' already: edit its projects there, or run"
+            " make pypi-trust-remove first\n",
+        ),
+    ],
+)
+def test_the_same_twice_says_what_to_do(
+    folders: Path, capsys: Captured, flags: tuple[str, ...], said: str
+) -> None:
     add(*BILLING)
 
-    assert add(*BILLING, "--projects=other") == 1
+    assert add(*BILLING, "--projects=other", *flags) == 1
 
-    assert "already: edit it there, run make pypi-trust-remove first" in capsys.readouterr().err
+    assert said in capsys.readouterr().err
     assert len(trusted(folders)) == 1
 
 
@@ -301,7 +346,7 @@ def test_github_tells_the_ids_of_a_public_repository(
         {"id": 123, "full_name": "Acme/Billing", "owner": {"id": 45}, "private": False},
     )
 
-    assert main(["trust", "ids", "github", "acme/billing"]) == 0
+    assert main(["trust", "ids", "--workflow=ci.yml", "github", "acme/billing"]) == 0
 
     assert json.loads(capsys.readouterr().out) == {
         "repository": "Acme/Billing",
@@ -316,7 +361,7 @@ def test_gitlab_tells_the_ids_of_a_public_project(server: Documents, capsys: Cap
         {"id": 123, "path_with_namespace": "acme/sub/billing", "namespace": {"id": 45}},
     )
 
-    assert main(["trust", "ids", server.url, "acme/sub/billing"]) == 0
+    assert main(["trust", "ids", f"{server.url}/", "acme/sub/billing"]) == 0
 
     assert json.loads(capsys.readouterr().out)["owner_id"] == "45"
 
@@ -326,9 +371,13 @@ def test_the_api_of_a_github_of_a_company_is_on_its_host(
 ) -> None:
     server.put("/api/v3/repos/a/b", {"id": 1, "full_name": "a/b", "owner": {"id": 2}})
 
-    assert main(["trust", "ids", f"{server.url}/_services/token", "a/b"]) == 0
-
+    issuer = f"{server.url}/_services/token"
+    assert main(["trust", "ids", "--workflow=ci.yml", issuer, "a/b"]) == 0
     assert json.loads(capsys.readouterr().out)["owner_id"] == "2"
+
+    assert main(["trust", "ids", "--workflow=ci.yml", issuer, "a/private"]) == 1
+    host = server.url.removeprefix("http://")
+    assert f"gh api --hostname {host} repos/a/private --jq" in capsys.readouterr().err
 
 
 def test_a_private_repository_says_how_to_get_its_ids(
@@ -336,12 +385,15 @@ def test_a_private_repository_says_how_to_get_its_ids(
 ) -> None:
     monkeypatch.setattr(ids, "GITHUB_API", server.url)
 
-    assert main(["trust", "ids", "github", "acme/billing"]) == 1
+    assert main(["trust", "ids", "--workflow=ci.yml", "github", "acme/billing"]) == 1
 
     said = capsys.readouterr()
     assert said.out == ""
     assert "there is no such repository, or it is not public" in said.err
-    assert "gh api repos/acme/billing --jq '.id, .owner.id' prints both ids" in said.err
+    assert (
+        "For a private repository, gh api repos/acme/billing --jq '.id, .owner.id' prints both ids"
+        in said.err
+    )
     assert "run the same command with REPOSITORY_ID=... OWNER_ID=... behind it" in said.err
 
 
@@ -368,7 +420,9 @@ def test_any_other_answer_says_how_to_get_the_ids(
 
     said = capsys.readouterr()
     assert said.out == ""
-    assert "glab api projects/a%2Fb prints both, as id and namespace.id" in said.err
+    host = server.url.removeprefix("http://")
+    how = f"glab api --hostname {host} projects/a%2Fb prints both, as id and namespace.id"
+    assert how in said.err
 
 
 @pytest.mark.parametrize("name", ["a", "a/..", "a/b?c", "a/b#c", "a/b/c", "/a/b", "a /b", "a/b\n"])
@@ -377,9 +431,20 @@ def test_what_is_no_repository_of_github_is_not_asked_for(
 ) -> None:
     monkeypatch.setattr(ids, "GITHUB_API", server.url)
 
-    assert main(["trust", "ids", "github", name]) == 1
+    assert main(["trust", "ids", "--workflow=ci.yml", "github", name]) == 1
 
     assert "is no repository: write OWNER/NAME" in capsys.readouterr().err
+    assert server.paths() == []
+
+
+def test_nobody_is_asked_for_the_ids_of_a_workflow_that_is_missing(
+    server: Documents, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ids, "GITHUB_API", server.url)
+
+    assert main(["trust", "ids", "github", "acme/billing"]) == 1
+
+    assert "WORKFLOW='' is no file in .github/workflows/" in capsys.readouterr().err
     assert server.paths() == []
 
 

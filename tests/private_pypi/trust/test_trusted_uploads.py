@@ -111,7 +111,7 @@ def test_what_a_job_published_is_known_from_the_journal_alone(index: Index) -> N
 
     with index.app.index._access.catalogue() as known:
         (record,) = known.history.about("my-private-lib", 9)
-    assert record.publisher == JOB
+    assert record.job == JOB
 
 
 def test_an_account_publishes_as_before_and_no_job_is_written_down(index: Index) -> None:

@@ -385,7 +385,7 @@ JOB = {
 
 
 def test_a_file_of_a_trusted_publisher_names_workflow_commit_and_run(people: ForPeople) -> None:
-    people.publish(by="acme/billing publish.yml", publisher=JOB)
+    people.publish(by="acme/billing publish.yml", job=JOB)
     people.update()
 
     found, page = read(people), people.page()
@@ -400,7 +400,7 @@ def test_a_file_of_a_trusted_publisher_names_workflow_commit_and_run(people: For
 
 @pytest.mark.parametrize("url", ["javascript:alert(1)", "", "//elsewhere.example/x"])
 def test_a_run_whose_address_is_none_of_the_web_is_not_linked(people: ForPeople, url: str) -> None:
-    people.publish(publisher=JOB | {"url": url, "run": "<b>4711"})
+    people.publish(job=JOB | {"url": url, "run": "<b>4711"})
     people.update()
 
     page = people.page()

@@ -199,7 +199,7 @@ def run_verify(settings: Settings, _: argparse.Namespace) -> None:
 
 
 def run_audit(settings: Settings, options: argparse.Namespace) -> None:
-    """Print who published, yanked or removed which file, and which tokens were refused."""
+    """Print who published, yanked, removed or marked what, and which tokens were refused."""
     lines, complaints = audit(settings.data, settings.index, options.project)
     for line in lines:
         print(line)

@@ -252,12 +252,15 @@ def change_password(
     *,
     generated: bool = False,
     until: date | None = None,
-) -> None:
+) -> Rights:
     """Give an account a new password, whatever hash its line has now.
 
     Args:
         generated: as in `add`.
         until: the new last day of the account; None: its last day stays as it is.
+
+    Returns:
+        the rights that it has now; all if their line shuts it out.
 
     Raises:
         AccountError: if there is no such account or the password cannot be used.
@@ -269,6 +272,8 @@ def change_password(
             _give(folder, name, Rights(until=until))
         new = _line(name, password, generated)
         _write(folder, file, [new if _name(x) == name else x for x in _lines(folder, file)])
+        rights, _ = rights_file.read(_lines(folder, rights_file.FILE))
+        return rights.get(name) or ALL
 
 
 def remove(folder: Path, name: str) -> None:

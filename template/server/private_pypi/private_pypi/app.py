@@ -20,6 +20,7 @@ from .index import Index
 from .layout import PUBLIC_INDEX, UPLOADS
 from .settings import Settings
 from .slots import UploadSlots
+from .statuses import ClosedError
 from .trust import routes
 from .trust.minted import LIFE
 from .trust.service import TrustService, as_account
@@ -202,12 +203,19 @@ class Gatekeeper:
     def _read(self, environ: Environ, account: Account) -> Answer:
         # PEP 3333 has each byte of a path as a character.
         path = environ.get("PATH_INFO", "").encode("latin-1").decode(errors="replace")
-        found = reads.answer(self.index, self._settings, environ)
-        # Last: a project that gets its first file in between is refused.
-        if refused := permissions.of_read(account, path, self.index, self._everybody()):
+        try:
+            found = reads.answer(self.index, self._settings, environ)
+            closed = None
+        except ClosedError as error:
+            found, closed = None, error
+        # Last: a project that gets its first file in between is refused. Before the status of a
+        # project is told, too.
+        if refused := permissions.of_read(account, path, self.index, self._everybody):
             if found:
                 found.close()
             return refusal(403, refused)
+        if closed:
+            raise closed
         if found:
             return found
         self.tell_gateway()  # The file may have been deleted together with the index.
@@ -238,7 +246,7 @@ class Gatekeeper:
             uploads.check(form)
             if form.distribution:
                 project, _ = parse_name(form.distribution.name)
-                if refused := permissions.of_upload(account, project, self._everybody()):
+                if refused := permissions.of_upload(account, project, self._everybody):
                     return refusal(403, refused)
             return self._pypiserver.publish(form, account.name, job)
 

@@ -110,7 +110,7 @@ def _row(record: Record) -> tuple[str, ...]:
     """
     done = DONE.get(record.action, record.action)
     by = record.by or ("in pypi_data/" if record.action == "find" else "-")
-    told = record.publisher or {}
+    told = record.job or {}
     job = ", ".join(f"{name} {told[name]}" for name in JOB if name in told)
     return (_time(record.time), *map(printable, (done, record.file, by, why(record) or job)))
 

@@ -1,7 +1,7 @@
 """The catalogue: all that the index knows, in SQLite, so that no question is answered from files.
 
-All of it is derived: `files` from the data folder, `lines` and `history` from the journal, `pages`
-from the pages as they were written.
+All of it is derived: `files` from the data folder; `lines`, `about`, `history` and `statuses` from
+the journal; `pages` from the pages as they were written.
 """
 
 from __future__ import annotations
@@ -68,6 +68,11 @@ class Catalogue:
     def url(self) -> str:
         """The URL of the index, as its pages name it; empty before it was served once."""
         return str(self._db.value("SELECT url FROM state"))
+
+    def attested_projects(self) -> set[str]:
+        """Return the projects of whose files attestations are served."""
+        query = "SELECT DISTINCT project FROM files WHERE provenance_sha256 IS NOT NULL"
+        return set(self._db.values(query))
 
     def set_url(self, url: str) -> None:
         """Say what the URL is."""
@@ -167,10 +172,9 @@ class Catalogue:
     def served(self) -> Iterator[Served]:
         """Yield all that is served."""
         rows = self._db.execute(
-            "SELECT location, signed, files.sha256, metadata_sha256, metadata_size,"
-            " attested, provenance_sha256, provenance, status IS 'quarantined'"
-            " FROM files LEFT JOIN history USING (file, sha256)"
-            " LEFT JOIN statuses ON statuses.project = files.project"
+            "SELECT location, signed, sha256, metadata_sha256, metadata_size, attested,"
+            " provenance_sha256, status IS 'quarantined'"
+            " FROM files LEFT JOIN statuses USING (project)"
             " WHERE problem IS NULL ORDER BY location"
         )
         return map(Served._make, rows)
@@ -245,8 +249,8 @@ class Catalogue:
         )
         return digest
 
-    def publisher(self, file: str) -> str | None:
-        """Return the account that published a file; None if it was put there by hand."""
+    def published_by(self, file: str) -> str | None:
+        """Return the account or trusted publisher of a file; None if it was put there by hand."""
         account: str | None = self._db.value("SELECT by FROM history WHERE file = :file", file=file)
         return account
 
@@ -263,6 +267,12 @@ class Catalogue:
             "SELECT provenance FROM history WHERE file = :file", file=file
         )
         return digest
+
+    def provenances(self) -> dict[str, str]:
+        """Return the digests that the journal has for attestations, by file name."""
+        return dict(
+            self._db.execute("SELECT file, provenance FROM history WHERE provenance IS NOT NULL")
+        )
 
     def attested(self, location: str) -> str | None:
         """Return the digest of the attestations that are served beside a file."""

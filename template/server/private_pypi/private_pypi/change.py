@@ -68,7 +68,7 @@ def changing(data: Path, folder: Path, *, check: bool = False) -> Iterator[Chang
 
 def _finish(change: Change) -> None:
     change.write_pages()
-    change.delete_obsolete()
+    change.finish_files()
     # Last: whatever is not finished before is done again by the next refresh.
     change.catalogue.commit()
 
@@ -289,7 +289,7 @@ class Change:
         """Say at which URL the index is served; pages that name another one are written anew."""
         if url != self.catalogue.url:
             self.catalogue.set_url(url)
-            self.touched |= {*self.catalogue.projects()}
+            self.touched |= self.catalogue.attested_projects()
 
     def examine_journal(self) -> str | None:
         """Read the whole journal; return its problem, without a full stop, if there is one."""
@@ -322,7 +322,7 @@ class Change:
             self.note_all(self._found)
         quarantined = self.catalogue.history.statuses.quarantined()
         # What is listed has to be there, before and after.
-        withheld.release(self._folder, self.touched - quarantined - {""})
+        withheld.release(self._folder, self.catalogue.history.marked - quarantined)
         self._to_withhold = self.touched & quarantined
         list_changed = "" in self.touched or not self.catalogue.has_list()
         for project in self.touched - {""}:
@@ -342,7 +342,7 @@ class Change:
             self.catalogue.set_page("", fingerprint)
         self.journal_state = self._journal.state
 
-    def delete_obsolete(self) -> None:
+    def finish_files(self) -> None:
         """Delete the files that no page names any more, and withhold those in quarantine."""
         withheld.withhold(self._folder, self._to_withhold)
         for path in self._obsolete + self._to_delete:

@@ -49,7 +49,7 @@ CREATE TABLE history (              -- every file there ever was
     project TEXT NOT NULL,
     sha256 TEXT NOT NULL,
     uploaded TEXT NOT NULL,
-    by TEXT,                        -- the account that published it, if it was one
+    by TEXT,                        -- the account or trusted publisher of it, if any
     signature TEXT,                 -- sha256 of the signature that it published
     provenance TEXT,                -- sha256 of the attestations that it published
     yanked TEXT                     -- the reason

@@ -11,8 +11,8 @@ class Served(NamedTuple):
     """What must be in the index for a distribution to be served, or withheld in quarantine.
 
     Attributes:
-        attested: whether attestations lie beside it; they are served if provenance_sha256 is set.
-        published_provenance: the digest that the journal has for its attestations.
+        attested: the time of the attestations beside it (st_mtime_ns), 0 if there are none; they
+            are served if provenance_sha256 is set.
     """
 
     location: str
@@ -22,7 +22,6 @@ class Served(NamedTuple):
     metadata_size: int | None
     attested: int
     provenance_sha256: str | None
-    published_provenance: str | None
     withheld: int
 
 

@@ -31,8 +31,9 @@ UNKNOWN_USERS = "strangers.conf"
 RIGHTS = "rights.routes"
 """What accounts with rights of their own may read; the Caddyfile imports all `*.routes`."""
 
-TRUSTED = "trusted.conf"
-"""Which requests of trusted publishers it passes on; imported together with UNKNOWN_USERS."""
+TRUSTED = "trusted.jobs"
+"""Which requests of trusted publishers it passes on. It is no `*.conf`: an older Caddyfile imports
+all of those, and lacks what this file refers to."""
 
 DECOY = "_none"
 """The decoy's name. No account can have it. The base64 of `_none:` ends where a group of four

@@ -32,12 +32,14 @@ class History:
     Attributes:
         removed: the files whose removal the last replay() has read.
         statuses: those of the projects.
+        marked: the projects of which replay() has read a mark since the catalogue was opened.
     """
 
     def __init__(self, db: Database) -> None:
         self._db = db
         self.removed: list[Removed] = []
         self.statuses = Statuses(db)
+        self.marked: set[str] = set()
 
     @property
     def journal_problem(self) -> str | None:
@@ -150,6 +152,8 @@ class History:
             project = self.statuses.replay(record) if is_mark else parse_name(record.file)[0]
         except (DistributionError, StatusError):
             return set()
+        if is_mark:
+            self.marked.add(project)
         self._db.execute(
             "INSERT INTO about (project, number) VALUES (:project, :number)",
             {"project": project, "number": added.lastrowid},

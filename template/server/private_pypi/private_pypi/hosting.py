@@ -144,8 +144,8 @@ class Storage(Backend):
         job = request.environ.get(_JOB)
         text = request.environ.get(_ATTESTATIONS)
         with _attested(new, text, account, job, unfinished.parent) as attested:
-            publisher = dict(job) if job else None
-            self._index.add(unfinished, new, by=account, publisher=publisher, attested=attested)
+            noted = dict(job) if job else None
+            self._index.add(unfinished, new, by=account, job=noted, attested=attested)
 
     def exists(self, filename: str) -> bool:
         """Return False: add_package alone can tell a repeated upload from a conflict."""

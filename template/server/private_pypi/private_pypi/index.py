@@ -12,6 +12,7 @@
         complete_names              a link to names/ while no name is missing
         public_index                where the gateway sends clients for other names
         index.sqlite3               the catalogue
+        refused.jsonl               tokens of CI jobs that were refused; the one file not derived
 
 Only a distribution that was read to its end gets a link, so nothing else is ever served. Every
 change is made under the lock of the journal, which is written before the index: so the index can
@@ -70,11 +71,11 @@ class Index:
         new: Distribution,
         *,
         by: str,
-        publisher: dict[str, str] | None = None,
+        job: dict[str, str] | None = None,
         attested: Path | None = None,
     ) -> None:
         """Publish a distribution, as Publishing.add."""
-        self._publishing.add(unfinished, new, by=by, publisher=publisher, attested=attested)
+        self._publishing.add(unfinished, new, by=by, job=job, attested=attested)
 
     def sign(self, unfinished: Path, file: str, *, by: str) -> None:
         """Publish a signature, as Publishing.sign."""

@@ -52,7 +52,7 @@ class Record:
         reason: why a release was yanked, or what was repaired.
         by: the account, the trusted publisher, or the user of the machine.
         status: for a mark, the status that the project has from now on.
-        publisher: for an upload without a stored password, which CI job sent it: the claims of its
+        job: for an upload without a stored password, which CI job sent it: the claims of its
             token that tell, by the names that `trust` gives them.
         more: fields that this version does not know, or whose values it cannot read.
         restored: whether a repair brought the line back.
@@ -69,7 +69,7 @@ class Record:
     reason: str | None = None
     by: str | None = None
     status: str | None = None
-    publisher: dict[str, str] | None = field(default=None, hash=False)
+    job: dict[str, str] | None = field(default=None, hash=False)
     more: dict[str, Any] = field(default_factory=dict, hash=False)
     restored: bool = False
     after: str | None = field(default=None, compare=False)
@@ -338,5 +338,5 @@ _READABLE: dict[str, Callable[[object], bool]] = {
     "reason": _is_text,
     "by": _is_text,
     "status": _is_text,
-    "publisher": lambda value: isinstance(value, dict) and all(map(_is_text, value.values())),
+    "job": lambda value: isinstance(value, dict) and all(map(_is_text, value.values())),
 }

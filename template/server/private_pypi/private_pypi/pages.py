@@ -45,7 +45,7 @@ class Listed:
         uploaded: time in the form of PEP 700.
         yanked: None, or the reason, which may be empty (PEP 592).
         signed: whether a detached signature is served beside it.
-        by: the account that published it, None if it was put there by hand.
+        by: the account or trusted publisher of it, None if it was put there by hand.
         attested: whether its attestations are served beside it (PEP 740).
     """
 

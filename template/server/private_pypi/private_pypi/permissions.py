@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from packaging.utils import canonicalize_name
 
@@ -30,16 +30,18 @@ def of_account(account: Account) -> str:
     )
 
 
-def of_upload(account: Account, project: str, everybody: Iterable[Account]) -> str:
+def of_upload(account: Account, project: str, everybody: Callable[[], Iterable[Account]]) -> str:
     """Return why a publisher may not publish a project, empty if it may."""
     if account.rights.covers(project):
         return ""
-    others = [one for one in everybody if one.role == "publisher" and one.rights.covers(project)]
+    others = [one for one in everybody() if one.role == "publisher" and one.rights.covers(project)]
     own = _joined(account.rights.projects)
     return f"{account.name} may publish {own}, not {project}: {_who(others)}."
 
 
-def of_read(account: Account, path: str, index: Index, everybody: Iterable[Account]) -> str:
+def of_read(
+    account: Account, path: str, index: Index, everybody: Callable[[], Iterable[Account]]
+) -> str:
     """Return why an account may not read what a path leads to, empty if it may.
 
     Names that are not here are asked elsewhere for every account.
@@ -54,14 +56,16 @@ def of_read(account: Account, path: str, index: Index, everybody: Iterable[Accou
         project = project_of(distribution_of(path))
     elif (named := _PROJECT.fullmatch(path)) and (named[1] or named[2] not in _OF_ALL):
         project = canonicalize_name(named[2])
-        if index.status(project) != "here":
+        status = index.status(project)
+        # The page for people of a project outlives its last file.
+        if status == "unknown" or (status != "here" and named[1] != "/project"):
             return ""
     own = _joined(account.rights.projects)
     if not project:
         return f"{account.name} may see {own}, not what belongs to all projects."
     if account.rights.covers(project):
         return ""
-    others = [one for one in everybody if one.role == "publisher" or one.rights.covers(project)]
+    others = [one for one in everybody() if one.role == "publisher" or one.rights.covers(project)]
     return f"{account.name} may install {own}, not {project}: {_who(others)}."
 
 

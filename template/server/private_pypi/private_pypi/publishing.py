@@ -47,7 +47,7 @@ class Publishing:
         new: Distribution,
         *,
         by: str,
-        publisher: dict[str, str] | None = None,
+        job: dict[str, str] | None = None,
         attested: Path | None = None,
     ) -> None:
         """Publish a distribution that lies, whole and on the disk, in a file of the data folder.
@@ -56,7 +56,7 @@ class Publishing:
         attestations come with them, and none were there.
 
         Args:
-            by, publisher: as Record has them.
+            by, job: as Record has them.
             attested: another such file, with its attestations as a provenance object (PEP 740).
 
         Raises:
@@ -100,9 +100,7 @@ class Publishing:
                     links.enter_context(self._linked(change, attested, place, digest))
                 linked = self._linked(change, unfinished, target, new.sha256)
                 if links.enter_context(linked) or noted is None:
-                    upload = Record(
-                        now, "upload", new.file, new.size, new.sha256, by=by, publisher=publisher
-                    )
+                    upload = Record(now, "upload", new.file, new.size, new.sha256, by=by, job=job)
                     records.insert(0, upload)
                 if records:
                     change.note_all(records)
@@ -128,7 +126,7 @@ class Publishing:
             if location is None:
                 raise NameTakenError(f"{file} signs no distribution of this index")
             # An account that could sign for others could keep them from signing.
-            if change.catalogue.publisher(signed) not in (None, by):
+            if change.catalogue.published_by(signed) not in (None, by):
                 raise NotYoursError(
                     f"{signed} was published by another account, which alone can sign it"
                 )
@@ -144,7 +142,7 @@ class Publishing:
         file, digest = file_of(location), disk.sha256(attested)
         served = change.catalogue.attested(location)
         # As with signatures: an account that could attest for others could keep them from it.
-        if served != digest and change.catalogue.publisher(file) not in (None, by):
+        if served != digest and change.catalogue.published_by(file) not in (None, by):
             raise NotYoursError(
                 f"{file} was published by another account, which alone can attest it"
             )

@@ -54,7 +54,8 @@ class Rights:
             if key not in ("projects", "until") or not sign or key in values:
                 raise RightsError("write projects=NAME,PREFIX-* or until=YYYY-MM-DD, each once")
             values[key] = value
-        if not values:
+        # Without a value, it is not all projects: somebody meant some.
+        if not values or values.get("projects") == "":
             raise RightsError("write projects=NAME,PREFIX-* or until=YYYY-MM-DD, or delete it")
         return cls(
             parse_projects(values["projects"]) if "projects" in values else (),
@@ -116,10 +117,17 @@ def parse_projects(text: str) -> tuple[str, ...]:
     """Return the names and prefixes of a list with commas, normalised.
 
     Raises:
-        RightsError: if one of them is neither a name nor a prefix with a `*` at its end.
+        RightsError: if there is none, or one of them is neither a name nor a prefix with a `*` at
+            its end.
     """
+    if not text.strip():
+        raise RightsError("PROJECTS= is empty: say which projects")
     patterns = [_SPELLINGS.sub("-", one.strip().lower()) for one in text.split(",")]
     for given, pattern in zip(text.split(","), patterns, strict=True):
+        if not pattern:
+            raise RightsError(
+                f"an entry of {text[:80]!a} is empty: write one comma between two names"
+            )
         if not _PATTERN.fullmatch(pattern):
             raise RightsError(
                 f"{given.strip()[:80]!a} is not the name of a project, nor the start of names such"

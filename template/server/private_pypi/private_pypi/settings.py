@@ -23,7 +23,7 @@ class Settings:
         data: folder of the distributions and the journal, which must never be lost.
         index: folder of the pages and all else that is derived from them.
         web: folder of the pages for people.
-        auth: folder of `.htpasswd`, `.htpasswd-readers` and `.rights`.
+        auth: folder of the accounts, their rights, and the trusted publishers.
         gateway: folder from which the gateway reads its accounts; None without a gateway.
         uses: folder of the gateway's logs of which account was used when; None without a gateway.
         socket: path of the Unix socket to listen on; None for an address.

@@ -71,7 +71,10 @@ def require_open(project: str, status: ProjectStatus) -> None:
         ClosedError: if the project is archived or quarantined.
     """
     if status.status in _TAKES_NO_UPLOADS:
-        raise ClosedError(f"{_told(project, status)} and takes no uploads: {_remedy(project)}")
+        raise ClosedError(
+            f"{_told(project, status)} and takes no uploads: make pypi-mark PKG={project}"
+            " STATUS=active on the server takes that back"
+        )
 
 
 def require_offered(project: str, status: ProjectStatus) -> None:
@@ -82,7 +85,8 @@ def require_offered(project: str, status: ProjectStatus) -> None:
     """
     if status.status == "quarantined":
         raise ClosedError(
-            f"{_told(project, status)}, so no file of it is served: {_remedy(project)}"
+            # Every reader may see this; the command is for the owner alone.
+            f"{_told(project, status)}, so no file of it is served: ask the server's owner"
         )
 
 
@@ -103,7 +107,3 @@ def check(status: str, reason: str) -> None:
 
 def _told(project: str, status: ProjectStatus) -> str:
     return f"{project} is {status.status}" + (f" ({status.reason})" if status.reason else "")
-
-
-def _remedy(project: str) -> str:
-    return f"make pypi-mark PKG={project} STATUS=active on the server takes that back"

@@ -49,13 +49,10 @@ def run_add(settings: Settings, options: argparse.Namespace) -> None:
         rights=given,
     )
     _tell_gateway(settings)
-    may = "publish and install" if options.role == "publisher" else "install, not publish"
-    print(f"{options.name} may {may}.")
-    if rights.projects:
-        does = "publishes" if options.role == "publisher" else "installs"
-        print(f"Of the projects here it {does} these alone: {', '.join(rights.projects)}.")
+    print(f"{options.name} may {_may(options.role, rights)}.")
     if rights.until:
-        print(f"Its last day is {rights.until}.")
+        # A line that was written beforehand may say a day of the past.
+        print(f"Its last day is {rights.until}{', which has passed' if rights.has_ended else ''}.")
     _show(password, options)
 
 
@@ -64,7 +61,7 @@ def run_passwd(settings: Settings, options: argparse.Namespace) -> None:
     until = _rights(options).until
     password = _password(options)
     preflight.require_place_for_accounts(settings.auth, "pypi_auth")
-    accounts.change_password(
+    rights = accounts.change_password(
         settings.auth,
         options.name,
         password,
@@ -75,6 +72,11 @@ def run_passwd(settings: Settings, options: argparse.Namespace) -> None:
     print(f"{options.name} has a new password; the old one no longer works.")
     if until:
         print(f"Its last day is {until}.")
+    elif rights.has_ended:
+        print(
+            f"It ended on {rights.until}: run make pypi-user-passwd USER={options.name} DAYS=90 to"
+            " give it more days."
+        )
     _show(password, options)
 
 
@@ -110,6 +112,17 @@ def run_list(settings: Settings, _: argparse.Namespace) -> None:
         print("  ".join(map(str.ljust, row, widths)).rstrip())
     for complaint in complaints:
         print(f"error: {complaint}", file=sys.stderr)
+
+
+def _may(role: str, rights: Rights) -> str:
+    projects = ", ".join(rights.projects)
+    if role == "publisher":
+        return (
+            f"install, and publish these alone: {projects}" if projects else "publish and install"
+        )
+    if projects:
+        return f"install these alone of the projects here: {projects}"
+    return "install, not publish"
 
 
 def _rights(options: argparse.Namespace) -> Rights:

@@ -48,7 +48,7 @@ def differences(data: Path, folder: Path, progress: Progress | None = None) -> I
     if problem:
         yield problem
     with closing(Catalogue(folder)) as known:
-        served = list(known.served())
+        served, published = list(known.served()), known.provenances()
         for _, problem in known.problems():
             yield f"not served: {problem}"
         yield from _wrong_pages(folder, known)
@@ -78,6 +78,7 @@ def differences(data: Path, folder: Path, progress: Progress | None = None) -> I
         yield f"{location} is in pypi_data but not in the index yet"
     for number, one in enumerate(served, start=1):
         yield from _wrong_files(data, folder, one)
+        yield from _wrong_attestations(data, one, published.get(file_of(one.location)))
         if progress:
             progress(number, len(served))
 
@@ -125,12 +126,10 @@ def _wrong_files(data: Path, folder: Path, served: Served) -> Iterator[str]:
         and disk.sha256(metadata(_place(folder, served))) != served.metadata_sha256
     ):
         yield f"{location} is served with metadata of another file"
-    yield from _wrong_attestations(data, served)
 
 
-def _wrong_attestations(data: Path, served: Served) -> Iterator[str]:
+def _wrong_attestations(data: Path, served: Served, published: str | None) -> Iterator[str]:
     place, file = provenance(Path(served.location)), file_of(served.location)
-    published = served.published_provenance
     if served.attested:
         try:
             found = attestations.kept(data / place, file, served.sha256)

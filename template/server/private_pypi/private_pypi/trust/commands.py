@@ -42,6 +42,7 @@ def add_to(commands: Any) -> None:
     ids = _add(actions, "ids", run_ids)
     ids.add_argument("issuer")
     ids.add_argument("repository")
+    ids.add_argument("--workflow", default="")
     _add(actions, "fetch-keys", run_fetch_keys).add_argument("--follow", action="store_true")
 
 
@@ -87,8 +88,10 @@ def run_ids(_: Settings, options: argparse.Namespace) -> None:
     from . import ids  # What it imports would slow down all other commands.
     from .documents import DocumentError
 
-    issuer = _issuer(options.issuer)
+    issuer = _issuer_of_repository(options)
+    # What `add` would refuse is refused before anybody is asked.
     _check_name(issuer, options.repository)
+    _workflow(issuer, options.workflow)
     try:
         found = asyncio.run(ids.look_up(issuer, options.repository))
     except DocumentError as error:
@@ -118,7 +121,7 @@ async def _until_told(work: Coroutine[Any, Any, None]) -> None:
 
 
 def _publisher(options: argparse.Namespace) -> Publisher:
-    issuer = _issuer(options.issuer)
+    issuer = _issuer_of_repository(options) if options.repository else _issuer(options.issuer)
     if not options.projects:
         raise SettingError("say which projects it may publish: PROJECTS=billing,acme-*")
     if options.repository and options.subject:
@@ -148,32 +151,20 @@ def _publisher(options: argparse.Namespace) -> Publisher:
 def _of_repository(issuer: str, options: argparse.Namespace) -> tuple[str, dict[str, str]]:
     """Return a name, and the claims by which GitHub or GitLab name a repository and its file."""
     _check_name(issuer, options.repository)
+    workflow = _workflow(issuer, options.workflow)
     repository, repository_id, owner_id = _ids(options)
-    workflow = options.workflow
     if publishers.is_github(issuer):
-        workflow = workflow.removeprefix(_FOLDER)
-        if not _WORKFLOW.fullmatch(workflow):
-            raise SettingError(
-                f"WORKFLOW={quoted(workflow)} is no file in {_FOLDER}: write its name, such as"
-                " WORKFLOW=publish.yml"
-            )
         return f"{repository} {workflow}", {
             "repository": repository,
             "repository_id": repository_id,
             "repository_owner_id": owner_id,
             "job_workflow_ref": f"{repository}/{_FOLDER}{workflow}@*",
         }
-    workflow = workflow or ".gitlab-ci.yml"
-    if not _CONFIGURATION.fullmatch(workflow):
-        raise SettingError(
-            f"WORKFLOW={quoted(workflow)} is no file of the repository: leave it out for"
-            " .gitlab-ci.yml"
-        )
     return f"{repository} {workflow}", {
         "project_path": repository,
         "project_id": repository_id,
         "namespace_id": owner_id,
-        "ci_config_ref_uri": f"{urlsplit(issuer).netloc}{urlsplit(issuer).path.rstrip('/')}/"
+        "ci_config_ref_uri": f"{urlsplit(issuer).netloc}{urlsplit(issuer).path}/"
         f"{repository}//{workflow}@*",
         # Without it, whoever may push a branch could change that file there, and publish.
         "ref_protected": "true",
@@ -193,6 +184,25 @@ def _check_name(issuer: str, repository: str) -> None:
             f"REPOSITORY={quoted(repository)} is no project: write GROUP/NAME with all subgroups,"
             " such as acme/billing"
         )
+
+
+def _workflow(issuer: str, workflow: str) -> str:
+    """Return the file whose jobs are meant, as the tokens of an issuer name it."""
+    if publishers.is_github(issuer):
+        workflow = workflow.removeprefix(_FOLDER)
+        if not _WORKFLOW.fullmatch(workflow):
+            raise SettingError(
+                f"WORKFLOW={quoted(workflow)} is no file in {_FOLDER}: write its name, such as"
+                " WORKFLOW=publish.yml"
+            )
+        return workflow
+    workflow = workflow or ".gitlab-ci.yml"
+    if not _CONFIGURATION.fullmatch(workflow):
+        raise SettingError(
+            f"WORKFLOW={quoted(workflow)} is no file of the repository: leave it out for"
+            " .gitlab-ci.yml"
+        )
+    return workflow
 
 
 def _ids(options: argparse.Namespace) -> tuple[str, str, str]:
@@ -219,9 +229,15 @@ def _ids(options: argparse.Namespace) -> tuple[str, str, str]:
     return found
 
 
+def _issuer_of_repository(options: argparse.Namespace) -> str:
+    # Neither GitHub nor a GitLab ends its iss with a slash. Another issuer may.
+    return _issuer(options.issuer).rstrip("/")
+
+
 def _issuer(text: str) -> str:
-    known = {"github": GITHUB, "gitlab": GITLAB}
-    issuer = known.get(text.lower(), text)
+    # GitHub's tokens do not have its address in iss, as GitLab's have theirs.
+    known = {"github": GITHUB, "https://github.com": GITHUB, "gitlab": GITLAB}
+    issuer = known.get(text.lower().rstrip("/"), text)
     if not publishers.is_issuer(issuer):
         raise SettingError(
             f"ISSUER={quoted(text)} is no issuer: write github, gitlab, or the URL that its tokens"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from . import documents
 from .documents import DocumentError, NotFoundError
-from .publishers import is_github
+from .publishers import IDS, is_github
 
 GITHUB_API = "https://api.github.com"
 
@@ -75,11 +75,14 @@ def _ids(told: Any, name: str, owner: str) -> Ids:
 
 
 def _remedy(issuer: str, repository: str) -> str:
+    # Both programs ask the public service, unless they are told another host.
+    host = "" if issuer in IDS else f"--hostname {urlsplit(issuer).netloc} "
     if is_github(issuer):
-        how = f"gh api repos/{repository} --jq '.id, .owner.id' prints both ids"
+        how = f"gh api {host}repos/{repository} --jq '.id, .owner.id' prints both ids"
     else:
-        how = f"glab api projects/{quote(repository, safe='')} prints both, as id and namespace.id"
+        path = f"projects/{quote(repository, safe='')}"
+        how = f"glab api {host}{path} prints both, as id and namespace.id"
     return (
-        f"For a private one, {how}: run the same command with REPOSITORY_ID=... OWNER_ID=... behind"
-        " it"
+        f"For a private repository, {how}: run the same command with REPOSITORY_ID=... OWNER_ID=..."
+        " behind it"
     )

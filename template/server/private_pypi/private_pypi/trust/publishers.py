@@ -193,7 +193,8 @@ def add(folder: Path, publisher: Publisher) -> None:
     """Add a publisher at the end of the file; what is there stays as it is.
 
     Raises:
-        PublishersError: if its name is taken, or it cannot be read back, and nothing was written.
+        PublishersError: if its job or its name has an entry, or it cannot be read back, and nothing
+            was written.
     """
     entry = {
         "name": publisher.name,
@@ -205,10 +206,18 @@ def add(folder: Path, publisher: Publisher) -> None:
     with locked(folder):
         text = entries.text_of(folder)
         told = entries.entries_of(text)
+        # The first entry that fits a job counts, and no other.
+        job = (checked.issuer, checked.claims)
+        for other in told:
+            if (other.get("issuer"), other.get("claims")) == job:
+                raise PublishersError(
+                    f"{SHOWN} trusts this job already, as {quoted(str(other.get('name')))}: add the"
+                    " projects there"
+                )
         if any(other.get("name") == checked.name for other in told):
             raise PublishersError(
-                f"{SHOWN} has a publisher {quoted(checked.name)} already: edit it there, run"
-                " make pypi-trust-remove first, or add this one under another NAME="
+                f"{SHOWN} has a publisher {quoted(checked.name)} already: edit its projects there,"
+                " or run make pypi-trust-remove first"
             )
         if len(told) >= MOST_PUBLISHERS:
             raise PublishersError(

@@ -241,7 +241,7 @@ def _file(one: Listed, job: Job | None, is_offered: bool) -> File:
 
 
 def _job(record: Record) -> Job | None:
-    told = record.publisher
+    told = record.job
     if not told:
         return None
     workflow, commit, run, url = (
