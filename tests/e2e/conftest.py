@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 from kit import chromium, people, public_index, wheel
+from kit import issuer as issuers
+from kit.authority import Authority
 from kit.client import REAL_PYTEST, Client, MakeClient
 from kit.git import commit
+from kit.issuer import Issuer
 from kit.library import Library
 from kit.people import Window
 from kit.public_index import PublicIndex
@@ -173,3 +176,16 @@ def client(
         return Client(folder, own)
 
     return make
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    """The authority that signs the certificates of an index and of issuers."""
+    return Authority()
+
+
+@pytest.fixture(scope="module")
+def issuer(authority: Authority) -> Iterator[Issuer]:
+    """An issuer of tokens, such as GitHub's."""
+    with issuers.running(authority) as running:
+        yield running

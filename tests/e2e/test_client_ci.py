@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 import yaml
-from kit import commands, trusting_index
+from kit import commands, stand_in
 from kit.client import Client, MakeClient
 from kit.git import commit, git
 from kit.server import Server
@@ -210,7 +210,7 @@ def test_a_tag_is_tested_built_and_published_by_jobs_of_which_the_builder_knows_
 def test_a_tag_is_published_without_a_stored_password(
     client: MakeClient, programs: Path, tmp_path: Path, ci: str, manager: str
 ) -> None:
-    with trusting_index.running() as index:
+    with stand_in.running() as index:
         trusted = {"trusted_publishing": True, "index_user": "", "pypi_url": index.url}
         app = client({"ci": ci, "package_manager": manager, **trusted})
         git(app.folder, "tag", TAG)
@@ -229,9 +229,9 @@ def test_a_tag_is_published_without_a_stored_password(
 
         assert "Published my-app 0.1.0" in said
         assert sorted(index.uploads) == ["my_app-0.1.0-py3-none-any.whl", "my_app-0.1.0.tar.gz"]
-        hidden = [trusting_index.MINTED] if ci == "github" else []
+        hidden = [stand_in.MINTED] if ci == "github" else []
         assert masks(said) == hidden
-        assert said.count(trusting_index.MINTED) == 0
+        assert said.count(stand_in.MINTED) == 0
         assert not (tmp_path / "stolen").exists()
         # Nothing but uv is with what proves the job's identity.
         assert re.fullmatch(r"pipx? install uv==[\d.]+\n", (tmp_path / "publish-calls").read_text())

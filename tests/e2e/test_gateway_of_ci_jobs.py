@@ -19,12 +19,14 @@ from kit import wheel
 from kit.forms import TYPE, upload_form
 from kit.gateway import Gateway, behind_gateway
 from kit.http import Answer, Connection, address, basic
+from kit.ports import free_port
 from kit.processes import in_background
 from kit.server import Server
 from kit.template import PASSWORD, Render
 from kit.tokens import PUBLISHERS, claims, signed, trust
 from kit.waiting import wait_until
 from private_pypi import gateway
+from private_pypi.trust import routes
 from private_pypi.trust.routes import AT_ONCE, AUDIENCE, MINT, MOST_BYTES, PUBLISHES_ALONE
 
 LOGIN = "__token__"
@@ -70,6 +72,17 @@ class Programs:
     def refused(self) -> int:
         """Return how many logins the gateway has refused."""
         return len(self.gateway.refused.read_text().splitlines())
+
+    def refused_later(self) -> int:
+        """Return the same, once all requests so far were written down."""
+        before = self.refused()
+        assert self.ask("/simple/", "wrong-password", "nobody").status == 401
+        wait_until(lambda: self.refused() > before)
+        return self.refused() - 1
+
+    def accesses(self) -> int:
+        """Return how many requests stand in the log as those of accounts."""
+        return self.gateway.log.read_text().count('"logger":"http.log.access.access"')
 
 
 def mint_body() -> bytes:
@@ -295,6 +308,101 @@ def test_caddy_takes_what_is_written_in_every_configuration(
 
     with Gateway(repository, tmp_path, accounts, server):
         pass
+
+
+SPELLINGS = [
+    ("GET", f"/{AUDIENCE}"),
+    ("GET", "/_/OIDC/audience"),
+    ("GET", "/_/oidc/x/../audience"),
+    ("GET", "/_/%6fidc/audience?x"),
+    ("HEAD", f"/{AUDIENCE}"),
+    ("POST", "/_/oidc//mint-token"),
+    ("POST", "/_/oidc/x/../mint-token"),
+    ("POST", "/_/%6fidc/burn-token?x"),
+    ("POST", "/_/OIDC/mint-token"),
+    ("GET", f"/{routes.PASSWORD}"),
+    ("GET", routes.PASSWORD),
+    ("POST", "/_/oidc//password"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), SPELLINGS)
+@pytest.mark.parametrize("user", ["alice", LOGIN])
+def test_no_spelling_of_these_requests_tells_whether_a_password_is_right(
+    both: Programs, method: str, path: str, user: str
+) -> None:
+    """A password could be guessed there, unseen by fail2ban."""
+    right = PASSWORD if user == "alice" else both.mint()
+    told = []
+    for password in (right, "wrong-password"):
+        before = both.refused()
+        answer = both.ask(path, password, user, method=method, body=b"{}")
+        told.append((answer.status, both.refused_later() - before))
+
+    is_asked = told[0][0] in (200, 422)
+    if user == "alice" and not is_asked:
+        # It is a request of an account as any other: a wrong password is refused, and noted.
+        assert told[1] == (401, 1)
+    else:
+        assert told[0] == told[1]
+        assert told[0][1] == 0
+
+
+ODD = {
+    "X-Forwarded-Ssl": {"X-Forwarded-Ssl": "on"},
+    "two schemes": {"X-Forwarded-Proto": "https", "X-Forwarded-Ssl": "off"},
+    "underscore": {"X_Odd": "1", "Expect": "100-continue"},
+    "many": {f"X-{number}": "" for number in range(110)},
+}
+
+
+@pytest.mark.parametrize("odd", [*ODD, "query"])
+@pytest.mark.parametrize(
+    ("method", "path", "user", "status"),
+    [
+        ("GET", AUDIENCE, "", 200),
+        ("POST", MINT, "", 422),
+        ("POST", "/", LOGIN, 401),
+    ],
+)
+def test_no_header_or_query_of_a_stranger_reaches_private_pypi(
+    both: Programs, method: str, path: str, user: str, status: int, odd: str
+) -> None:
+    query = f"?{'x' * 4500}" if odd == "query" else ""
+    before, lines = both.refused(), both.accesses()
+    warnings = both.server.log.read_text().count("Invalid request")
+
+    answer = both.ask(
+        path + query,
+        *(["junk", user] if user else []),
+        method=method,
+        body=b"{}",
+        headers=ODD.get(odd, {}),
+    )
+
+    assert answer.status == status
+    assert both.refused_later() - before == (1 if user else 0)
+    assert both.server.log.read_text().count("Invalid request") == warnings
+    assert both.accesses() == lines
+
+
+def test_a_wrong_password_that_nobody_can_check_is_no_request_of_an_account(
+    rendered: Path, tmp_path: Path
+) -> None:
+    auth, accounts = tmp_path / "auth", tmp_path / "accounts"
+    auth.mkdir()
+    accounts.mkdir()
+    trust(auth, tmp_path / "keys")
+    gateway.write(auth, accounts)
+    # Nothing listens there.
+    server: Any = SimpleNamespace(port=free_port())
+    with Gateway(rendered, tmp_path, accounts, server) as front:
+        both = Programs(server, front)
+
+        assert both.ask("/", "junk", method="POST", body=b"{}").status == 502
+
+        both.refused_later()
+        assert both.accesses() == 0
 
 
 def test_a_flood_of_bad_tokens_pushes_nobody_out_of_the_log(both: Programs) -> None:

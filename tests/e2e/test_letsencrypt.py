@@ -59,8 +59,8 @@ def running(
     )
     edit(
         compose,
-        "volumes:\n  #",
-        f"networks:\n  acme: {{name: {acme.network}, external: true}}\n\nvolumes:\n  #",
+        "\nnetworks:\n",
+        f"\nnetworks:\n  acme: {{name: {acme.network}, external: true}}\n",
     )
     try:
         assert server.make("pypi-launch").endswith(f"The index is at https://{HOST}/\n")

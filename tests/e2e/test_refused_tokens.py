@@ -25,19 +25,6 @@ from kit.trusting import AUDIENCE, TrustingIndex, workflow
 
 
 @pytest.fixture(scope="module")
-def authority() -> Authority:
-    """The authority of the index and of the issuers."""
-    return Authority()
-
-
-@pytest.fixture(scope="module")
-def issuer(authority: Authority) -> Iterator[Issuer]:
-    """An issuer that the index knows."""
-    with issuers.running(authority) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def stranger(authority: Authority) -> Iterator[Issuer]:
     """An issuer that no publisher of the index names."""
     with issuers.running(authority) as running:

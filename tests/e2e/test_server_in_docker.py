@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from kit import attestation, wheel
+from kit import wheel
 from kit.commands import as_root
 from kit.git import commit, git
 from kit.https import ask, https_server
@@ -63,12 +63,12 @@ def reader(server: Server) -> tuple[str, str]:
 
 
 def upload(
-    server: Server, account: tuple[str, str], name: str, content: bytes, **fields: str
+    server: Server, account: tuple[str, str], name: str, content: bytes
 ) -> requests.Response:
     """Send an upload form as the publishing tools do."""
     return requests.post(
         f"{server.url}/",
-        data={":action": "file_upload", "protocol_version": "1", **fields},
+        data={":action": "file_upload", "protocol_version": "1"},
         files={"content": (name, content)},
         auth=account,
         timeout=60,
@@ -348,17 +348,6 @@ def test_nobody_gets_a_file_of_a_project_in_quarantine(server: Server) -> None:
 
     server.make("pypi-mark", "PKG=marked-lib", "STATUS=active")
     assert status(server, f"/packages/{name}", ALICE) == 200
-
-
-def test_attestations_are_verified_apart_from_the_index(server: Server) -> None:
-    name, content = made("attested-lib")
-    sent = attestation.field(attestation.of(name, content))
-    assert upload(server, ALICE, name, content, attestations=sent).status_code == 200
-
-    said = server.make("pypi-attestations", "PKG=attested-lib", "OFFLINE=1", ok=False)
-
-    assert f"{name}: not verified: " in said
-    assert "error: 1 of 1 lines are not verified, see above" in said
 
 
 def test_reads_go_on_while_private_pypi_is_down(server: Server) -> None:

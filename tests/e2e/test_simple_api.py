@@ -779,17 +779,6 @@ def test_a_signature_is_served_and_announced(
         assert resolve(user, server, f"{name}<2").versions == {name: "1.0"}
 
 
-def test_attestations_are_let_pass_and_not_shown(server: Server, name: str, made: Path) -> None:
-    path = wheel.build(made, name, "1.0", origin="us")
-
-    answer = send(server, path, attestations=json.dumps([{"version": 1, "envelope": {}}]))
-
-    assert answer.status_code == 200
-    (shown,) = page(server, name)["files"]
-    assert shown["filename"] == path.name
-    assert not shown.get("provenance")
-
-
 # Hashes -------------------------------------------------------------------------------------------
 
 

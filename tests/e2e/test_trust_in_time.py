@@ -18,19 +18,6 @@ from kit.waiting import wait_until
 HOUR = 3600
 
 
-@pytest.fixture(scope="module")
-def authority() -> Authority:
-    """The authority of the index and of the issuer."""
-    return Authority()
-
-
-@pytest.fixture(scope="module")
-def issuer(authority: Authority) -> Iterator[Issuer]:
-    """An issuer that the index knows."""
-    with issuers.running(authority) as running:
-        yield running
-
-
 @pytest.fixture
 def on_time(authority: Authority) -> Iterator[Issuer]:
     """An issuer for which no time passed, of an index that has just begun."""

@@ -6,20 +6,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kit import trusting_index
+from kit import stand_in
 from kit.client import Client, MakeClient
+from kit.http import basic
 from kit.server import Server
-from kit.template import Answers
-from kit.trusting_index import (
+from kit.stand_in import (
     AUDIENCE_PATH,
     BEARER,
     CI_PATH,
     IDENTITY,
     MINT_PATH,
     MINTED,
-    TrustingIndex,
-    basic,
+    StandIn,
 )
+from kit.template import Answers
 
 TRUSTED: Answers = {"trusted_publishing": True, "index_user": ""}
 OWNER = "have its owner run `make pypi-trust` on the server, as README.md says."
@@ -28,13 +28,13 @@ ID_TOKENS = "let the job in .gitlab-ci.yml have PYPI_ID_TOKEN in `id_tokens`."
 
 
 @pytest.fixture
-def index() -> Iterator[TrustingIndex]:
+def index() -> Iterator[StandIn]:
     """An index that trusts the jobs of these tests."""
-    with trusting_index.running() as running:
+    with stand_in.running() as running:
         yield running
 
 
-def app_of(client: MakeClient, index: TrustingIndex, manager: str) -> Client:
+def app_of(client: MakeClient, index: StandIn, manager: str) -> Client:
     """Return an app that publishes to an index without a stored account, as built by CI."""
     app = client({**TRUSTED, "package_manager": manager, "pypi_url": index.url})
     app.make("package")
@@ -43,7 +43,7 @@ def app_of(client: MakeClient, index: TrustingIndex, manager: str) -> Client:
 
 @pytest.mark.parametrize("manager", ["poetry", "uv"])
 def test_a_job_publishes_with_the_password_that_it_gets_for_its_identity(
-    client: MakeClient, index: TrustingIndex, manager: str
+    client: MakeClient, index: StandIn, manager: str
 ) -> None:
     app = app_of(client, index, manager)
     uploads = ["my_app-0.1.0-py3-none-any.whl", "my_app-0.1.0.tar.gz"]
@@ -55,7 +55,7 @@ def test_a_job_publishes_with_the_password_that_it_gets_for_its_identity(
 
         assert f"Published my-app 0.1.0 to {index.url}\n" in said
         assert sorted(index.uploads) == uploads
-        assert set(index.authorizations) == {basic("__token__", MINTED)}
+        assert set(index.authorizations) == {basic("__token__", MINTED)["Authorization"]}
         # Nothing is read with such a password.
         assert index.asked == [*asked, "POST /", "POST /"]
         mask = f"::add-mask::{MINTED.replace('%', '%25')}\n" if "GITHUB_ACTIONS" in job else ""
@@ -66,7 +66,7 @@ def test_a_job_publishes_with_the_password_that_it_gets_for_its_identity(
 
 
 def test_the_tool_that_sends_never_sees_what_proves_the_jobs_identity(
-    client: MakeClient, index: TrustingIndex, tmp_path: Path
+    client: MakeClient, index: StandIn, tmp_path: Path
 ) -> None:
     app = app_of(client, index, "uv")
     seen = tmp_path / "seen"
@@ -81,7 +81,7 @@ def test_the_tool_that_sends_never_sees_what_proves_the_jobs_identity(
 
 
 def test_whatever_the_exchange_stops_at_is_said_in_a_sentence_and_nothing_is_sent(
-    client: MakeClient, index: TrustingIndex
+    client: MakeClient, index: StandIn
 ) -> None:
     app = app_of(client, index, "uv")
     host = index.url.removeprefix("http://").rstrip("/")
@@ -156,7 +156,7 @@ def test_whatever_the_exchange_stops_at_is_said_in_a_sentence_and_nothing_is_sen
 
 @pytest.mark.parametrize("manager", ["poetry", "uv"])
 def test_a_refused_upload_of_a_job_is_explained_without_a_login(
-    client: MakeClient, index: TrustingIndex, manager: str
+    client: MakeClient, index: StandIn, manager: str
 ) -> None:
     app = app_of(client, index, manager)
     sentences = {

@@ -22,19 +22,6 @@ from kit.user import User, installed
 
 
 @pytest.fixture(scope="module")
-def authority() -> Authority:
-    """The authority of the index and of the issuers."""
-    return Authority()
-
-
-@pytest.fixture(scope="module")
-def issuer(authority: Authority) -> Iterator[Issuer]:
-    """An issuer such as GitHub's."""
-    with issuers.running(authority) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def other_issuer(authority: Authority) -> Iterator[Issuer]:
     """An issuer such as a self-managed GitLab, whose keys are of the other kind."""
     with issuers.running(authority) as running:

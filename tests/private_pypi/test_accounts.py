@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import errno
+import itertools
 import os
 import string
 import subprocess
@@ -20,6 +21,7 @@ from kit.template import PASSWORD
 from passlib.hash import bcrypt
 from private_pypi import accounts
 from private_pypi.accounts import AccountError
+from private_pypi.rights import Rights
 
 pytestmark = pytest.mark.usefixtures("cheap_hashes")
 
@@ -582,6 +584,37 @@ def test_only_one_of_two_who_add_the_same_name_at_once_succeeds(auth: Path) -> N
 
 
 # The fingerprint ----------------------------------------------------------------------------------
+
+
+def test_an_account_that_is_added_while_the_files_are_read_has_its_rights(
+    auth: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines, few = accounts._lines, Rights(("lib",))
+    to_come = ["first", "second"]
+
+    def lines_and_add(folder: Path, file: str) -> list[str]:
+        found = lines(folder, file)
+        if to_come and file == ".rights":
+            name = to_come.pop()
+            with monkeypatch.context() as other:
+                other.setattr(accounts, "_lines", lines)
+                accounts.add(folder, name, "reader", PASSWORD, rights=few)
+        return found
+
+    monkeypatch.setattr(accounts, "_lines", lines_and_add)
+
+    told = {account.name: account.rights for account in accounts.read(auth)[0]}
+    assert told == {"first": few, "second": few}
+
+
+def test_files_that_change_without_end_are_read_all_the_same(
+    auth: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(auth, "reader", f"bob:{HASH}")
+    numbers = itertools.count()
+    monkeypatch.setattr(accounts, "fingerprint", lambda _: next(numbers))
+
+    assert names(auth) == [("bob", "reader")]
 
 
 def rewrite_in_place(path: Path) -> None:

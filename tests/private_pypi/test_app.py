@@ -771,7 +771,7 @@ def test_an_error_nobody_thought_of_is_logged_and_answered_in_plain_text(
     def fail(*_: object, **__: object) -> None:
         raise KeyError("secret")
 
-    monkeypatch.setattr(index.index, "status", fail)
+    monkeypatch.setattr(index.index, "presence", fail)
     monkeypatch.setattr(index.index, "add", fail)
 
     answer = index.upload() if method == "POST" else index.request(method, "/simple/requests/")

@@ -286,6 +286,21 @@ def test_refused_tokens_stand_among_the_lines_of_the_journal_by_their_time(
     assert len(lines) == 8
 
 
+@pytest.mark.parametrize("repository_name", ["x" * 500, "\U000e0001" * 70])
+def test_a_stranger_does_not_widen_the_lines_of_others(
+    repository: Path, data: Path, repository_name: str
+) -> None:
+    (data / journal.FILE).write_bytes(HISTORY)
+    before = audit(data, repository / "pypi_index")[0]
+    (repository / "pypi_index").mkdir()
+    told = {"time": "2026-03-04T12:00:00.000000Z", "reason": "Why.", "repository": repository_name}
+    (repository / "pypi_index/refused.jsonl").write_text(f"{json.dumps(told)}\n")
+
+    lines = audit(data, repository / "pypi_index")[0]
+
+    assert max(map(len, lines)) <= max(map(len, before)) + 80
+
+
 @pytest.mark.usefixtures("refused_tokens")
 def test_no_refused_token_is_about_one_project(data: Path, capsys: Captured) -> None:
     (data / journal.FILE).write_bytes(HISTORY)

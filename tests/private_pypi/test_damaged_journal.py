@@ -68,8 +68,8 @@ def knowing_a_damaged_journal(index: Index, data: Path) -> Index:
 
 def check_known(index: Index, data: Path) -> None:
     """Check that a removed name stays ours and that a yank stays one."""
-    assert index.status("gone-lib") == "gone"
-    assert index.status("requests") == "unknown"
+    assert index.presence("gone-lib") == "gone"
+    assert index.presence("requests") == "unknown"
     with pytest.raises(NameTakenError):
         publish(index, data, "gone-lib", origin="somebody else")
     assert yanked(index) == ["breaks on Tuesdays"]
@@ -236,7 +236,7 @@ def test_a_backup_of_the_journal_put_in_place_brings_what_it_knows(
     backup = lines(data)
     index = knowing_a_damaged_journal(index, data)
     publish(index, data, "newer-lib")
-    assert index.status("gone-lib") == "gone"
+    assert index.presence("gone-lib") == "gone"
     assert yanked(index) == [None]
 
     write(data, backup)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -22,6 +24,7 @@ from kit.template import PASSWORD, ROOT
 from kit.tokens import PUBLISHERS
 from private_pypi import accounts, gateway, rights
 from private_pypi.rights import Rights
+from private_pypi.trust import issuers, routes
 
 HASH = "$2y$04$private.pypi.tests..uugfvOQnbet/tUFgFlRVT9OR15g5aLe82"
 HEAD = (
@@ -430,6 +433,73 @@ def test_a_file_that_cannot_be_read_keeps_the_last_copy_until_it_can(
         kept.rename(auth / ".htpasswd")
         yield
         assert copied(folder) == ["bob"]
+
+    follow(auth, folder, monkeypatch, steps())
+
+
+@pytest.mark.parametrize("file", [".publishers.toml", ".issuers.pem"])
+def test_what_is_wrong_with_ci_jobs_keeps_no_revoked_account(
+    auth: Path, folder: Path, file: str
+) -> None:
+    for name in ("alice", "bob"):
+        accounts.add(auth, name, "publisher", PASSWORD)
+    (auth / ".publishers.toml").write_text(PUBLISHERS)
+    gateway.write(auth, folder)
+    (auth / file).unlink(missing_ok=True)
+    (auth / file).mkdir()
+    accounts.remove(auth, "bob")
+
+    (complaint,) = gateway.write(auth, folder)
+
+    assert copied(folder) == ["alice"]
+    assert f"pypi_auth/{file}" in complaint
+    is_trusted = routes.MINT in (folder / gateway.TRUSTED).read_text()
+    assert is_trusted is (file == ".issuers.pem")
+
+
+@pytest.mark.parametrize("file", [".publishers.toml", ".issuers.pem"])
+def test_a_file_that_becomes_readable_counts_from_then_on(
+    auth: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    (auth / ".publishers.toml").write_text(PUBLISHERS)
+    (auth / ".issuers.pem").write_text("an authority")
+    opened = Path.open
+
+    def refuses(path: Path, *arguments: Any, **more: Any) -> Any:
+        # Root, as whom tests may run, may read any file.
+        if path.name == file and not path.stat().st_mode & 0o400:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return opened(path, *arguments, **more)
+
+    def knows() -> bool:
+        copy = folder / issuers.FOLDER / issuers.AUTHORITIES
+        return routes.MINT in (folder / gateway.TRUSTED).read_text() and copy.exists()
+
+    def steps() -> Iterator[None]:
+        assert not knows()
+        (auth / file).chmod(0o400)
+        yield
+        assert knows()
+
+    monkeypatch.setattr(Path, "open", refuses)
+    (auth / file).chmod(0)
+    follow(auth, folder, monkeypatch, steps())
+
+
+def test_a_folder_that_is_away_for_a_while_ends_nothing(
+    auth: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    accounts.add(auth, "ci", "reader", PASSWORD, rights=Rights(("lib",)))
+
+    def steps() -> Iterator[None]:
+        away = auth.rename(auth.with_name("away"))
+        yield
+        assert copied(folder) == ["ci"]
+        assert "the gateway does not have the current accounts yet" in caplog.text
+        away.rename(auth)
+        accounts.add(auth, "alice", "publisher", PASSWORD)
+        yield
+        assert copied(folder) == ["alice", "ci"]
 
     follow(auth, folder, monkeypatch, steps())
 

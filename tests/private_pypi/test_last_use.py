@@ -134,7 +134,7 @@ def test_an_account_that_was_removed_is_forgotten(logs: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{}", "[]", '{"accounts": {"a": 1}, "since": "x"}', "\xff"]
+    "content", ["", "{}", "[]", '{"accounts": {"a": 1}, "since": "x"}', "\xff", "[" * 100_000]
 )
 def test_a_damaged_file_is_begun_anew(logs: Path, tmp_path: Path, content: str) -> None:
     (tmp_path / last_use.FILE).write_text(content, "latin-1")

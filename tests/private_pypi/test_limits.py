@@ -140,7 +140,10 @@ ROWS = {
     "its `jti`": f"{tokens.LONGEST_ID} letters",
     "time that a minted password works": f"{minted.LIFE // 60} minutes",
     "minted passwords that work at once": f"{minted.MOST:,}",
-    "lines of refused tokens in the audit, and as many of those that no issuer signed": (
+    "such passwords, of one publisher": f"{minted.OF_ONE:,}",
+    "used tokens that are remembered until they end": f"{minted.MOST_USED:,}",
+    "such tokens, of one publisher": f"{minted.USED_OF_ONE:,}",
+    "lines of refused tokens in the audit, and as many of tokens of strangers": (
         f"{refused.MOST_LINES} a minute"
     ),
     "the log of refused tokens, and the one before it": megabytes(refused.MOST_BYTES),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -175,9 +175,54 @@ def test_a_name_that_gets_its_first_file_meanwhile_is_refused(
 ) -> None:
     add(settings, "ci", "reader", "projects=acme-*")
     found = iter(["unknown", "here"])
-    monkeypatch.setattr(Index, "status", lambda *_: next(found, "here"))
+    monkeypatch.setattr(Index, "presence", lambda *_: next(found, "here"))
 
     assert ask("ci", "/simple/payments/").status == 403
+
+
+def test_the_page_for_people_of_a_project_without_files_is_for_its_readers(
+    settings: Settings, ask: Ask
+) -> None:
+    add(settings, "ci", "reader", "projects=acme-*")
+    Index(settings.data, settings.index, settings.url).remove("payments", "1.0", by="bob")
+
+    for path in ("/project/payments/", "/project/payments/feed.atom"):
+        answer = ask("ci", path)
+        sentence = "ci may install acme-*, not payments: alice and bob may.\n"
+        assert (answer.status, answer.body) == (403, sentence)
+    # It has no simple page, as for everybody.
+    assert ask("ci", "/simple/payments/").status == ask("bob", "/simple/payments/").status == 404
+
+
+def test_the_status_of_a_project_is_for_its_readers(settings: Settings, ask: Ask) -> None:
+    add(settings, "ci", "reader", "projects=acme-*")
+    index = Index(settings.data, settings.index, settings.url)
+    for project in ("payments", "acme-billing"):
+        index.mark(project, "quarantined", "it steals", by="bob")
+
+    for suffix in ("", ".metadata", ".provenance"):
+        answer = ask("ci", f"/packages/payments-1.0-py3-none-any.whl{suffix}")
+        sentence = "ci may install acme-*, not payments: alice and bob may.\n"
+        assert (answer.status, answer.body) == (403, sentence)
+    answer = ask("ci", "/packages/acme_billing-1.0-py3-none-any.whl")
+    assert answer.status == 403
+    assert "acme-billing is quarantined (it steals)" in answer.body
+
+
+def test_without_the_file_of_trusted_publishers_accounts_are_answered_as_before(
+    settings: Settings, ask: Ask, publish: Ask
+) -> None:
+    add(settings, "ci", "reader", "projects=acme-*")
+    add(settings, "ci2", "publisher", "projects=acme-*")
+    (settings.auth / ".publishers.toml").mkdir()
+
+    assert ask("ci", "/simple/acme-billing/").status == 200
+    assert ask("ci", "/simple/payments/").reason == (
+        "ci may install acme-*, not payments: alice, ci2 and bob may."
+    )
+    assert publish("ci2", "payments").reason == ("ci2 may publish acme-*, not payments: alice may.")
+    assert publish("ci2", "acme-new").status == 200
+    assert ask("__token__", "/simple/").status == 503
 
 
 def test_an_account_without_a_line_reads_what_its_role_may(settings: Settings, ask: Ask) -> None:
@@ -330,20 +375,34 @@ SEGMENTS = st.sampled_from(
         *("billing-1.0.tar.gz.asc", "ACME_X-1.whl", "acmex-1.0-py3-none-any.whl.provenance"),
     ]
 )
+NAMES = st.sampled_from(["acme", "acme-x", "acmex", "acme-", "payments", "billing", "billing-2"])
+FILES = st.sampled_from(
+    [
+        f"{name}-1.0{end}"
+        for name in ("acme", "acme_x", "acmex", "payments", "billing", "billing_2")
+        for end in ("-py3-none-any.whl", ".tar.gz", ".zip", ".tar.gz.metadata", ".zip.asc")
+    ]
+)
+LIKELY = st.one_of(
+    st.tuples(st.sampled_from(["simple", "project"]), NAMES),
+    st.tuples(st.just("project"), NAMES, st.just("feed.atom")),
+    st.tuples(st.just("packages"), FILES),
+    st.tuples(st.just("packages"), NAMES, FILES),
+)
 
 
 @given(
-    st.lists(SEGMENTS, max_size=4),
+    st.one_of(LIKELY, st.lists(SEGMENTS, max_size=4)),
     st.booleans(),
     st.lists(st.sampled_from(["acme", "acme-*", "acme*", "billing"]), min_size=1, max_size=2),
 )
 def test_what_the_gateway_serves_from_the_disk_private_pypi_allows(
-    segments: list[str], slash: bool, projects: list[str]
+    segments: Sequence[str], slash: bool, projects: list[str]
 ) -> None:
     class Here:
         """An index that has every project: no name leads elsewhere."""
 
-        def status(self, _: str) -> str:
+        def presence(self, _: str) -> str:
             return "here"
 
     path = f"/{'/'.join(segments)}{'/' if slash else ''}"
@@ -354,7 +413,7 @@ def test_what_the_gateway_serves_from_the_disk_private_pypi_allows(
         if "@files path_regexp" in line
     )
 
-    is_allowed = not permissions.of_read(ci, path, Here(), [])  # type: ignore[arg-type]
+    is_allowed = not permissions.of_read(ci, path, Here(), list)  # type: ignore[arg-type]
     if re.search(expression, path):
         assert is_allowed
     elif is_allowed and re.match("/(simple|project)/[a-z0-9-]+/$", path):

@@ -435,7 +435,7 @@ def test_an_update_keeps_digests_and_marks_the_tag_that_the_template_raised(ours
     succeed("update", "--trust", "--defaults", "--vcs-ref=newer-caddy", cwd=ours)
 
     assert dockerfile.read_text() == git(ours, "show", "HEAD:private_pypi/Dockerfile")
-    assert dockerfile.read_text().count(digest) == 2
+    assert dockerfile.read_text().count(digest) == 3
     text = compose.read_text()
     assert text.count("<<<<<<<") == 1
     assert f"    {pinned}=======\n    {NEWER_CADDY}>>>>>>>" in text

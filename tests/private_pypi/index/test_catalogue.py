@@ -30,18 +30,18 @@ def test_a_project_has_a_mark_that_differs_after_each_record_about_it(
     publish(index, data, "other")
     publish(index, data)
     index.refresh()
-    seen = [known.marks()]
+    seen = [known.last_changes()]
     other = seen[0]["other"]
 
     index.yank("my-lib", "1.0", "broken", by="alice")
-    seen.append(known.marks())
+    seen.append(known.last_changes())
     index.unyank("my-lib", "1.0", by="alice")
-    seen.append(known.marks())
+    seen.append(known.last_changes())
     publish(index, data, version="2.0")
     index.refresh()
-    seen.append(known.marks())
+    seen.append(known.last_changes())
     index.remove("my-lib", "2.0", by="alice")
-    seen.append(known.marks())
+    seen.append(known.last_changes())
 
     numbers = [marks["my-lib"].number for marks in seen]
     assert numbers == sorted(set(numbers))
@@ -54,11 +54,11 @@ def test_a_project_that_was_removed_keeps_a_mark_without_pages(
 ) -> None:
     publish(index, data)
     index.refresh()
-    assert known.marks()["my-lib"].fingerprint
+    assert known.last_changes()["my-lib"].fingerprint
 
     index.remove("my-lib", "1.0", by="alice")
 
-    assert known.marks()["my-lib"].fingerprint == ""
+    assert known.last_changes()["my-lib"].fingerprint == ""
 
 
 def test_a_file_that_was_put_there_by_hand_has_a_mark_too(
@@ -66,17 +66,17 @@ def test_a_file_that_was_put_there_by_hand_has_a_mark_too(
 ) -> None:
     path = copy(data)
     index.refresh()
-    before = known.marks()["my-lib"]
+    before = known.last_changes()["my-lib"]
     assert before.fingerprint
 
     path.unlink()
     index.refresh()
 
-    assert known.marks().get("my-lib") != before
+    assert known.last_changes().get("my-lib") != before
 
 
 def test_of_nothing_there_is_no_mark(known: Catalogue) -> None:
-    assert known.marks() == {}
+    assert known.last_changes() == {}
     assert known.releases() == 0
     assert files(known) == []
 
@@ -136,7 +136,7 @@ def test_marks_and_records_are_the_same_in_a_catalogue_that_was_made_anew(
     index.yank("my-lib", "1.0", "broken", by="bob")
     publish(index, data, "other")
     index.refresh()
-    records = {name: known.history.about(name, 100) for name in known.marks()}
+    records = {name: known.history.about(name, 100) for name in known.last_changes()}
     published = files(known)
     known.close()
     for path in folder.glob("index.sqlite3*"):
@@ -145,6 +145,6 @@ def test_marks_and_records_are_the_same_in_a_catalogue_that_was_made_anew(
     Index(data, folder).refresh()
 
     anew = Catalogue(folder, read_only=True)
-    assert {name: anew.history.about(name, 100) for name in anew.marks()} == records
+    assert {name: anew.history.about(name, 100) for name in anew.last_changes()} == records
     assert files(anew) == published
     anew.close()

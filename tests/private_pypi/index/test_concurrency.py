@@ -77,8 +77,8 @@ def test_an_index_made_again_goes_on_serving_and_taking_uploads(
     def read() -> None:
         for path in before:
             assert (folder / path).exists(), path
-        assert index.status("my-lib") == "here"
-        assert index.status("requests") == "unknown"
+        assert index.presence("my-lib") == "here"
+        assert index.presence("requests") == "unknown"
         next(reads)
 
     numbers = itertools.count()
@@ -122,8 +122,8 @@ def test_names_are_not_passed_on_while_an_index_is_made_again_from_nothing(
 
     def ask() -> None:
         while not stop.is_set():
-            seen.add(again.status("my-lib"))
-            seen.add(again.status("big"))
+            seen.add(again.presence("my-lib"))
+            seen.add(again.presence("big"))
 
     thread = threading.Thread(target=ask)
     thread.start()
@@ -134,7 +134,7 @@ def test_names_are_not_passed_on_while_an_index_is_made_again_from_nothing(
         thread.join()
 
     assert seen <= {"not ready", "here"}
-    assert again.status("requests") == "unknown"
+    assert again.presence("requests") == "unknown"
 
 
 def test_a_name_is_here_whose_page_is_written_between_the_two_looks_for_it(
@@ -153,7 +153,7 @@ def test_a_name_is_here_whose_page_is_written_between_the_two_looks_for_it(
 
     monkeypatch.setattr(Catalogue, "ever_had", written)
 
-    assert again.status("my-lib") == "here"
+    assert again.presence("my-lib") == "here"
 
 
 def test_a_file_that_is_removed_while_it_is_read_again_does_not_come_back(
@@ -172,6 +172,6 @@ def test_a_file_that_is_removed_while_it_is_read_again_does_not_come_back(
     monkeypatch.undo()
 
     assert projects(folder) == []
-    assert index.status("my-lib") == "gone"
+    assert index.presence("my-lib") == "gone"
     index.refresh()
     check(index, folder, data)

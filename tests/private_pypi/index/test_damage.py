@@ -69,7 +69,7 @@ def test_a_part_of_the_index_that_is_deleted_is_made_again(
     else:
         (folder / part).unlink()
     again = index if running and part in (".", "index.sqlite3") else Index(data, folder)
-    assert again.status("requests") in ("not ready", "unknown")
+    assert again.presence("requests") in ("not ready", "unknown")
     again.refresh()
 
     assert served(folder) == before
@@ -175,11 +175,11 @@ def test_a_catalogue_damaged_while_it_is_used_is_made_again_by_the_next_look(
 
     with pytest.raises(sqlite3.DatabaseError):
         index.counts()
-    assert index.status("requests") == "not ready"
+    assert index.presence("requests") == "not ready"
     index.refresh()
 
     assert served(folder) == before
-    assert index.status("requests") == "unknown"
+    assert index.presence("requests") == "unknown"
 
 
 SPOILT = ["cut", "cut and alone", "alone", "a folder"]
@@ -213,11 +213,11 @@ def test_a_catalogue_spoilt_while_it_is_used_is_said_and_made_again(
     assert index.problem == "pypi_index/index.sqlite3 was damaged: it is being made again"
     with pytest.raises(sqlite3.DatabaseError):
         index.counts()
-    assert index.status("requests") == "not ready"
+    assert index.presence("requests") == "not ready"
     index.refresh()
     assert (index.problem, index.counts()) == ("", counted)
     assert served(folder) == before
-    assert index.status("requests") == "unknown"
+    assert index.presence("requests") == "unknown"
     publish(index, data, version="4.0")
     check(index, folder, data)
 
@@ -230,7 +230,7 @@ def test_a_catalogue_spoilt_while_it_is_used_is_noticed(
 
     spoil(folder / "index.sqlite3", what)
 
-    assert soon(lambda: not following.problem and following.status("my-lib") == "here")
+    assert soon(lambda: not following.problem and following.presence("my-lib") == "here")
     assert following.counts() == (1, 1)
 
 

@@ -44,7 +44,7 @@ def test_changes_by_hand_and_by_others_show_by_themselves(
     assert soon(lambda: links(folder) == [f"{second} x"])
     folder.rename(folder.with_name("old_index"))
     assert soon(lambda: links(folder) == [f"{second} x"])
-    assert soon(lambda: following.status("requests") == "unknown")
+    assert soon(lambda: following.presence("requests") == "unknown")
 
 
 def test_what_the_start_takes_does_not_put_off_the_next_look(

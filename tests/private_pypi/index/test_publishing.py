@@ -146,7 +146,7 @@ def test_a_name_once_used_refuses_other_bytes_and_takes_the_same_again(
         with pytest.raises(NameTakenError):
             publish(known, data, origin="b")
         assert not (data / WHEEL).exists()
-        assert known.status("my-lib") == "gone"
+        assert known.presence("my-lib") == "gone"
     publish(index, data)
 
     assert page(folder) == [before]
@@ -163,7 +163,7 @@ def test_a_removed_name_refuses_other_bytes_after_the_index_was_lost(
     index = Index(data, folder)
     index.refresh()
 
-    assert index.status("my-lib") == "gone"
+    assert index.presence("my-lib") == "gone"
     with pytest.raises(NameTakenError):
         publish(index, data, origin="b")
 

@@ -85,7 +85,7 @@ def test_what_is_hidden_and_what_is_unfinished_is_not_looked_at(
     index.refresh()
 
     assert projects(folder) == []
-    assert index.status("my-lib") == "unknown"
+    assert index.presence("my-lib") == "unknown"
 
 
 def test_what_was_deleted_is_served_no_more_and_its_name_is_never_passed_on(
@@ -105,10 +105,10 @@ def test_what_was_deleted_is_served_no_more_and_its_name_is_never_passed_on(
     second.unlink()
     index.refresh()
     assert projects(folder) == ["other"]
-    assert index.status("my-lib") == "gone"
+    assert index.presence("my-lib") == "gone"
     restarted = Index(data, folder)
     restarted.refresh()
-    assert restarted.status("my-lib") == "gone"
+    assert restarted.presence("my-lib") == "gone"
     check(index, folder, data)
 
 
@@ -226,9 +226,9 @@ def test_a_file_that_cannot_be_read_is_said_once_and_its_name_is_not_passed_on(
     assert [text for text in said if "Name is 'misnamed'" in text]
     assert [text for text in said if "README.txt" in text]
     assert projects(folder) == ["my-lib"]
-    assert index.status("broken-lib") == "gone"
-    assert index.status("named-well") == "gone"
-    assert index.status("readme") == "gone"
+    assert index.presence("broken-lib") == "gone"
+    assert index.presence("named-well") == "gone"
+    assert index.presence("readme") == "gone"
     assert [line.split(":")[0] for line in differences(data, folder)] == ["not served"] * 3
     check_files(folder, data)
 
@@ -260,7 +260,7 @@ def test_a_served_file_that_is_damaged_later_is_served_no_more(
     index.refresh()
 
     assert projects(folder) == []
-    assert index.status("my-lib") == "gone"
+    assert index.presence("my-lib") == "gone"
     check(index, folder, data)
 
 
@@ -273,12 +273,12 @@ def test_a_file_still_being_copied_is_neither_served_nor_complained_about_nor_pa
 
     index.refresh()
 
-    assert index.status("my-lib") == "not ready"
+    assert index.presence("my-lib") == "not ready"
     assert caplog.records == []
     path.write_bytes(whole)
     index.refresh()
     assert names(folder) == [WHEEL]
-    assert index.status("my-lib") == "here"
+    assert index.presence("my-lib") == "here"
 
 
 def test_a_file_that_could_not_be_read_is_served_as_soon_as_it_can_be(
@@ -296,7 +296,7 @@ def test_a_file_that_could_not_be_read_is_served_as_soon_as_it_can_be(
     monkeypatch.setattr(Path, "open", deny)
     index.refresh()
     assert projects(folder) == ["other"]
-    assert index.status("my-lib") in ("gone", "not ready")
+    assert index.presence("my-lib") in ("gone", "not ready")
 
     # As by chmod, which changes neither size nor time.
     monkeypatch.undo()
@@ -322,7 +322,7 @@ def test_a_folder_that_may_not_be_looked_into_does_not_keep_the_rest_from_being_
 
     assert names(folder) == [WHEEL]
     # Where fsck puts what has lost its name.
-    assert index.status("requests") == "unknown"
+    assert index.presence("requests") == "unknown"
 
 
 def test_metadata_beside_a_file_as_mirrors_have_it_does_not_take_the_place_of_ours(
@@ -361,13 +361,13 @@ def test_a_folder_that_may_not_be_looked_into_any_more_takes_its_files_along_and
     index.refresh()
 
     assert projects(folder) == ["my-lib"]
-    assert index.status("hidden-lib") == "gone"
-    assert index.status("requests") == "unreadable"
+    assert index.presence("hidden-lib") == "gone"
+    assert index.presence("requests") == "unreadable"
     # As by chmod, which changes no time of the folder.
     monkeypatch.undo()
     index.refresh()
     assert projects(folder) == ["hidden-lib", "my-lib"]
-    assert index.status("requests") == "unknown"
+    assert index.presence("requests") == "unknown"
 
 
 @pytest.mark.parametrize("name", [b"\xff.txt", b"\xff_lib-1.0-py3-none-any.whl", b"a\nb\x1b[2J"])
@@ -499,7 +499,7 @@ def test_ten_times_as_many_files_take_about_ten_times_as_long_to_look_through(
         index.refresh()
         assert index.counts() == (len(list(place.glob("*.whl"))), 50)
         for number in range(100):
-            assert index.status(f"unknown{number}") == "unknown"
+            assert index.presence(f"unknown{number}") == "unknown"
         known = index, Index(place, tmp_path / name)
         return [min(processor_time(each.refresh) for _ in range(5)) for each in known]
 

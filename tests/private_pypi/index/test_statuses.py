@@ -88,7 +88,7 @@ def test_of_a_quarantined_project_nothing_is_served_until_that_is_taken_back(
     assert said(folder) == {"status": "quarantined", "reason": "steals <tokens>"}
     assert {"my", "my-lib", "my-lib-more"} == set(projects(folder))
     assert filled.project_status("my-lib") == ProjectStatus("quarantined", "steals <tokens>")
-    assert (filled.status("my-lib"), filled.project_status("my")) == ("here", ACTIVE)
+    assert (filled.presence("my-lib"), filled.project_status("my")) == ("here", ACTIVE)
     check(filled, folder, data)
 
     filled.mark("my-lib", "active", "checked", by="carol")
@@ -293,7 +293,7 @@ def test_a_status_stays_when_the_last_file_is_removed(
     index.remove("my-lib", "1.0", by="bob")
 
     assert projects(folder) == []
-    assert index.status("my-lib") == "gone"
+    assert index.presence("my-lib") == "gone"
     assert index.project_status("my-lib").status == "quarantined"
     with pytest.raises(ClosedError):
         publish(index, data, version="2.0")
@@ -508,7 +508,7 @@ def test_a_mark_that_somebody_edited_badly_does_no_harm(
 
     assert served(folder) == before
     assert index.project_status("my-lib") == ACTIVE
-    assert index.status("requests") == "unknown"
+    assert index.presence("requests") == "unknown"
     index.mark("my-lib", "quarantined", by="bob")
     assert files(folder) == set()
     check(index, folder, data)

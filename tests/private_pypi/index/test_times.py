@@ -56,7 +56,7 @@ def test_a_time_that_no_database_can_hold_does_no_harm(
         assert path.stat().st_mtime_ns == when
         assert names(folder) == [WHEEL]
         assert list(differences(data, index.folder)) == []
-        assert index.status("requests") == "unknown"
+        assert index.presence("requests") == "unknown"
 
 
 @pytest.mark.parametrize("ahead", [120, 10**9])
@@ -72,7 +72,7 @@ def test_a_folder_dated_ahead_costs_an_unknown_name_no_look_at_the_files(
         raise AssertionError
 
     monkeypatch.setattr(scan, "scan", fail)
-    assert index.status("requests") == "unknown"
+    assert index.presence("requests") == "unknown"
 
 
 def test_upload_times_outlive_a_copy_without_times_and_the_index(

@@ -130,7 +130,7 @@ def test_what_was_removed_and_cannot_be_deleted_stops_nothing_else(
 
     assert names(folder) == ["my_lib-2.0-py3-none-any.whl", "my_lib-3.0-py3-none-any.whl"]
     assert (data / WHEEL).exists()
-    assert index.status("requests") == "unknown"
+    assert index.presence("requests") == "unknown"
     problem = f"{WHEEL} was removed and cannot be deleted: delete it by hand"
     assert f"not served: {problem}" in list(differences(data, index.folder))
 
@@ -147,13 +147,13 @@ def test_a_name_is_ours_though_the_disk_was_full_once_the_journal_had_it(
     with monkeypatch.context() as patch:
         patch.setattr(pages, "write", full)
         publish(index, data, "new-lib")
-        assert index.status("new-lib") == "not ready"
+        assert index.presence("new-lib") == "not ready"
         with pytest.raises(OSError, match="No space left"):
             index.refresh()
-        assert index.status("new-lib") == "not ready"
+        assert index.presence("new-lib") == "not ready"
 
     index.refresh()
-    assert index.status("new-lib") == "here"
+    assert index.presence("new-lib") == "here"
 
 
 def test_of_a_removed_version_the_refused_file_of_the_same_name_does_not_take_the_place(
@@ -167,7 +167,7 @@ def test_of_a_removed_version_the_refused_file_of_the_same_name_does_not_take_th
         index.refresh()
 
     assert projects(folder) == []
-    assert index.status("my-lib") == "gone"
+    assert index.presence("my-lib") == "gone"
     assert list(data.rglob("*.whl")) == []
     assert actions(data) == [("find", WHEEL), ("remove", WHEEL)]
 

@@ -171,6 +171,7 @@ def test_a_configuration_of_another_issuer_is_refused(
         "file:///etc/passwd",
         "https://me:secret@acme.com/",
         "//acme.com/keys",
+        "https://localhost:99999/keys",
         "",
         None,
         1,
@@ -364,6 +365,28 @@ def test_an_issuer_that_hangs_keeps_no_other_waiting(
             server.let_go.set()
 
 
+def test_an_issuer_with_an_address_that_is_none_keeps_no_other_from_its_keys(
+    server: Documents, listed: Path, keys: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    odd = ["https://xn--a", "https://localhost:99999", "https://a..b", f"https://{'a' * 64}.com"]
+    (listed / issuers.LIST).write_text("".join(f"{url}\n" for url in [*odd, server.url]))
+    with following(listed, keys):
+        wait_until(lambda: issuers.path_of(keys, server.url).exists())
+        wait_until(lambda: "https://xn--a could not be fetched" in caplog.text)
+        (listed / issuers.LIST).write_text("https://xn--a\n")
+        wait_until(lambda: not issuers.path_of(keys, server.url).exists())
+
+
+@pytest.mark.parametrize("url", ["https://localhost:99999", "https://xn--a", "https://a..b"])
+def test_whatever_an_address_does_to_the_library_is_an_error_in_a_sentence(url: str) -> None:
+    async def ask() -> None:
+        async with fetched_documents.client() as opened:
+            await fetched_documents.fetch(opened, url)
+
+    with pytest.raises(DocumentError, match="cannot be fetched: "):
+        asyncio.run(ask())
+
+
 def test_an_authority_that_is_added_later_is_believed(
     server: Documents,
     listed: Path,
@@ -473,7 +496,7 @@ def test_a_pipe_holds_nobody_up(keys: Path) -> None:
 
 def add(auth: Path, name: str, issuer: str) -> None:
     """Trust one more publisher."""
-    publishers.add(auth, Publisher(name, issuer, ("billing",), {"sub": "billing"}))
+    publishers.add(auth, Publisher(name, issuer, ("billing",), {"sub": name}))
 
 
 def test_the_gateway_writes_each_issuer_once(auth: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gc
 import threading
+from typing import Any
 
 import pytest
 from kit.tokens import ISSUER
@@ -19,13 +20,24 @@ PUBLISHER = Publisher("acme/billing publish.yml", ISSUER, ("billing",), {"reposi
 JOB = {"workflow": "publish.yml", "run": "77"}
 
 
-def mint(passwords: MintedPasswords, jti: str = "one", now: float = NOW, **claims: object) -> str:
+def mint(
+    passwords: MintedPasswords,
+    jti: str = "one",
+    now: float = NOW,
+    publisher: Publisher = PUBLISHER,
+    **claims: object,
+) -> str:
     """Mint a password for a token, which ends an hour later."""
     said = {"iss": ISSUER, "jti": jti, "iat": now, **claims}
-    return passwords.mint(PUBLISHER, said, JOB, now + 3600, now)[0]
+    return passwords.mint(publisher, said, JOB, now + 3600, now)[0]
 
 
-def why(passwords: MintedPasswords, jti: str = "one", now: float = NOW, **claims: object) -> str:
+def named(number: int) -> Publisher:
+    """Return another publisher."""
+    return dataclasses.replace(PUBLISHER, name=f"acme/other {number}")
+
+
+def why(passwords: MintedPasswords, jti: str = "one", now: float = NOW, **claims: Any) -> str:
     """Return why no password is minted."""
     with pytest.raises(RefusedError) as caught:
         mint(passwords, jti, now, **claims)
@@ -154,11 +166,45 @@ def test_there_is_a_most_of_passwords_and_the_memory_of_tokens_ends(
 ) -> None:
     monkeypatch.setattr(minted, "MOST", 5)
     for number in range(5):
-        mint(passwords, str(number))
+        mint(passwords, str(number), publisher=named(number))
 
     assert "has minted 5 passwords" in why(passwords, "6")
     # It was not used up by that.
     assert mint(passwords, "6", now=NOW + LIFE)
     for hour in range(1, 50):
         mint(passwords, f"hour {hour}", now=NOW + LIFE + hour * 4000)
-    assert len(passwords._used) + len(passwords._passwords) <= 3
+    held = (passwords._used, passwords._ends, passwords._passwords, passwords._tokens_of)
+    assert sum(map(len, held)) <= 6
+
+
+def test_one_publisher_leaves_passwords_to_others(
+    passwords: MintedPasswords, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(minted, "OF_ONE", 5)
+    made = [mint(passwords, str(number)) for number in range(5)]
+
+    assert why(passwords, "x") == (
+        f"For {PUBLISHER.name}, the index has minted 5 passwords that work still: run the job again"
+        " in 15 minutes."
+    )
+    assert mint(passwords, "x", publisher=named(1))
+    passwords.burn(made[0].encode())
+    assert mint(passwords, "y")
+    assert mint(passwords, "z", now=NOW + LIFE)
+
+
+@pytest.mark.parametrize(("limit", "is_own"), [("USED_OF_ONE", True), ("MOST_USED", False)])
+def test_passwords_that_are_burnt_fill_no_memory(
+    passwords: MintedPasswords, monkeypatch: pytest.MonkeyPatch, limit: str, is_own: bool
+) -> None:
+    monkeypatch.setattr(minted, limit, 5)
+    for number in range(5):
+        passwords.burn(mint(passwords, str(number)).encode())
+
+    assert "5 used tokens" in why(passwords, "x")
+    if is_own:
+        assert mint(passwords, "x", publisher=named(1))
+    else:
+        assert "5 used tokens" in why(passwords, "x", publisher=named(1))
+    # Each token of these ends an hour later.
+    assert mint(passwords, "x", now=NOW + 3600)

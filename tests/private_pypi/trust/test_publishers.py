@@ -113,6 +113,8 @@ def test_an_entry_that_cannot_be_read_leaves_the_others_trusted(auth: Path) -> N
         (GITHUB, "https://me:secret@acme.com", "is not the URL of one"),
         (GITHUB, "https://acme.com/?a=b", "is not the URL of one"),
         (GITHUB, "file:///etc/passwd", "is not the URL of one"),
+        (GITHUB, "https://localhost:65536", "is not the URL of one"),
+        (GITHUB, "http://localhost:99999/keys", "is not the URL of one"),
         ('["billing", "acme-*"]', "[]", "projects is empty"),
         ('["billing", "acme-*"]', '["*"]', "'*' is not the name of a project"),
         ('["billing", "acme-*"]', '"billing"', "projects is no list of names"),

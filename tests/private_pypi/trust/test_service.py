@@ -252,6 +252,22 @@ def test_a_flood_has_sixty_lines_a_minute_and_does_not_push_signed_tokens_out(
     assert len(service.log()) == MOST_LINES + 2
 
 
+def test_signed_tokens_of_strangers_do_not_push_out_those_of_the_owner(
+    service: Service,
+) -> None:
+    stranger = {"repository": "evil/x", "repository_id": "9", "repository_owner_id": "8"}
+    for number in range(MOST_LINES // 2 + 10):
+        service.mint(signed(service.claims(**stranger, sub=f"repo:evil/x:{number}")))
+        service.mint(signed(service.claims(**stranger, sub="repo:evil/x", aud="elsewhere")))
+    assert len(service.log()) == MOST_LINES
+
+    for changed in ({"aud": "pypi"}, {"job_workflow_ref": "acme/billing/evil.yml@x"}):
+        assert service.mint(signed(service.claims(**changed))).status == 422
+    used = signed(service.claims())
+    assert [service.mint(used).status for _ in range(2)] == [200, 422]
+    assert len(service.log()) == MOST_LINES + 3
+
+
 def test_the_log_has_two_files_at_most(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refused, "MOST_BYTES", 2000)
     folder = service.settings.index

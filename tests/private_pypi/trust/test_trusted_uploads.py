@@ -95,7 +95,7 @@ def test_a_job_publishes_and_the_journal_and_the_audit_tell_which(index: Index) 
     assert index.upload(index.mint()).status == 200
 
     (line,) = index.journal()
-    assert (line["by"], line["publisher"]) == ("acme/billing publish.yml", JOB)
+    assert (line["by"], line["job"]) == ("acme/billing publish.yml", JOB)
     ((row,), complaints) = audit(index.settings.data, index.settings.index)
     assert complaints == []
     assert row.endswith(
@@ -119,7 +119,7 @@ def test_an_account_publishes_as_before_and_no_job_is_written_down(index: Index)
 
     (line,) = index.journal()
     assert line["by"] == "alice"
-    assert "publisher" not in line
+    assert "job" not in line
 
 
 def test_a_job_publishes_its_projects_alone_and_is_told_who_may(index: Index) -> None:

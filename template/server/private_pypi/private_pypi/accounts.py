@@ -48,6 +48,9 @@ SHORTEST, LONGEST = 12, 72
 SAVED_AFTER = 0.2
 """Seconds for which a file of rights is missing or empty while an editor saves it, at most."""
 
+READINGS = 10
+"""How often the files are read at most, while they change."""
+
 # The gateway takes `import` at the start of a line for a directive of its own.
 _NAME = re.compile(r"(?!import$)[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
 _BCRYPT = re.compile(r"\$2[aby]\$(0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{53}")
@@ -119,7 +122,19 @@ def read(folder: Path) -> tuple[list[Account], list[str]]:
     A name counts once, where it stands first; publishers are read before readers. A missing file
     counts as an empty one. An account that has ended is let in: a refusal can then say so, and only
     to a client that has its password.
+
+    The files are read again while they change, since an account that is added after its rights were
+    read would have all rights.
     """
+    for _ in range(READINGS):
+        before = fingerprint(folder)
+        found = _read(folder)
+        if fingerprint(folder) == before:
+            break
+    return found
+
+
+def _read(folder: Path) -> tuple[list[Account], list[str]]:
     accounts: dict[str, Account] = {}
     rights, complaints = rights_file.read(_lines(folder, rights_file.FILE))
     without_account = {*rights}

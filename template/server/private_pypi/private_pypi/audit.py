@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 
 from .journal import FILE, Record, check_chain
 from .layout import project_of
-from .terminal import printable
+from .terminal import aligned, printable
 from .trust import refused
 from .trust.refused import Refused
 
@@ -31,6 +31,9 @@ DONE = {
 
 JOB = ("workflow", "commit", "run")
 """What is shown of the CI job of a trusted publisher."""
+
+SHOWN = 80
+"""Letters of a repository that are shown: a stranger chose it, and it widens every line."""
 
 
 def audit(data: Path, index: Path, project: str = "") -> tuple[list[str], list[str]]:
@@ -66,18 +69,12 @@ def audit(data: Path, index: Path, project: str = "") -> tuple[list[str], list[s
             complaints.append(f"pypi_data/{FILE} line {number} is damaged{torn}: left out")
     tokens = [] if project else [(one.time, _row_of_token(one)) for one in refused.read(index)]
     merged = heapq.merge(rows, tokens, key=lambda row: row[0])
-    return _aligned([row for _, row in merged]), complaints
+    return aligned([row for _, row in merged]), complaints
 
 
 def as_lines(records: list[Record]) -> list[str]:
     """Return records as aligned lines."""
-    return _aligned([_row(record) for record in records])
-
-
-def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    form = "  ".join(f"{{:{width}}}" for width in widths)
-    return [form.format(*row).rstrip() for row in rows]
+    return aligned([_row(record) for record in records])
 
 
 def _lines(data: Path) -> Iterator[bytes]:
@@ -116,7 +113,7 @@ def _row(record: Record) -> tuple[str, ...]:
 
 
 def _row_of_token(token: Refused) -> tuple[str, ...]:
-    by = token.repository or "-"
+    by = printable(token.repository)[:SHOWN] or "-"
     told = token.reason + (f" (issuer {token.issuer})" if token.issuer else "")
     return (_time(token.time), *map(printable, ("refused", "a token", by, told)))
 

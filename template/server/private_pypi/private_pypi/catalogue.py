@@ -15,7 +15,7 @@ from typing import Any
 
 from . import database
 from .distribution import Distribution, DistributionError, identity, parse_name
-from .facts import Mark, Rank, Rival, Served
+from .facts import LastChange, Rank, Rival, Served
 from .history import History
 from .journal import timestamp
 from .layout import file_of
@@ -325,18 +325,20 @@ class Catalogue:
         )
         return list(map(_listed, rows))
 
-    def marks(self) -> dict[str, Mark]:
-        """Return a mark of each project that is served or ever was.
+    def last_changes(self) -> dict[str, LastChange]:
+        """Return the last change of each project that is served or ever was.
 
         It changes whenever the simple page changes, and with each record about the project.
         """
         rows = self._db.execute("SELECT project, max(number) FROM about GROUP BY project")
-        marks = {project: Mark(number, "") for project, number in rows}
+        changes = {project: LastChange(number, "") for project, number in rows}
         for project, fingerprint in self.pages().items():
             if project:
                 # A file that was put there by hand may not be in the journal yet.
-                marks[project] = marks.get(project, Mark(0, ""))._replace(fingerprint=fingerprint)
-        return marks
+                changes[project] = changes.get(project, LastChange(0, ""))._replace(
+                    fingerprint=fingerprint
+                )
+        return changes
 
     def has_list(self) -> bool:
         """Return whether the list of all projects was written."""

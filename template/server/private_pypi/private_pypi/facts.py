@@ -45,7 +45,7 @@ class Rival(NamedTuple):
     rank: Rank
 
 
-class Mark(NamedTuple):
+class LastChange(NamedTuple):
     """What tells whether something about a project changed.
 
     Attributes:

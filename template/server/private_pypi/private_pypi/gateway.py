@@ -22,7 +22,7 @@ from .disk import locked, write_atomically
 from .last_use import Uses
 from .rights import FILE as RIGHTS_FILE
 from .rights import files_of, pages_of
-from .trust import issuers, publishers, routes
+from .trust import entries, issuers, publishers, routes
 
 FILE = "accounts.caddy"
 UNKNOWN_USERS = "strangers.conf"
@@ -67,9 +67,8 @@ def write(auth: Path, gateway: Path) -> list[str]:
     with locked(gateway):
         valid, complaints = accounts.read(auth)
         pairs = [(DECOY, accounts.DECOY), *((account.name, account.hash) for account in valid)]
-        trusted, wrong = publishers.read(auth)
+        trusted, wrong = _trusted(auth, gateway)
         complaints += wrong
-        issuers.write_for_keys(auth, gateway, trusted)
         names = [name for name, _ in pairs]
         # Their login must reach what is in TRUSTED, and is not one of an unknown user.
         others = [routes.LOGIN] if trusted else []
@@ -89,6 +88,29 @@ def write(auth: Path, gateway: Path) -> list[str]:
             " run make pypi-user-add USER=admin ROLE=publisher"
         )
     return complaints
+
+
+def _trusted(auth: Path, gateway: Path) -> tuple[list[publishers.Publisher], list[str]]:
+    """Return who is trusted, and complaints; write the issuers for the container `keys`.
+
+    Whatever is wrong with that, the accounts are written: one that was revoked must not work on.
+    """
+    try:
+        trusted, complaints = publishers.read(auth)
+    except OSError as error:
+        trusted = []
+        complaints = [
+            f"{entries.SHOWN} cannot be read, and nobody in it is trusted: {error.strerror};"
+            f" make it a file with the owner and mode of pypi_auth/{accounts.FILES['publisher']}"
+        ]
+    try:
+        issuers.write_for_keys(auth, gateway, trusted)
+    except OSError as error:
+        complaints.append(
+            "the container `keys` does not have the current issuers, or not the authorities of"
+            f" pypi_auth/{issuers.OWN_AUTHORITIES}: {error}"
+        )
+    return trusted, complaints
 
 
 def logins(names: list[str]) -> str:
@@ -167,17 +189,17 @@ def follow(auth: Path, gateway: Path, uses: Path | None = None, *, every: float 
     noting = Uses(uses, gateway) if uses else None
     while True:
         now = [part.fingerprint(auth) for part in (accounts, publishers, issuers)]
-        if now != written and not (had_rights and accounts.is_being_saved(auth)):
-            try:
+        try:
+            if now != written and not (had_rights and accounts.is_being_saved(auth)):
                 for complaint in write(auth, gateway):
                     log.error(complaint)
                 names = {account.name for account in accounts.listed(auth)}
                 written, trouble, had_rights = now, "", (auth / RIGHTS_FILE).exists()
-            except OSError as error:
-                # Each trouble is told once, not twice a second.
-                if str(error) != trouble:
-                    trouble = str(error)
-                    log.error("the gateway does not have the current accounts yet: %s", error)
+        except OSError as error:
+            # Each trouble is told once, not twice a second.
+            if str(error) != trouble:
+                trouble = str(error)
+                log.error("the gateway does not have the current accounts yet: %s", error)
         if noting:
             noting.note(names)
         time.sleep(every)

@@ -42,7 +42,7 @@ from .refresh import Refresher
 from .scan import Watch
 from .verify import Progress
 
-Status = Literal["here", "gone", "unknown", "not ready", "unreadable"]
+Presence = Literal["here", "gone", "unknown", "not ready", "unreadable"]
 
 
 class Index:
@@ -171,8 +171,8 @@ class Index:
         with self._access.change() as change:
             return change.repair_journal(by=by) if change.examine_journal() else None
 
-    def status(self, project: str) -> Status:
-        """Return the status of a project, by its normalised name.
+    def presence(self, project: str) -> Presence:
+        """Return whether the index has a project, by its normalised name.
 
         "here" has files, "gone" had files once or could be the project of a file that is not
         served, "unknown" is neither. "not ready" cannot be told yet, "unreadable" not as long as
@@ -182,12 +182,12 @@ class Index:
         """
         # First: a project whose file is indexed in between must not pass for unknown.
         is_current = self._watch.is_current()
-        status = self._status(project)
-        if status != "unknown" or is_current or not scan.may_hold(self._data, project):
-            return status
-        return self._status(project) if self._refresher.try_refresh() else "not ready"
+        presence = self._presence(project)
+        if presence != "unknown" or is_current or not scan.may_hold(self._data, project):
+            return presence
+        return self._presence(project) if self._refresher.try_refresh() else "not ready"
 
-    def _status(self, project: str) -> Status:
+    def _presence(self, project: str) -> Presence:
         page = pages_of(self.folder, project) / pages.HTML
         if page.exists():
             return "here"

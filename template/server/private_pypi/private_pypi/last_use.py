@@ -98,7 +98,10 @@ def read(folder: Path | None) -> tuple[dict[str, date], date | None]:
         content = json.loads((folder / FILE).read_bytes()) if folder else {}
         days = {str(name): date.fromisoformat(day) for name, day in content["accounts"].items()}
         return days, date.fromisoformat(content["since"])
-    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+    except (
+        *(FileNotFoundError, ValueError, KeyError, TypeError, AttributeError),
+        RecursionError,  # of brackets without end
+    ):
         return {}, None
 
 

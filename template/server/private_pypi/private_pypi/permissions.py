@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 from packaging.utils import canonicalize_name
 
 from .accounts import Account
 from .index import Index
 from .layout import distribution_of, project_of
+from .terminal import listed
 
 SHOWN = 3
 """Accounts that a sentence names."""
@@ -35,7 +36,7 @@ def of_upload(account: Account, project: str, everybody: Callable[[], Iterable[A
     if account.rights.covers(project):
         return ""
     others = [one for one in everybody() if one.role == "publisher" and one.rights.covers(project)]
-    own = _joined(account.rights.projects)
+    own = listed(account.rights.projects)
     return f"{account.name} may publish {own}, not {project}: {_who(others)}."
 
 
@@ -56,11 +57,11 @@ def of_read(
         project = project_of(distribution_of(path))
     elif (named := _PROJECT.fullmatch(path)) and (named[1] or named[2] not in _OF_ALL):
         project = canonicalize_name(named[2])
-        status = index.status(project)
+        presence = index.presence(project)
         # The page for people of a project outlives its last file.
-        if status == "unknown" or (status != "here" and named[1] != "/project"):
+        if presence == "unknown" or (presence != "here" and named[1] != "/project"):
             return ""
-    own = _joined(account.rights.projects)
+    own = listed(account.rights.projects)
     if not project:
         return f"{account.name} may see {own}, not what belongs to all projects."
     if account.rights.covers(project):
@@ -74,9 +75,4 @@ def _who(others: Iterable[Account]) -> str:
     if not names:
         return "no account may"
     more = [f"{len(names) - SHOWN} more"] if len(names) > SHOWN else []
-    return f"{_joined([*names[:SHOWN], *more])} may"
-
-
-def _joined(words: Sequence[str]) -> str:
-    *first, last = words
-    return f"{', '.join(first)} and {last}" if first else last
+    return f"{listed([*names[:SHOWN], *more])} may"

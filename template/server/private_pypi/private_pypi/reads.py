@@ -86,19 +86,19 @@ def _find(index: Index, settings: Settings, path: str, environ: Environ) -> Answ
     if (below, normalised, "/") != ("/simple", name, slash):
         up, down = "../" if slash else "", "" if below else "simple/"
         return _moved(f"{up}{down}{normalised}/", environ)
-    status = index.status(name)
-    if status == "here":
+    presence = index.presence(name)
+    if presence == "here":
         return _page(pages_of(index.folder, name), environ)
-    return _withheld(status, name) or _unknown(settings, name)
+    return _without_page(presence, name) or _unknown(settings, name)
 
 
 def _of_pypi(index: Index, settings: Settings, name: str) -> Answer | None:
     """Answer for a file that the gateway has from PyPI, if the name is not ours."""
-    status = index.status(name)
-    if status == "here":
+    presence = index.presence(name)
+    if presence == "here":
         text = f"This index has a project {name} of its own, and no files of PyPI under that name."
         return refusal(404, text)
-    return _withheld(status, name) or _unknown(settings, name)
+    return _without_page(presence, name) or _unknown(settings, name)
 
 
 def _for_people(index: Index, web: Path, path: str, environ: Environ) -> Answer | None:
@@ -119,7 +119,7 @@ def _for_people(index: Index, web: Path, path: str, environ: Environ) -> Answer 
         return refusal(404, "That is not the name of a project.")
     if name != normalised or not rest:
         return _moved(f"{'../' if rest else ''}{normalised}{rest or '/'}", environ)
-    if index.status(name) in ("here", "not ready"):
+    if index.presence(name) in ("here", "not ready"):
         text = "The page of this project is being made: reload it in a moment."
         return refusal(503, text, ("Retry-After", "5"))
     return refusal(404, f"This index has no project {name}.")
@@ -132,14 +132,14 @@ def _unknown(settings: Settings, name: str) -> Answer | None:
     return refusal(404, f"This index has no project {name}.", UNKNOWN) if settings.mirror else None
 
 
-def _withheld(status: str, name: str) -> Answer | None:
+def _without_page(presence: str, name: str) -> Answer | None:
     """Answer for a name that is or could be ours, but of which no page can be served."""
-    if status == "not ready":
+    if presence == "not ready":
         return not_ready()
-    if status == "unreadable":
+    if presence == "unreadable":
         text = "Part of pypi_data cannot be looked into, there may be files of any name"
         return refusal(503, f"{text}: the index's log says why.", ("Retry-After", "5"))
-    if status == "gone":
+    if presence == "gone":
         # On the public index, anybody could have taken the name.
         text = f"This index serves no files of {name}, but has or had one that could be of it"
         return refusal(404, f"{text}: make pypi-verify on the server names what is there.")

@@ -7,6 +7,7 @@ control characters in them for commands, and marks of writing direction show one
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Sequence
 from typing import TextIO, cast
 
 
@@ -28,6 +29,18 @@ def quoted(text: str) -> str:
 def spelled(location: str) -> str:
     """Return the path of a file as a sentence shows it: in ASCII, whatever its name is."""
     return os.fsencode(location).decode("ascii", "backslashreplace").rstrip("/")
+
+
+def listed(words: Iterable[str]) -> str:
+    """Return one word or more as a sentence lists them: `a, b and c`."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows of as many texts each as lines whose columns are aligned."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
 
 def guarded(stream: TextIO) -> TextIO:

@@ -10,7 +10,7 @@ from . import accounts, gateway, last_use, preflight
 from .accounts import AccountError
 from .rights import Rights, RightsError, in_days, parse_projects
 from .settings import Settings
-from .terminal import printable
+from .terminal import aligned, printable
 
 
 def add_to(commands: Any) -> None:
@@ -107,9 +107,7 @@ def run_list(settings: Settings, _: argparse.Namespace) -> None:
                 str(used.get(account.name, never)),
             )
         )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(map(str.ljust, row, widths)).rstrip())
+    print("\n".join(aligned(rows)))
     for complaint in complaints:
         print(f"error: {complaint}", file=sys.stderr)
 

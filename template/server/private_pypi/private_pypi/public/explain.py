@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timezone
 
+from ..terminal import aligned
 from .document import Document, File
 from .policy import Policy, Verdict
 
@@ -24,8 +25,7 @@ def lines(document: Document, policy: Policy, now: datetime) -> list[str]:
         for number, (count, verdict) in enumerate(_verdicts(document, files, policy, now)):
             state = f"{count} {'offered' if verdict.offered else 'hidden'}"
             rows.append(("" if number else release, state, verdict.rule))
-    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
-    return [f"{one:{widths[0]}}  {two:{widths[1]}}  {three}" for one, two, three in rows]
+    return aligned(rows)
 
 
 def _releases(files: Iterable[File]) -> list[tuple[str, list[File]]]:

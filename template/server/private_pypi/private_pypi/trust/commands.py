@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from .. import gateway, preflight, rights
 from ..rights import RightsError
 from ..settings import SettingError, Settings
-from ..terminal import printable, quoted
+from ..terminal import aligned, printable, quoted
 from . import issuers, publishers
 from .publishers import GITHUB, GITLAB, LONGEST, Publisher, PublishersError
 
@@ -68,9 +68,7 @@ def run_list(settings: Settings, _: argparse.Namespace) -> None:
         pinned = " ".join(f"{claim}={value}" for claim, value in one.claims.items())
         shown = (one.name, ",".join(one.projects), one.issuer, known, pinned)
         rows.append(tuple(map(printable, shown)))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(map(str.ljust, row, widths)).rstrip())
+    print("\n".join(aligned(rows)))
     for complaint in complaints:
         print(f"error: {complaint}", file=sys.stderr)
 

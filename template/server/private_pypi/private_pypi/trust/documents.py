@@ -76,7 +76,10 @@ async def fetch(opened: httpx.AsyncClient, url: str) -> Any:
         body = await asyncio.wait_for(_body(opened, url), SECONDS)
     except (asyncio.TimeoutError, httpx.TimeoutException):
         raise DocumentError(f"{url} took more than {SECONDS} seconds") from None
-    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+    except DocumentError:
+        raise
+    # For an odd address, httpx passes on what other libraries raise, in groups, too.
+    except Exception as error:
         reason = str(error) or type(error).__name__
         raise DocumentError(f"{url} cannot be fetched: {reason}") from None
     try:

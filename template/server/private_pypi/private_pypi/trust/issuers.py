@@ -84,7 +84,8 @@ def mark(path: Path) -> object:
         found = path.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    # The time of its last change of mode or owner, too: it may be readable from then on.
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
 
 
 def _bytes(path: Path) -> bytes | None:

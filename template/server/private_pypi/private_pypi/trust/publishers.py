@@ -31,7 +31,7 @@ from typing import Any
 from .. import rights
 from ..disk import locked, write_atomically
 from ..rights import Rights, RightsError
-from ..terminal import quoted
+from ..terminal import listed, quoted
 from . import entries
 from .entries import FILE, SHOWN
 from .entries import PublishersError as PublishersError
@@ -57,8 +57,11 @@ IDS = {
 
 _KEYS = ("name", "issuer", "projects", "claims")
 _NAMES_OF_IDS = tuple(name for names in IDS.values() for name in names)
-_URL = re.compile(r"https://[a-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?")
-_LOOPBACK = re.compile(r"http://(127\.0\.0\.1|localhost)(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?")
+_URL = re.compile(
+    r"(?:https://[a-z0-9.-]+|http://(?:127\.0\.0\.1|localhost))"
+    r"(?::([0-9]{1,5}))?(?:/[A-Za-z0-9._~/-]*)?"
+)
+_LAST_PORT = 65535
 _SERVER = "/_services/token"
 _CLAIM = re.compile(r"[A-Za-z0-9_.:/-]{1,100}")
 # They say whether a token counts at all, and are compared elsewhere.
@@ -75,7 +78,8 @@ _ANY_CASE = {
 
 def is_issuer(text: object) -> bool:
     """Return whether a text is a URL to fetch keys from: over TLS, or from this machine."""
-    return isinstance(text, str) and bool(_URL.fullmatch(text) or _LOOPBACK.fullmatch(text))
+    found = _URL.fullmatch(text) if isinstance(text, str) else None
+    return found is not None and int(found[1] or 0) <= _LAST_PORT
 
 
 def is_github(issuer: str) -> bool:
@@ -256,7 +260,8 @@ def fingerprint(folder: Path) -> object:
         stat = (folder / FILE).stat()
     except OSError:
         return None
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+    # The time of its last change of mode or owner, too: it may be readable from then on.
+    return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino
 
 
 def _read(text: str) -> tuple[list[Publisher], list[str]]:
@@ -293,7 +298,7 @@ def _reads_back(text: str, expected: list[Any]) -> bool:
 def _publisher(entry: Mapping[str, Any]) -> Publisher:
     for key in entry:
         if key not in _KEYS:
-            raise PublishersError(f"the key {quoted(key)} is not known: there are {_and(_KEYS)}")
+            raise PublishersError(f"the key {quoted(key)} is not known: there are {listed(_KEYS)}")
     for key in _KEYS:
         if key not in entry:
             raise PublishersError(f"it has no {key}")
@@ -366,13 +371,8 @@ def _check_ids(issuer: str, claims: Mapping[str, str]) -> None:
     else:
         wanted = [*IDS.values(), ("sub",)]
     if not any(all(name in claims for name in names) for names in wanted):
-        either = ", or ".join(_and(names) for names in wanted)
+        either = ", or ".join(listed(names) for names in wanted)
         raise PublishersError(
             f"its claims lack {either}: a name alone may belong to somebody else tomorrow;"
             " make pypi-trust looks them up"
         )
-
-
-def _and(words: Iterable[str]) -> str:
-    *first, last = words
-    return f"{', '.join(first)} and {last}" if first else last

@@ -23,8 +23,8 @@ FILE, OLDER = "refused.jsonl", "refused.1.jsonl"
 MOST_BYTES = 2**20
 """Of one file, of which there are two."""
 MOST_LINES = 60
-"""A minute: of tokens that an issuer signed, and as many of all others, so that whoever makes up
-tokens does not push those out."""
+"""A minute: of tokens of the owner's repositories, and as many of all others, so that whoever makes
+up tokens, or has an issuer sign some, does not push those out."""
 LONGEST = 500
 """Letters of a value."""
 
@@ -42,6 +42,7 @@ class RefusedError(Exception):
         status: of the answer (RFC 9110).
         issuer: whose keys verified the signature; empty if none did.
         claims: those of the token if its signature was verified.
+        is_of_owner: whether these have something in common with a trusted publisher.
         detail: the sentence for the owner of the server, if the client is told less.
     """
 
@@ -50,6 +51,7 @@ class RefusedError(Exception):
         self.code, self.status, self.detail = code, status, detail or sentence
         self.issuer = ""
         self.claims: Mapping[str, object] = {}
+        self.is_of_owner = False
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,6 @@ class RefusedLog:
     def note(self, error: RefusedError) -> None:
         """Write down why a token was refused, unless there were too many within this minute."""
         now = self._now()
-        is_signed = bool(error.issuer)
         named = (error.claims.get(name) for name in REPOSITORIES)
         line = {
             "time": timestamp(now),
@@ -95,8 +96,8 @@ class RefusedLog:
         with self._lock:
             if int(now // 60) != self._minute:
                 self._minute, self._lines = int(now // 60), {True: 0, False: 0}
-            self._lines[is_signed] += 1
-            if self._lines[is_signed] > MOST_LINES:
+            self._lines[error.is_of_owner] += 1
+            if self._lines[error.is_of_owner] > MOST_LINES:
                 return
             try:
                 self._write(json.dumps(line).encode() + b"\n")

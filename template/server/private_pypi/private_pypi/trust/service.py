@@ -65,10 +65,12 @@ class TrustService:
     def accounts(self) -> list[Account]:
         """Return the trusted publishers as if they were accounts, which have no password.
 
-        Raises:
-            OSError: if the file of the publishers cannot be read.
+        There are none if their file cannot be read: requests of accounts do without it.
         """
-        return list(map(as_account, self.publishers()))
+        try:
+            return list(map(as_account, self.publishers()))
+        except OSError:
+            return []
 
     def minted(self, password: bytes) -> Minted | None:
         """Return what a password of the user `__token__` was minted for, None if it does not work.
@@ -125,7 +127,7 @@ class TrustService:
                 publisher, claims, tokens.job(claims), tokens.end(claims), self._now()
             )
         except RefusedError as error:
-            error.issuer, error.claims = publisher.issuer, claims
+            error.issuer, error.claims, error.is_of_owner = publisher.issuer, claims, True
             raise
 
 

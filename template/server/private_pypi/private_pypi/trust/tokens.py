@@ -78,6 +78,7 @@ def verify(
         return _publisher_of(claims, theirs), claims
     except RefusedError as error:
         error.issuer, error.claims = issuer, claims
+        error.is_of_owner = any(_in_common(claims, one, _OF_OWNER) for one in theirs)
         raise
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from itertools import islice
 
 from ..catalogue import Catalogue
-from ..facts import Mark
+from ..facts import LastChange
 from ..layout import project_of
 from ..settings import Settings
 from . import project
@@ -35,9 +35,9 @@ class Contents:
         self._summaries = summaries or {}
         self._requires: dict[str, frozenset[str]] = {}
 
-    def set_held(self, marks: Mapping[str, Mark]) -> set[str]:
+    def set_held(self, changes: Mapping[str, LastChange]) -> set[str]:
         """Note which projects are served; return those whose pages name one that came or went."""
-        held = frozenset(name for name, mark in marks.items() if mark.fingerprint)
+        held = frozenset(name for name, change in changes.items() if change.fingerprint)
         changed = held ^ self._held
         self._held = held
         return {name for name, required in self._requires.items() if required & changed}

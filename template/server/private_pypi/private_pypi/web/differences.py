@@ -35,21 +35,21 @@ def differences(settings: Settings) -> Iterator[str]:
 
         def settles(is_right: Callable[[], bool]) -> bool:
             nonlocal waited
-            contents.set_held(known.marks())
+            contents.set_held(known.last_changes())
             while not is_right():
                 if waited >= _PATIENCE:
                     return False
                 time.sleep(_PAUSE)
                 waited += _PAUSE
-                contents.set_held(known.marks())
+                contents.set_held(known.last_changes())
             return True
 
-        for name in sorted(known.marks()):
+        for name in sorted(known.last_changes()):
             if not settles(partial(_has_project, name, folder, contents, known, renderer)):
                 yield f"pypi_web/project/{name}: the page differs from the catalogue: {_REMEDY}"
         if not settles(lambda: folder.has_overview(contents.overview(known))):
             yield f"pypi_web: the start page or a list differs from the catalogue: {_REMEDY}"
-        found = folder.strays(lambda: known.marks().keys())
+        found = folder.strays(lambda: known.last_changes().keys())
     if not folder.has_static():
         yield f"pypi_web/static: what the pages load is not what it should be: {_REMEDY}"
     for stray in sorted(found):

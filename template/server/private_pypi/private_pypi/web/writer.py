@@ -10,7 +10,7 @@ from contextlib import closing
 
 from .. import database
 from ..catalogue import Catalogue
-from ..facts import Mark
+from ..facts import LastChange
 from ..settings import Settings
 from ..verify import Progress
 from . import description
@@ -112,7 +112,7 @@ class Writer:
         self._site = site or Site.of(settings)
         self._contents = Contents(settings, self._site, self._folder.summaries())
         self._stamp: object = None
-        self._marks: dict[str, Mark] = {}
+        self._written: dict[str, LastChange] = {}
         self._descriptions: dict[str, str] = {}
         self._is_overview_old = False
         self._next_overview = 0.0
@@ -150,8 +150,8 @@ class Writer:
     def take_for_current(self, but: str) -> None:
         """Take the pages of all projects but one for current."""
         with closing(Catalogue(self._index, read_only=True)) as known:
-            self._marks = known.marks()
-        self._marks.pop(but, None)
+            self._written = known.last_changes()
+        self._written.pop(but, None)
         # It knows nothing of the others.
         self._is_swept = True
 
@@ -159,27 +159,29 @@ class Writer:
         self, known: Catalogue, descriptions: Descriptions, progress: Progress | None
     ) -> bool:
         """Write pages for a while, what is newest first; return whether all are current."""
-        marks = known.marks()
-        for name in self._contents.set_held(marks):
-            self._marks.pop(name, None)
-        todo = [name for name, mark in marks.items() if self._marks.get(name) != mark]
-        todo.sort(key=lambda name: -marks[name].number)
+        changes = known.last_changes()
+        for name in self._contents.set_held(changes):
+            self._written.pop(name, None)
+        todo = [name for name, change in changes.items() if self._written.get(name) != change]
+        todo.sort(key=lambda name: -changes[name].number)
         until = time.monotonic() + _SLICE
         while todo and time.monotonic() < until:
             name = todo.pop(0)
             self._write_project(name, known, descriptions)
-            self._marks[name] = marks[name]
+            self._written[name] = changes[name]
             if progress:
-                progress(len(marks) - len(todo), len(marks))
+                progress(len(changes) - len(todo), len(changes))
         # While the index is made from nothing, what is there already stays: it will be known again.
         if known.complete:
-            for name in self._marks.keys() - marks.keys():
+            for name in self._written.keys() - changes.keys():
                 self._folder.delete_project(name)
                 self._contents.forget(name)
-                del self._marks[name]
+                del self._written[name]
             self._is_overview_old = True
             if not todo and not self._is_swept:
-                self._folder.sweep(lambda: known.marks().keys(), {*self._descriptions.values()})
+                self._folder.sweep(
+                    lambda: known.last_changes().keys(), {*self._descriptions.values()}
+                )
                 self._is_swept = True
         return not todo
 

@@ -33,8 +33,8 @@ def test_an_unknown_name_is_answered_without_a_look_at_any_file(
     monkeypatch.setattr(scan, "scan", fail)
     monkeypatch.setattr(journal, "locked", fail)
 
-    assert index.status("requests") == "unknown"
-    assert index.status("my-lib") == "here"
+    assert index.presence("requests") == "unknown"
+    assert index.presence("my-lib") == "here"
 
 
 def test_an_unknown_name_costs_no_look_at_the_files_while_others_are_published(
@@ -49,7 +49,7 @@ def test_an_unknown_name_costs_no_look_at_the_files_while_others_are_published(
     for number in range(5):
         publish(index, data, version=f"1.{number}")
         index.refresh()
-        assert index.status("requests") == "unknown"
+        assert index.presence("requests") == "unknown"
 
     assert next(looks) == 5  # One for each refresh.
 
@@ -62,11 +62,11 @@ def test_a_name_that_was_copied_a_moment_ago_is_not_passed_on(
     for path in (data, data / "sub"):
         age(path)
     index.refresh()
-    assert index.status("my-lib") == "unknown"
+    assert index.presence("my-lib") == "unknown"
 
     copy(data / place)
 
-    assert index.status("my-lib") == "here"
+    assert index.presence("my-lib") == "here"
 
 
 def test_a_name_that_was_copied_while_no_server_ran_is_not_passed_on(
@@ -75,18 +75,18 @@ def test_a_name_that_was_copied_while_no_server_ran_is_not_passed_on(
     copy(data)
 
     # The new process has its old index, but has not scanned yet.
-    assert Index(data, folder).status("my-lib") != "unknown"
+    assert Index(data, folder).presence("my-lib") != "unknown"
 
 
 def test_nothing_is_known_of_a_name_before_the_first_look(data: Path, folder: Path) -> None:
     copy(data)
     index = Index(data, folder)
 
-    assert index.status("my-lib") == "not ready"
-    assert index.status("requests") == "not ready"
+    assert index.presence("my-lib") == "not ready"
+    assert index.presence("requests") == "not ready"
     index.refresh()
-    assert index.status("my-lib") == "here"
-    assert index.status("requests") == "unknown"
+    assert index.presence("my-lib") == "here"
+    assert index.presence("requests") == "unknown"
 
 
 def test_names_of_files_that_are_left_for_later_are_not_ready_and_others_are_passed_on(
@@ -95,8 +95,8 @@ def test_names_of_files_that_are_left_for_later_are_not_ready_and_others_are_pas
     (data / "half_lib-1.0-py3-none-any.whl").write_bytes(b"half")
     index.refresh()
 
-    assert index.status("half-lib") == "not ready"
-    assert index.status("requests") == "unknown"
+    assert index.presence("half-lib") == "not ready"
+    assert index.presence("requests") == "unknown"
 
 
 def in_a_folder(data: Path) -> None:
@@ -159,11 +159,11 @@ def test_a_name_that_lies_there_in_any_form_is_ours_and_others_are_passed_on(
         index.refresh()
 
     # Beside a file that is still being copied, it cannot be told yet.
-    assert index.status("mylib") in ("gone", "not ready")
-    assert index.status("requests") == "unknown"
-    assert index.status("my-lib") == "here"
+    assert index.presence("mylib") in ("gone", "not ready")
+    assert index.presence("requests") == "unknown"
+    assert index.presence("my-lib") == "here"
     if before:
-        assert index.status("mylib") == "gone"
+        assert index.presence("mylib") == "gone"
         (sentence,) = differences(data, index.folder)
         assert sentence.startswith("not served: ")
 
@@ -177,7 +177,7 @@ def test_the_name_of_a_file_that_is_read_again_is_not_passed_on_meanwhile(
     statuses = []
 
     def reading(path: Path, file: str | None = None) -> distribution.Distribution:
-        statuses.append(index.status("my-lib"))
+        statuses.append(index.presence("my-lib"))
         return read(path, file)
 
     read = distribution.read
@@ -195,11 +195,11 @@ def test_as_long_as_part_of_the_folder_cannot_be_looked_into_no_name_is_passed_o
     link = data / "more"
     link.symlink_to("nowhere")
 
-    assert index.status("requests") == "unreadable"
+    assert index.presence("requests") == "unreadable"
     for _ in range(3):
         index.refresh()
 
-    assert index.status("my-lib") == "here"
+    assert index.presence("my-lib") == "here"
     (sentence,) = index.unreadable
     assert sentence.startswith("pypi_data/more cannot be looked into")
     said = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
@@ -209,7 +209,7 @@ def test_as_long_as_part_of_the_folder_cannot_be_looked_into_no_name_is_passed_o
     (data / "nowhere").mkdir()
     age(data)
     index.refresh()
-    assert index.status("requests") == "unknown"
+    assert index.presence("requests") == "unknown"
     assert index.unreadable == []
 
 
@@ -222,7 +222,7 @@ def test_what_a_folder_holds_is_not_passed_on_while_it_is_first_looked_into(
     for place in (data, data.parent):
         age(place)
     index.refresh()
-    assert index.status("mylib") == "unreadable"
+    assert index.presence("mylib") == "unreadable"
     # Nothing in pypi_data itself changes.
     old.mkdir()
     for name in ("mylib-1.0-py3.8.egg", "lonely-1.0.tar.gz.asc"):
@@ -232,7 +232,7 @@ def test_what_a_folder_holds_is_not_passed_on_while_it_is_first_looked_into(
     real = CatalogueAccess.change
 
     def changing(self: CatalogueAccess, *arguments: Any, **options: Any) -> Any:
-        statuses.update(index._status(name) for name in ("mylib", "lonely"))
+        statuses.update(index._presence(name) for name in ("mylib", "lonely"))
         return real(self, *arguments, **options)
 
     monkeypatch.setattr(CatalogueAccess, "change", changing)
@@ -240,8 +240,8 @@ def test_what_a_folder_holds_is_not_passed_on_while_it_is_first_looked_into(
     monkeypatch.undo()
 
     assert statuses <= {"unreadable", "not ready", "gone"}
-    assert index.status("mylib") == index.status("lonely") == "gone"
-    assert index.status("requests") == "unknown"
+    assert index.presence("mylib") == index.presence("lonely") == "gone"
+    assert index.presence("requests") == "unknown"
 
 
 def test_what_gave_way_to_a_file_is_served_by_the_look_that_finds_that_gone(
@@ -265,4 +265,4 @@ def test_a_data_folder_that_cannot_be_looked_into_any_more_passes_no_name_on(
     index.refresh()
     data.rename(data.with_name("away"))
 
-    assert index.status("requests") == "not ready"
+    assert index.presence("requests") == "not ready"

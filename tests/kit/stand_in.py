@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 import threading
@@ -12,6 +11,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from kit.http import basic
 
 AUDIENCE = "pypi.our company.example&x"
 """Whom this index wants tokens to be meant for: a text that has to be encoded in a URL."""
@@ -27,7 +28,7 @@ AUDIENCE_PATH, MINT_PATH, CI_PATH = "/_/oidc/audience", "/_/oidc/mint-token", "/
 
 
 @dataclass
-class TrustingIndex:
+class StandIn:
     """Answers by path, as an index and a CI would that trust each other.
 
     Attributes:
@@ -74,19 +75,16 @@ class TrustingIndex:
                 return 200, json.dumps({"value": IDENTITY + query["audience"][0]}).encode()
             case "POST", "/_/oidc/mint-token" if json.loads(body) == {"token": IDENTITY + AUDIENCE}:
                 return 200, json.dumps({"success": True, "token": MINTED, "expires": 0}).encode()
-            case "POST", "/" if headers["Authorization"] == basic("__token__", MINTED):
+            case "POST", "/" if (
+                headers["Authorization"] == basic("__token__", MINTED)["Authorization"]
+            ):
                 self.uploads += re.findall(r'filename="(.+?)"', body.decode("latin-1"))
                 return 200, b""
         return 404, b""
 
 
-def basic(user: str, password: str) -> str:
-    """Return the header that a client makes of an account (RFC 7617)."""
-    return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
-
-
 @contextmanager
-def running() -> Iterator[TrustingIndex]:
+def running() -> Iterator[StandIn]:
     """Run both on a free port."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -113,7 +111,7 @@ def running() -> Iterator[TrustingIndex]:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        index = TrustingIndex(f"http://127.0.0.1:{server.server_port}/")
+        index = StandIn(f"http://127.0.0.1:{server.server_port}/")
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:
