@@ -193,6 +193,7 @@ class Ours:
             (":2020", f":{free_port()}"),
             ("/accounts/", f"{self._folder}/accounts/"),
             ("/data/refused.log", f"{self._folder}/refused.log"),
+            ("/data/uses/", f"{self._folder}/uses/"),
             ("/srv", str(self._folder)),
         ]
         if certificates:
