@@ -235,7 +235,7 @@ def test_without_publishers_there_is_nothing_to_ask(
         assert index.mint(token(on_time)).status == 200
 
         (index.server.auth / trusting.FILE).unlink()
-        wait_until(lambda: not index.is_open(), 5)
+        wait_until(lambda: not index.is_open())
         assert index.mint(token(on_time)).status in (401, 404)
 
 

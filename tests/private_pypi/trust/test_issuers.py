@@ -19,6 +19,7 @@ from kit.authority import Authority
 from kit.documents import Documents
 from kit.waiting import wait_until
 from private_pypi import gateway
+from private_pypi.disk import stamp
 from private_pypi.trust import documents as fetched_documents
 from private_pypi.trust import fetch, issuers, publishers
 from private_pypi.trust.documents import DocumentError
@@ -530,11 +531,11 @@ def test_without_publishers_there_is_no_such_folder(auth: Path, tmp_path: Path) 
 def test_a_list_that_stays_the_same_stays_the_same_file(auth: Path, tmp_path: Path) -> None:
     add(auth, "a b", "https://a.acme.com")
     gateway.write(auth, tmp_path)
-    before = issuers.mark(tmp_path / issuers.FOLDER / issuers.LIST)
+    before = stamp(tmp_path / issuers.FOLDER / issuers.LIST)
 
     gateway.write(auth, tmp_path)
 
-    assert issuers.mark(tmp_path / issuers.FOLDER / issuers.LIST) == before
+    assert stamp(tmp_path / issuers.FOLDER / issuers.LIST) == before
 
 
 def test_own_authorities_are_handed_over_and_taken_back(auth: Path, tmp_path: Path) -> None:

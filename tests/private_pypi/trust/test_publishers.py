@@ -17,6 +17,7 @@ from private_pypi import toml
 from private_pypi.settings import SettingError
 from private_pypi.trust import entries, publishers
 from private_pypi.trust.publishers import GITHUB, GITLAB, Publisher, PublishersError
+from private_pypi.trust.service import as_account
 
 CLAIMS = {
     "repository": "acme/billing",
@@ -336,7 +337,9 @@ def test_an_environment_of_github_has_no_case_and_one_of_gitlab_has() -> None:
 
 
 def test_it_covers_its_projects_alone() -> None:
-    assert [x for x in ("billing", "acme-lib", "acme", "other") if BILLING.covers(x)] == [
+    rights = as_account(BILLING).rights
+
+    assert [x for x in ("billing", "acme-lib", "acme", "other") if rights.covers(x)] == [
         "billing",
         "acme-lib",
     ]

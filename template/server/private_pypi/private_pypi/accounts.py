@@ -18,7 +18,7 @@ from pathlib import Path
 from passlib.hash import bcrypt
 
 from . import rights as rights_file
-from .disk import locked, write_atomically
+from .disk import locked, stamp, write_atomically
 from .rights import ALL, Rights
 
 FILES = {"publisher": ".htpasswd", "reader": ".htpasswd-readers"}
@@ -171,14 +171,8 @@ def _read(folder: Path) -> tuple[list[Account], list[str]]:
 
 def fingerprint(folder: Path) -> tuple[object, ...]:
     """Return a value that differs after a file was written, replaced or deleted, and each day."""
-    marks: list[object] = [rights_file.today()]
-    for file in (*FILES.values(), rights_file.FILE):
-        try:
-            stat = (folder / file).stat()
-            marks.append((stat.st_mtime_ns, stat.st_size, stat.st_ino))
-        except OSError:
-            marks.append(None)
-    return tuple(marks)
+    files = (*FILES.values(), rights_file.FILE)
+    return rights_file.today(), *(stamp(folder / file) for file in files)
 
 
 def is_being_saved(folder: Path) -> bool:

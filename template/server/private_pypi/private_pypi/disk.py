@@ -111,3 +111,15 @@ def digests(content: IO[bytes], algorithms: Iterable[str]) -> dict[str, str]:
         for digest in hashes.values():
             digest.update(chunk)
     return {name: digest.hexdigest() for name, digest in hashes.items()}
+
+
+def stamp(path: Path) -> object:
+    """Return a value that differs after a file was written, replaced or deleted; None without one.
+
+    After a change of its mode or owner, too: it may be readable from then on.
+    """
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino

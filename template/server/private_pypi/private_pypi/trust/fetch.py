@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from ..disk import stamp
 from . import documents, issuers
 from .documents import DocumentError
 from .issuers import AUTHORITIES, LIST, MOST_KEYS, path_of, write_keys
@@ -153,4 +154,4 @@ def _forget(keys: Path, turns: dict[str, _Turn]) -> None:
 
 
 def _fingerprint(folder: Path) -> object:
-    return tuple(issuers.mark(folder / name) for name in (LIST, AUTHORITIES))
+    return tuple(stamp(folder / name) for name in (LIST, AUTHORITIES))

@@ -20,7 +20,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from ..disk import write_atomically
+from ..disk import stamp, write_atomically
 from ..terminal import quoted
 from .publishers import MOST_ISSUERS, Publisher, is_issuer
 
@@ -75,17 +75,7 @@ def listed(folder: Path) -> list[str]:
 
 def fingerprint(auth: Path) -> object:
     """Return a value that differs after the authorities were written, replaced or deleted."""
-    return mark(auth / OWN_AUTHORITIES)
-
-
-def mark(path: Path) -> object:
-    """Return a value that differs after a file was written, replaced or deleted."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    # The time of its last change of mode or owner, too: it may be readable from then on.
-    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
+    return stamp(auth / OWN_AUTHORITIES)
 
 
 def _bytes(path: Path) -> bytes | None:

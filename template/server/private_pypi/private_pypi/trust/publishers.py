@@ -29,8 +29,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import rights
-from ..disk import locked, write_atomically
-from ..rights import Rights, RightsError
+from ..disk import locked, stamp, write_atomically
+from ..rights import RightsError
 from ..terminal import listed, quoted
 from . import entries
 from .entries import FILE, SHOWN
@@ -102,10 +102,6 @@ class Publisher:
     issuer: str
     projects: tuple[str, ...]
     claims: Mapping[str, str]
-
-    def covers(self, project: str) -> bool:
-        """Return whether a normalised name is one of its projects."""
-        return Rights(self.projects).covers(project)
 
     def mismatch(self, claims: Mapping[str, object]) -> str:
         """Say why a token, whose signature was verified, is not of this publisher.
@@ -256,12 +252,7 @@ def remove(folder: Path, name: str) -> None:
 
 def fingerprint(folder: Path) -> object:
     """Return a value that differs after the file was written, replaced or deleted."""
-    try:
-        stat = (folder / FILE).stat()
-    except OSError:
-        return None
-    # The time of its last change of mode or owner, too: it may be readable from then on.
-    return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino
+    return stamp(folder / FILE)
 
 
 def _read(text: str) -> tuple[list[Publisher], list[str]]:

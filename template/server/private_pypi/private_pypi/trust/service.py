@@ -27,7 +27,7 @@ from .issuers import KeysMissingError
 from .minted import Minted, MintedPasswords
 from .publishers import Publisher
 from .refused import RefusedError, RefusedLog
-from .routes import AUDIENCE, BURN, MINT, MOST_BYTES
+from .routes import AUDIENCE, BURN, MOST_BYTES
 
 
 class TrustService:
@@ -81,18 +81,16 @@ class TrustService:
         return self._minted.find(password, self.publishers(), self._now())
 
     def answer(self, environ: Environ) -> Answer:
-        """Answer a request below /_/oidc/.
+        """Answer a request for the audience, to mint or to burn.
 
         Args:
-            environ: whose `wsgi.input` is a Body.
+            environ: with one of these paths, and a Body as `wsgi.input`.
         """
         path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
         if path == AUDIENCE:
             if method not in ("GET", "HEAD"):
                 return refusal(405, "Ask for the audience with GET.", ("Allow", "GET, HEAD"))
             return _json(200, {"audience": self.audience})
-        if path not in (MINT, BURN):
-            return refusal(404, f"There is nothing here but {AUDIENCE}, {MINT} and {BURN}.")
         if method != "POST":
             return refusal(405, "Send the token with POST.", ("Allow", "POST"))
         try:
