@@ -25,7 +25,7 @@ from kit.git import commit, git
 from kit.https import ask, https_server
 from kit.in_docker import Server, docker, plain_server
 from kit.template import PASSWORD, Render
-from kit.waiting import wait_until
+from kit.waiting import today, wait_until
 
 pytestmark = pytest.mark.docker
 
@@ -439,8 +439,8 @@ def test_list_shows_role_rights_and_last_use(server: Server, reader: tuple[str, 
     def rows() -> list[list[str]]:
         return [line.split() for line in server.make("pypi-user-list").splitlines()]
 
-    today = str(datetime.now(timezone.utc).date())
-    wait_until(lambda: ["alice", "publisher", "bcrypt", "all", "-", today] in rows(), 30)
+    day = str(today())
+    wait_until(lambda: ["alice", "publisher", "bcrypt", "all", "-", day] in rows(), 30)
     assert [reader[0], "reader", "bcrypt", "all", "-"] in [row[:5] for row in rows()]
 
 

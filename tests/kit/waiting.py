@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import date, datetime, timedelta, timezone
 
 import requests
 
@@ -38,3 +39,10 @@ def wait_until(
         if time.monotonic() > deadline:
             raise AssertionError(f"not so after {seconds:g} s {explain()}".strip())
         time.sleep(pause)
+
+
+def today() -> date:
+    """Return the day in UTC on which the calling test also ends: before midnight, the next one."""
+    end = datetime.now(timezone.utc) + timedelta(seconds=SECONDS)
+    wait_until(lambda: datetime.now(timezone.utc).date() == end.date(), 2 * SECONDS)
+    return end.date()

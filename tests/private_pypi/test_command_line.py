@@ -24,7 +24,7 @@ from typing import Any
 import pytest
 from kit import attestation, wheel
 from kit.template import PASSWORD
-from kit.waiting import wait_until
+from kit.waiting import today, wait_until
 from passlib.hash import bcrypt
 from private_pypi import accounts, rights
 from private_pypi.__main__ import main
@@ -238,7 +238,7 @@ def test_list_shows_what_single_accounts_may_do_and_when_they_were_used(
 def test_add_says_what_the_account_may_do_and_until_when(
     folders: Path, capsys: Captured, role: str, may: str
 ) -> None:
-    last = rights.today() + timedelta(days=90)
+    last = today() + timedelta(days=90)
 
     given = ["--projects=Billing, acme_*", "--days=90"]
     assert main(["user", "add", "--role", role, *given, "ci"]) == 0
@@ -268,7 +268,7 @@ def test_passwd_gives_an_account_more_days_and_leaves_its_projects(
     folders: Path, capsys: Captured
 ) -> None:
     main(["user", "add", "--projects=billing", "--days=1", "ci"])
-    last = rights.today() + timedelta(days=30)
+    last = today() + timedelta(days=30)
 
     assert main(["user", "passwd", "--days=30", "ci"]) == 0
 
@@ -282,7 +282,7 @@ def test_passwd_says_of_an_account_that_ended_how_to_give_it_more_days(
     folders: Path, capsys: Captured, days: int
 ) -> None:
     main(["user", "add", "ci"])
-    last = rights.today() + timedelta(days=days)
+    last = today() + timedelta(days=days)
     (folders / "pypi_auth/.rights").write_text(f"ci until={last}\n")
     capsys.readouterr()
 

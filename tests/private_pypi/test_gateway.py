@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from kit.http import basic
 from kit.template import PASSWORD, ROOT
 from kit.tokens import PUBLISHERS
+from kit.waiting import today
 from private_pypi import accounts, gateway, rights
 from private_pypi.rights import Rights
 from private_pypi.trust import issuers, routes
@@ -382,14 +383,14 @@ def test_rights_are_followed_and_end_with_the_day(
     auth: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     accounts.add(auth, "ci", "reader", PASSWORD)
-    today, file = rights.today(), folder / gateway.RIGHTS
+    day, file = today(), folder / gateway.RIGHTS
 
     def steps() -> Iterator[None]:
         assert "ci" not in file.read_text()
-        (auth / ".rights").write_text(f"ci projects=lib until={today}\n")
+        (auth / ".rights").write_text(f"ci projects=lib until={day}\n")
         yield
         assert "@account_0 vars {http.auth.user.id} ci\n" in file.read_text()
-        monkeypatch.setattr(rights, "today", lambda: today + timedelta(days=1))
+        monkeypatch.setattr(rights, "today", lambda: day + timedelta(days=1))
         yield
         assert "account_0" not in file.read_text()
         assert "vars rights ask" in file.read_text()

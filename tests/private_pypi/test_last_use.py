@@ -7,7 +7,8 @@ from datetime import date, datetime, timezone
 from pathlib import Path
 
 import pytest
-from private_pypi import last_use, rights
+from kit.waiting import today
+from private_pypi import last_use
 from private_pypi.last_use import Uses
 
 NAMES = {"alice", "ci"}
@@ -33,13 +34,14 @@ def days(folder: Path) -> dict[str, str]:
 
 
 def test_the_last_day_of_each_account_is_written_down(logs: Path, tmp_path: Path) -> None:
+    day = today()
     lines = [("alice", "2026-11-28"), ("ci", "2026-11-01"), ("alice", "2026-11-27")]
     (logs / "uses.log").write_text("".join(line(*one) for one in lines))
 
     Uses(logs, tmp_path).note(NAMES)
 
     assert days(tmp_path) == {"alice": "2026-11-28", "ci": "2026-11-01"}
-    assert last_use.read(tmp_path)[1] == rights.today()
+    assert last_use.read(tmp_path)[1] == day
 
 
 def test_nothing_is_lost_when_the_gateway_rolls_its_log_over(logs: Path, tmp_path: Path) -> None:
@@ -58,11 +60,12 @@ def test_nothing_is_lost_when_the_gateway_rolls_its_log_over(logs: Path, tmp_pat
 def test_what_was_written_down_outlives_the_logs_and_the_process(
     logs: Path, tmp_path: Path
 ) -> None:
+    day = today()
     (logs / "uses.log").write_text(line("alice", "2026-11-26"))
     Uses(logs, tmp_path).note(NAMES)
     (logs / "uses.log").unlink()
     (tmp_path / last_use.FILE).write_text(
-        (tmp_path / last_use.FILE).read_text().replace(str(rights.today()), "2026-01-01")
+        (tmp_path / last_use.FILE).read_text().replace(str(day), "2026-01-01")
     )
 
     Uses(logs, tmp_path).note(NAMES)
@@ -137,12 +140,13 @@ def test_an_account_that_was_removed_is_forgotten(logs: Path, tmp_path: Path) ->
     "content", ["", "{}", "[]", '{"accounts": {"a": 1}, "since": "x"}', "\xff", "[" * 100_000]
 )
 def test_a_damaged_file_is_begun_anew(logs: Path, tmp_path: Path, content: str) -> None:
+    day = today()
     (tmp_path / last_use.FILE).write_text(content, "latin-1")
     assert last_use.read(tmp_path) == ({}, None)
 
     Uses(logs, tmp_path).note(NAMES)
 
-    assert last_use.read(tmp_path) == ({}, rights.today())
+    assert last_use.read(tmp_path) == ({}, day)
 
 
 def test_without_a_gateway_nothing_is_known() -> None:

@@ -14,6 +14,7 @@ from kit import attestation, wheel
 from kit.forms import form, upload_form
 from kit.http import basic
 from kit.template import PASSWORD
+from kit.waiting import today
 from kit.wsgi import Answer, call
 from private_pypi import accounts, gateway, permissions, rights
 from private_pypi.accounts import Account
@@ -22,7 +23,7 @@ from private_pypi.index import Index
 from private_pypi.rights import Rights
 from private_pypi.settings import Settings
 
-YESTERDAY, TODAY = rights.today() - timedelta(days=1), rights.today()
+YESTERDAY = rights.today() - timedelta(days=1)
 
 Ask = Callable[..., Answer]
 
@@ -319,7 +320,7 @@ def test_an_account_that_has_ended_is_told_so_everywhere(
 
 
 def test_an_account_works_on_its_last_day(settings: Settings, publish: Ask) -> None:
-    add(settings, "ci", "publisher", f"until={TODAY}")
+    add(settings, "ci", "publisher", f"until={today()}")
 
     assert publish("ci", "acme").status == 200
 

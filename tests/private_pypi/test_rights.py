@@ -8,12 +8,11 @@ from datetime import date, timedelta
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from kit.waiting import today
 from packaging.utils import canonicalize_name
 from private_pypi import layout, rights
 from private_pypi.distribution import DistributionError, parse_name
 from private_pypi.rights import ALL, Rights, RightsError
-
-TODAY = rights.today()
 
 WORDS = st.lists(st.sampled_from(["a", "b", "2", "lib"]), min_size=1, max_size=3)
 PATTERNS = st.builds(
@@ -112,11 +111,11 @@ def test_without_projects_all_are_covered() -> None:
 
 @pytest.mark.parametrize(("days", "ended"), [(-1, True), (0, False), (1, False)])
 def test_an_account_works_through_its_last_day(days: int, *, ended: bool) -> None:
-    assert Rights(until=TODAY + timedelta(days=days)).has_ended is ended
+    assert Rights(until=today() + timedelta(days=days)).has_ended is ended
 
 
 def test_days_are_counted_from_today() -> None:
-    assert rights.in_days("90") == TODAY + timedelta(days=90)
+    assert rights.in_days("90") == today() + timedelta(days=90)
 
 
 @pytest.mark.parametrize("days", ["0", "-1", "90d", "", "1.5", "99999", "٣"])

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 from kit.git import commit, git
 from kit.template import ROOT
+from kit.waiting import today
 
 CHANGELOG = """\
 # Changelog
@@ -65,12 +65,13 @@ def assert_refused(folder: Path, version: str, why: str) -> None:
 
 
 def test_a_release_moves_the_entries_commits_and_tags(repository: Path) -> None:
+    day = today()
+
     done = release(repository, "0.10.0")
 
     assert done.returncode == 0, done.stderr
-    today = datetime.now(timezone.utc).date()
     assert (repository / "CHANGELOG.md").read_text() == CHANGELOG.replace(
-        "## Unreleased\n", f"## Unreleased\n\n## 0.10.0 - {today}\n"
+        "## Unreleased\n", f"## Unreleased\n\n## 0.10.0 - {day}\n"
     )
     assert git(repository, "status", "--porcelain") == ""
     assert git(repository, "log", "-1", "--format=%s").strip() == "Release 0.10.0"
