@@ -94,7 +94,7 @@ class Connection:
             if chunked:
                 connection.putheader("Transfer-Encoding", "chunked")
                 body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
-            else:
+            elif "Content-Length" not in headers:
                 connection.putheader("Content-Length", str(len(body)))
         connection.endheaders()
         if body is not None:

@@ -53,6 +53,10 @@ def lines(login: str) -> list[str]:
         "}",
         "route @mint {",
         "\theader Connection close",
+        # A size that is announced is refused at once; request_body sees what others send too much.
+        '\t@large expression `{header.Content-Length} != ""'
+        f" && int({{header.Content-Length}}) > {MOST_BYTES}`",
+        "\terror @large 413",
         "\trequest_body {",
         f"\t\tmax_size {MOST_BYTES // 2**10}KiB",
         "\t}",
