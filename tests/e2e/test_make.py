@@ -966,19 +966,28 @@ def test_accounts_are_changed_in_a_container(
     assert called[called.index("account_commands") :] == ["account_commands", "user", *arguments]
 
 
-@pytest.mark.parametrize("projects", ["billing", ""])
-def test_a_new_password_is_not_taken_for_other_projects(docker: Docker, projects: str) -> None:
+@pytest.mark.parametrize(
+    ("typed", "remedy"),
+    [
+        ("PROJECTS=billing", "to change projects, edit pypi_auth/.rights"),
+        ("PROJECTS=", "to change projects, edit pypi_auth/.rights"),
+        ("ROLE=publisher", "to change the role, remove the account and add it again"),
+    ],
+)
+def test_a_new_password_is_not_taken_for_other_rights(
+    docker: Docker, typed: str, remedy: str
+) -> None:
     repository = docker("")
 
-    said = repository.make("pypi-user-passwd", "USER=ci", f"PROJECTS={projects}", ok=False)
+    said = repository.make("pypi-user-passwd", "USER=ci", typed, ok=False)
 
-    assert "error: to change projects, edit pypi_auth/.rights\n" in said
+    assert f"error: {remedy}\n" in said
     assert not any("account_commands" in call for call in calls(repository))
 
 
-def test_projects_of_the_surroundings_keep_nobody_from_a_new_password(docker: Docker) -> None:
+def test_variables_of_the_surroundings_keep_nobody_from_a_new_password(docker: Docker) -> None:
     repository = docker("")
-    repository.surroundings = {"PROJECTS": "of the login"}
+    repository.surroundings = {"PROJECTS": "of the login", "ROLE": "of the login"}
 
     repository.make("pypi-user-passwd", "USER=ci")
 

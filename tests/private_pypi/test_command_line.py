@@ -549,6 +549,19 @@ def test_the_reason_is_in_the_journal(folders: Path, release: Path) -> None:
     assert journal(folders)[-1]["reason"] == "broken"
 
 
+@pytest.mark.parametrize("command", [["yank", "lib", "1.0"], ["mark", "lib", "archived"]])
+def test_a_reason_that_nobody_could_read_again_is_refused(
+    folders: Path, release: Path, capsys: Captured, command: list[str]
+) -> None:
+    before = page(folders), journal(folders)
+
+    assert main([*command, "--reason", "it burns \udcff"]) == 1
+
+    sentence = "error: the reason is not UTF-8: write it in letters that are\n"
+    assert capsys.readouterr() == ("", sentence)
+    assert (page(folders), journal(folders)) == before
+
+
 @pytest.mark.parametrize("command", [["yank"], ["unyank"], ["remove", "--yes"], ["remove"]])
 @pytest.mark.parametrize(
     ("project", "version"),

@@ -408,7 +408,6 @@ def test_a_mark_that_is_made_while_an_upload_waits_for_the_lock_holds_for_it(
         ("", "", "^there is no status '': use active, archived, deprecated or quarantined$"),
         ("x" * 200, "", f"^there is no status '{'x' * 80}': "),
         ("archived", "r" * (REASON + 1), f"^the reason has {REASON + 1} letters: use at most"),
-        ("archived", "\udcff", "^the reason is not UTF-8: "),
     ],
 )
 def test_what_is_no_status_is_refused(

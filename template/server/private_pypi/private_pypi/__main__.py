@@ -23,6 +23,7 @@ from .certificate import CertificateError, copy_pair
 from .change import NoSuchReleaseError
 from .health import HealthError
 from .index import Index
+from .journal import ReasonError
 from .layout import provenance
 from .ownership import OwnershipError
 from .settings import SettingError, Settings
@@ -57,6 +58,7 @@ def _run(options: argparse.Namespace) -> int:
         HealthError,
         NoSuchReleaseError,
         OwnershipError,
+        ReasonError,
         SettingError,
         StatusError,
         OSError,

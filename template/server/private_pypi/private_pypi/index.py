@@ -32,7 +32,7 @@ from . import pages, scan, statuses
 from .catalogue_access import CatalogueAccess
 from .change import NoSuchReleaseError
 from .distribution import Distribution
-from .journal import Record
+from .journal import Record, require_utf8
 from .layout import file_of, pages_of
 from .publishing import NameTakenError as NameTakenError
 from .publishing import NotReadyError as NotReadyError
@@ -85,8 +85,10 @@ class Index:
         """Mark a version as not to be chosen (PEP 592); return its file names.
 
         Raises:
-            NoSuchReleaseError: if there is none.
+            ReasonError: if the reason is not UTF-8.
+            NoSuchReleaseError: if there is no such version.
         """
+        require_utf8(reason)
         with self._access.change() as change:
             files = [one.file for one in change.release(project, version)]
             change.note("yank", files, reason=reason, by=by)
@@ -113,7 +115,7 @@ class Index:
             reason: for people; may be empty.
 
         Raises:
-            StatusError: if status or reason cannot be those of a project.
+            StatusError, ReasonError: if status or reason cannot be those of a project.
             NoSuchReleaseError: if there is and was no such project.
         """
         statuses.check(status, reason)

@@ -36,6 +36,10 @@ _DIGEST = re.compile("[0-9a-f]{64}")
 _WITH_DIGEST = ("upload", "find", "sign", "attest")
 
 
+class ReasonError(ValueError):
+    """A reason cannot be written down; the message says why, and the remedy."""
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One line of the journal: something that happened to a file.
@@ -306,6 +310,16 @@ def is_timestamp(value: object) -> bool:
         return bool(datetime.fromisoformat(value.removesuffix("Z")))
     except ValueError:
         return False
+
+
+def require_utf8(reason: str) -> None:
+    """Refuse a reason with half a character, which no reader of the journal could act on.
+
+    Raises:
+        ReasonError: if it has one.
+    """
+    if not is_utf8(reason):
+        raise ReasonError("the reason is not UTF-8: write it in letters that are")
 
 
 def is_utf8(text: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .database import Database
 from .distribution import is_normalised
-from .journal import Record, is_utf8
+from .journal import Record, require_utf8
 from .pages import ACTIVE, ProjectStatus
 
 EFFECTS = {
@@ -95,14 +95,14 @@ def check(status: str, reason: str) -> None:
 
     Raises:
         StatusError: if it cannot.
+        ReasonError: if the reason is not UTF-8.
     """
     if status not in EFFECTS:
         *others, last = EFFECTS
         raise StatusError(f"there is no status {status[:80]!a}: use {', '.join(others)} or {last}")
     if len(reason) > REASON:
         raise StatusError(f"the reason has {len(reason)} letters: use at most {REASON}")
-    if not is_utf8(reason):
-        raise StatusError("the reason is not UTF-8: write it in letters that are")
+    require_utf8(reason)
 
 
 def _told(project: str, status: ProjectStatus) -> str:
