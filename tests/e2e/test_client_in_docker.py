@@ -270,8 +270,7 @@ def test_an_upgrade_takes_new_private_releases_only_and_a_cached_build_takes_non
     assert (folder / "constraints.txt").read_bytes() == before
 
 
-@pytest.mark.parametrize("strategy", ["single", "extra"])
-@pytest.mark.parametrize("manager", ["poetry", "uv"])
+@pytest.mark.parametrize(("manager", "strategy"), [("poetry", "single"), ("uv", "extra")])
 def test_one_build_takes_a_fresh_private_release_and_lets_a_fresh_public_one_wait(
     render: Render,
     server: Server,

@@ -13,7 +13,7 @@ from kit.public_index import PublicIndex
 from kit.server import Server
 from kit.template import Answers
 from kit.waiting import wait_until
-from kit.ways import COVERING, name_of
+from kit.ways import FEW, name_of
 
 
 def publish(public: PublicIndex, name: str, version: str, *requirements: str) -> None:
@@ -43,7 +43,7 @@ def versions(app: Client, *names: str) -> list[str]:
     return [app.installed(name).split()[0] for name in names]
 
 
-@pytest.mark.parametrize("way", COVERING, ids=name_of)
+@pytest.mark.parametrize("way", FEW, ids=name_of)
 def test_a_fresh_private_release_is_taken_and_a_fresh_public_one_waits(
     client: MakeClient, server: Server, public: PublicIndex, way: Answers
 ) -> None:
@@ -55,8 +55,7 @@ def test_a_fresh_private_release_is_taken_and_a_fresh_public_one_waits(
     assert versions(app, ours, theirs) == ["0.1.0", "1.0.0"]
 
 
-@pytest.mark.parametrize("locked", [False, True], ids=["floating", "locked"])
-@pytest.mark.parametrize("manager", ["poetry", "uv"])
+@pytest.mark.parametrize(("manager", "locked"), [("poetry", False), ("uv", True)])
 def test_without_a_cooldown_both_are_taken(
     client: MakeClient, server: Server, public: PublicIndex, manager: str, locked: bool
 ) -> None:
@@ -85,8 +84,7 @@ def test_an_upgrade_takes_a_private_release_at_once(
     assert "Nothing changed" in app.make("upgrade", f"ARGS={theirs}")
 
 
-@pytest.mark.parametrize("locked", [False, True], ids=["floating", "locked"])
-@pytest.mark.parametrize("manager", ["poetry", "uv"])
+@pytest.mark.parametrize(("manager", "locked"), [("poetry", True), ("uv", False)])
 def test_a_public_release_is_taken_early_when_its_package_is_exempt(
     client: MakeClient, server: Server, public: PublicIndex, manager: str, locked: bool
 ) -> None:

@@ -339,9 +339,6 @@ def cut(file: Path, before: str) -> None:
 NOT_WHOLE: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (Path.unlink, " finds no such file to read; restore it"),
     "unreadable": (lambda file: file.chmod(0), " finds no such file to read; restore it"),
-    "empty": (lambda file: file.write_text(""), "it lacks the site :2020"),
-    "cut in the middle": (lambda file: cut(file, "@closed path"), "it lacks the site :2020"),
-    "cut before its first site": (lambda file: cut(file, "\n:80 {"), "it lacks the site :2020"),
     "cut before its last site": (lambda file: cut(file, "# For the"), "it lacks the site :2020"),
     "cut in its last site": (lambda file: cut(file, '\trespond "ok"\n}'), "see above: correct it"),
 }

@@ -16,7 +16,7 @@ from kit.rendered_files import File, read
 from kit.server import Server
 from kit.template import PASSWORD, Answers
 from kit.user import User
-from kit.ways import COVERING, name_of
+from kit.ways import FEW, name_of
 
 NOWHERE = "http://127.0.0.1:9/simple/"
 """Where nothing listens."""
@@ -132,7 +132,7 @@ def foreign(user: User) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("way", COVERING, ids=name_of)
+@pytest.mark.parametrize("way", FEW, ids=name_of)
 def test_no_target_goes_by_the_shell_or_the_settings_of_the_tools(
     client: MakeClient,
     server: Server,

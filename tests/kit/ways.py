@@ -32,6 +32,9 @@ COVERING = [
 ]
 """Eight, the default among them, in which any three answers meet: for tests that take long."""
 
+FEW = [way for way in COVERING if way["build_credentials"] == "arg"]
+"""Four, in which any two of the other answers meet: for tests that build no image."""
+
 
 def name_of(way: Answers) -> str:
     """Return what a way to answer is called."""
