@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 PYTEST_ARGUMENTS ?=
-WORKERS ?= 3
+WORKERS ?= 4
 SCALE ?= full
 ROWS ?= all
 VERSION ?=
