@@ -108,7 +108,8 @@ def launch(repository: Path, folder: Path) -> RecordedServer:
             shutil.copytree(repository / name, copy / name, symlinks=True)
         else:
             shutil.copy(repository / name, copy)
-    for name in ("pypi_data/.uploads", "pypi_index", "pypi_web", "gateway_data"):
+    # Docker would make a folder that is missing as root's.
+    for name in ("pypi_data/.uploads", "pypi_index", "pypi_web", "gateway_data/uses"):
         (copy / name).mkdir(parents=True)
     run("chown", "-R", "10001:10001", copy)
     port = free_port()
