@@ -18,7 +18,7 @@ def wait_until(
     pause: float = 0.05,
     explain: Callable[[], object] = str,
 ) -> None:
-    """Wait until something is so; until then it may also fail to connect.
+    """Wait until something is so; until then it may also lose connections, as at a reload.
 
     Args:
         done: tells whether it is so.
@@ -34,7 +34,7 @@ def wait_until(
         try:
             if done():
                 return
-        except requests.ConnectionError:
+        except (ConnectionError, requests.ConnectionError):
             pass
         if time.monotonic() > deadline:
             raise AssertionError(f"not so after {seconds:g} s {explain()}".strip())
