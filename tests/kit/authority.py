@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import ssl
+import tempfile
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -43,6 +44,14 @@ class Pair:
     def serial(self) -> int:
         """The serial number of the certificate itself."""
         return x509.load_pem_x509_certificate(self.chain).serial_number
+
+    def context(self) -> ssl.SSLContext:
+        """Return what a server needs that shows this certificate."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        with tempfile.TemporaryDirectory() as name:
+            self.write(Path(name))
+            context.load_cert_chain(Path(name, "fullchain.pem"), Path(name, "privkey.pem"))
+        return context
 
     def write(self, folder: Path) -> None:
         """Put both in place as the server's README asks for, each at once."""

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import ssl
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+from http.server import BaseHTTPRequestHandler
 
 from kit.authority import Pair
+from kit.serving import serving
 
 Document = tuple[int, bytes]
 """Status and body of an answer."""
@@ -78,32 +76,9 @@ def running(
         def log_message(self, *_: object) -> None:
             pass
 
-    class Quiet(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, *_: object) -> None:
-            pass  # A client that does not trust it hangs up.
-
-    with Quiet((address, 0), Handler) as server:
-        if pair:
-            server.socket = _context(pair).wrap_socket(
-                server.socket, server_side=True, do_handshake_on_connect=False
-            )
-        scheme, port = "https" if pair else "http", server.server_address[1]
-        documents = Documents(f"{scheme}://{host or address}:{port}")
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
+    with serving(Handler, address, pair.context() if pair else None) as port:
+        documents = Documents(f"{'https' if pair else 'http'}://{host or address}:{port}")
         try:
             yield documents
         finally:
             documents.let_go.set()
-            server.shutdown()
-            thread.join()
-
-
-def _context(pair: Pair) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with tempfile.TemporaryDirectory() as name:
-        pair.write(Path(name))
-        context.load_cert_chain(Path(name, "fullchain.pem"), Path(name, "privkey.pem"))
-    return context

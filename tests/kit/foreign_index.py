@@ -6,11 +6,10 @@ import datetime
 import ipaddress
 import json
 import ssl
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+from kit.serving import serving
 
 JSON = "application/vnd.pypi.simple.v1+json"
 
@@ -94,27 +95,9 @@ def running(
         def log_message(self, *_: object) -> None:
             pass
 
-    class QuietServer(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, *_: object) -> None:
-            """Say nothing of a client that did not like the certificate."""
-
-    with QuietServer((host, 0), Handler) as server:
-        if context:
-            # The handshake waits for the first read, so that it blocks its own thread alone.
-            server.socket = context.wrap_socket(
-                server.socket, server_side=True, do_handshake_on_connect=False
-            )
-        scheme = "https" if context else "http"
-        index.url = f"{scheme}://{host}:{server.server_port}/simple/"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield index
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Handler, host, context) as port:
+        index.url = f"{'https' if context else 'http'}://{host}:{port}/simple/"
+        yield index
 
 
 class Authority:

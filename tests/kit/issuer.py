@@ -12,23 +12,20 @@ import hmac
 import json
 import re
 import secrets
-import ssl
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from joserfc import jws
 from joserfc.jwk import ECKey, KeyParameters, RSAKey
 
-from kit.authority import Authority, Pair
-from kit.processes import in_background
+from kit.authority import Authority
+from kit.serving import serving
 
 Claims = dict[str, object]
 
@@ -292,28 +289,9 @@ def running(authority: Authority, host: str = "localhost") -> Iterator[Issuer]:
         def log_message(self, *_: object) -> None:
             pass
 
-    class QuietServer(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, *_: object) -> None:
-            """Say nothing of a client that did not like the certificate."""
-
-    with QuietServer(("127.0.0.1", 0), Handler) as server:
-        # The handshake waits for the first read, so that it blocks its own thread alone.
-        server.socket = _context(authority.pair(host)).wrap_socket(
-            server.socket, server_side=True, do_handshake_on_connect=False
-        )
-        issuer = Issuer(f"https://{host}:{server.server_port}")
-        with in_background(server):
-            yield issuer
-
-
-def _context(pair: Pair) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with tempfile.TemporaryDirectory() as folder:
-        pair.write(Path(folder))
-        context.load_cert_chain(Path(folder, "fullchain.pem"), Path(folder, "privkey.pem"))
-    return context
+    with serving(Handler, context=authority.pair(host).context()) as port:
+        issuer = Issuer(f"https://{host}:{port}")
+        yield issuer
 
 
 def _with(claims: Claims, changed: Claims) -> Claims:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from kit.http import basic
+from kit.processes import in_background
 
 AUDIENCE = "pypi.our company.example&x"
 """Whom this index wants tokens to be meant for: a text that has to be encoded in a URL."""
@@ -112,10 +112,5 @@ def running() -> Iterator[StandIn]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         index = StandIn(f"http://127.0.0.1:{server.server_port}/")
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
+        with in_background(server):
             yield index
-        finally:
-            server.shutdown()
-            thread.join()
